@@ -1,0 +1,257 @@
+"""What the controller asks of a host's runtime, and what it is told.
+
+Each request is a `J` frame `{"id": N, "verb": VERB, …}`. Its answers carry the same id: any number of
+`{"id": N, "event": {…}}`, then one `{"id": N, "ok": {…}}` or `{"id": N, "error": {…}}` (`DeployerError.to_json`).
+Requests are served one at a time, in order.
+
+    hello      asks nothing → `HostFacts`
+    missing    `paths`: store paths, `files`: nix-base-32 hashes of single files
+               → `missing`: those paths not valid here, `held`: those files held here
+    import     `compression`, `paths`: how many; then `D` frames and `E`: the path stream (`formats.pathstream`)
+               → `registered`: the paths; an event `{"registered": PATH}` for each
+    plan       `system`, `manifest` (JSON text), `repair` → `Plan`
+    activate   an `Activation` → `Outcome` at `healthy`, `rolled-back` or `rollback-failed`;
+               events `{"state": …}`, `{"action": Action}`, `{"check": CheckResult}`, `{"log": LINE}`
+    attach     `transaction` → as `activate`, from the beginning of that transaction
+    confirm    `transaction`, `token` → `Outcome` at `confirmed`; error `ConfirmRefused`
+    cancel     `transaction` → `Outcome` at `rolled-back`
+    status     asks nothing → `HostStatus`
+    check      asks nothing → `checks`: list of `CheckResult` of the current generation, run once now
+    observe    `ignore`: globs of targets → `drift`: list of `DriftItem`
+    uninstall  `dry_run` → `actions`: list of `Action`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Dict, Final, Mapping, Tuple, Type, TypeVar
+
+from deployer.errors import JsonValue
+from deployer.formats.frames import FrameRefused
+
+PROTOCOL: Final = 1
+
+PREPARED: Final = "prepared"
+ARMED: Final = "armed"
+SWITCHING: Final = "switching"
+CHECKING: Final = "checking"
+HEALTHY: Final = "healthy"
+CONFIRMED: Final = "confirmed"
+ROLLING_BACK: Final = "rolling-back"
+ROLLED_BACK: Final = "rolled-back"
+ROLLBACK_FAILED: Final = "rollback-failed"
+
+_M = TypeVar("_M", bound="Message")
+
+
+class Message:
+    """A frozen dataclass of strings, numbers, booleans, mappings of strings, and lists of messages or strings."""
+
+    def to_document(self) -> Dict[str, JsonValue]:
+        """As JSON."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_document(cls: Type[_M], document: JsonValue) -> _M:
+        """Parse what the other side sent. Unknown keys are refused. Raises `FrameRefused`."""
+        if not isinstance(document, dict):
+            raise FrameRefused(f"a {cls.__name__} is not an object")
+        members: Mapping[str, Type[Message]] = getattr(cls, "MEMBERS", {})
+        arguments: Dict[str, Any] = {}
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if field.name in document:
+                arguments[field.name] = _restore(
+                    document[field.name], str(field.type), members.get(field.name), f"{cls.__name__}.{field.name}"
+                )
+        unknown = set(document) - {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        if unknown:
+            raise FrameRefused(f"a {cls.__name__} has an unknown key {sorted(unknown)[0][:80]!r}")
+        try:
+            return cls(**arguments)
+        except TypeError:
+            raise FrameRefused(f"a {cls.__name__} lacks a key") from None
+
+
+@dataclass(frozen=True)
+class Action(Message):
+    """One thing that an activation does (or would do) to a host."""
+
+    kind: str
+    """`etc`, `unit`, `user`, `group`, `sysctl`, `tmpfiles`, `environment`, `generation`, `store`."""
+    operation: str
+    """`add` `change` `remove` `replace` `restore` `lock` `unlock`; of units: `start` `stop` `restart` `reload` `skip`."""
+    target: str
+    """The path, unit, account or key."""
+    because: str = ""
+    """Why, where that is not plain: `the unit changed: ExecStart`."""
+
+
+@dataclass(frozen=True)
+class Problem(Message):
+    """Why an activation is refused before anything has changed."""
+
+    target: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Plan(Message):
+    """What an activation would do on one host."""
+
+    MEMBERS = {"actions": Action, "problems": Problem}
+
+    system: str
+    previous: str
+    """Store path of the system that is current now; empty: none."""
+    generation: int
+    """The number that the next generation would get."""
+    actions: Tuple[Action, ...] = ()
+    problems: Tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Activation(Message):
+    """The request to make a system current."""
+
+    system: str
+    transaction: str
+    """32 hexadecimal digits, random."""
+    controller: str
+    """Who deploys, for people: `alice@laptop`."""
+    token_sha256: str
+    """Hexadecimal; whoever confirms must bring what hashes to this."""
+    previous: str = ""
+    """The system that must be current now; anything else is refused."""
+    epoch: int = 0
+    """Of the rollout: a host that has seen a higher one refuses."""
+    generation: int = 0
+    """Of an earlier generation to return to; 0: a new one."""
+    repair: bool = False
+    """Set right what has drifted from the current generation; `system` is the current one."""
+    actions: Tuple[Action, ...] = ()
+    """Where `exact`: what must be done, no more and no less; otherwise refused before anything changes."""
+    exact: bool = False
+
+    MEMBERS = {"actions": Action}
+
+
+@dataclass(frozen=True)
+class CheckResult(Message):
+    """How a check ended."""
+
+    name: str
+    healthy: bool
+    message: str
+    attempts: int = 1
+    seconds: float = 0.0
+    was_red_before: bool = False
+    """Whether it was red before the activation too."""
+
+
+@dataclass(frozen=True)
+class Outcome(Message):
+    """How an activation stands."""
+
+    MEMBERS = {"actions": Action, "checks": CheckResult}
+
+    transaction: str
+    state: str
+    generation: int
+    """The current one, in that state."""
+    system: str
+    reason: str = ""
+    """Why it was rolled back."""
+    actions: Tuple[Action, ...] = ()
+    """What was done, in order."""
+    checks: Tuple[CheckResult, ...] = ()
+    log: Tuple[str, ...] = ()
+    """The last lines of the journal of what failed."""
+    confirm_seconds: float = 0.0
+    """At `healthy`: how long the host waits for the confirmation."""
+
+
+@dataclass(frozen=True)
+class HostFacts(Message):
+    """What a host is."""
+
+    protocol: int
+    hostname: str
+    distribution: str
+    """`debian 12`."""
+    machine: str
+    """`x86_64`."""
+    python: str
+    systemd: int
+    boot_id: str
+    free_bytes: int
+    free_inodes: int
+    compressions: Tuple[str, ...]
+    """What the runtime can decompress, best first."""
+    has_nix: bool
+
+
+@dataclass(frozen=True)
+class Generation(Message):
+    """One generation of a host."""
+
+    number: int
+    system: str
+    created: str
+    """ISO 8601, UTC, by the host's clock; for people."""
+    controller: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class HostStatus(Message):
+    """How a host stands."""
+
+    MEMBERS = {"generations": Generation}
+
+    state: str
+    """A state of the transaction under way, or of the last one; empty: there never was one."""
+    transaction: str
+    reason: str
+    generation: int
+    system: str
+    epoch: int
+    generations: Tuple[Generation, ...] = ()
+
+
+@dataclass(frozen=True)
+class DriftItem(Message):
+    """One difference between what the current generation declares and what the host shows."""
+
+    kind: str
+    """`generation`, `etc`, `unit`, `user`, `group`, `sysctl`."""
+    target: str
+    declared: str
+    observed: str
+
+
+def _plain(value: Any) -> JsonValue:
+    if isinstance(value, Message):
+        return value.to_document()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value  # type: ignore[no-any-return]
+
+
+_SCALARS: Final[Mapping[str, Tuple[type, ...]]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+
+
+def _restore(value: JsonValue, annotation: str, member: Any, where: str) -> Any:
+    if annotation.startswith("Tuple"):
+        if not isinstance(value, list):
+            raise FrameRefused(f"{where} is not a list")
+        if member is not None:
+            return tuple(member.from_document(item) for item in value)
+        if not all(isinstance(item, str) for item in value):
+            raise FrameRefused(f"{where} holds something that is not a string")
+        return tuple(value)
+    expected = _SCALARS[annotation]
+    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+        raise FrameRefused(f"{where} is not of type {annotation}")
+    return value
