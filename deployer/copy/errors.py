@@ -1,0 +1,128 @@
+"""What can go wrong between the controller and a host's runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployer.errors import DeploymentError, ExitCode, JsonValue
+
+
+@dataclass(eq=False)
+class NotRoot(DeploymentError):
+    """The login on the host can't do what root can."""
+
+    host: str
+    user: str
+
+    @property
+    def message(self) -> str:
+        """Who."""
+        return f"{self.user or 'the login'} is not root there"
+
+    @property
+    def remedy(self) -> str:
+        """Two ways out."""
+        return "Set `connection: {user: root}`, or `become: true` with a sudo rule that asks no password."
+
+
+@dataclass(eq=False)
+class PythonMissing(DeploymentError):
+    """The host has no python3."""
+
+    host: str
+
+    @property
+    def message(self) -> str:
+        """What is missing."""
+        return "there is no python3 on it"
+
+    @property
+    def remedy(self) -> str:
+        """How to get it, by distribution."""
+        return "Install it there: `apt-get install python3` (Debian, Ubuntu) or `dnf install python3` (RHEL and kin)."
+
+
+@dataclass(eq=False)
+class PythonUnfit(DeploymentError):
+    """The host's python3 is too old, or only a part of Python."""
+
+    host: str
+    lacking: str
+
+    @property
+    def message(self) -> str:
+        """What it lacks."""
+        return f"its python3 lacks {self.lacking}"
+
+    @property
+    def remedy(self) -> str:
+        """What to install."""
+        return "Install the distribution's full python3, 3.9 or newer (`python3-minimal` is not enough)."
+
+
+@dataclass(eq=False)
+class ConversationBroken(DeploymentError):
+    """The channel ended, or fell silent, in the middle of a request."""
+
+    host: str
+    doing: str
+    last_words: str = ""
+
+    @property
+    def message(self) -> str:
+        """What was under way, and the host's last words."""
+        words = f": {self.last_words}" if self.last_words else ""
+        return f"the connection broke during `{self.doing}`{words}"
+
+    @property
+    def remedy(self) -> str:
+        """Why there is nothing to repair by hand."""
+        return "The host decides for itself and ends in the old or the new generation; see `deployer status`."
+
+
+class HostRefused(DeploymentError):
+    """The host's runtime answered a request with an error of its own."""
+
+    def __init__(self, host: str, document: dict[str, JsonValue]) -> None:
+        """Keep the runtime's words; all of them are bounded and printable by the time they are shown."""
+        super().__init__(host)
+        self.host = host
+        self.error = _text(document, "error") or "HostRefused"
+        self._message = _text(document, "message") or "it refused, and did not say why"
+        self._remedy = _text(document, "remedy")
+
+    @property
+    def message(self) -> str:
+        """The runtime's."""
+        return self._message
+
+    @property
+    def remedy(self) -> str:
+        """The runtime's."""
+        return self._remedy
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Under the name that the error has on the host."""
+        return {**super().to_json(), "error": self.error}
+
+
+class HostNeedsPerson(HostRefused):
+    """The same, where the host says that only a person can go on."""
+
+    exit_code = ExitCode.NEEDS_PERSON
+
+
+def refusal(host: str, document: dict[str, JsonValue]) -> HostRefused:
+    """The error that a runtime's answer stands for."""
+    grave = document.get("exit_code") == int(ExitCode.NEEDS_PERSON) or document.get("error") == "RollbackFailed"
+    return (HostNeedsPerson if grave else HostRefused)(host, document)
+
+
+_LONGEST = 4000
+
+
+def _text(document: dict[str, JsonValue], key: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str):
+        return ""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in value[:_LONGEST])

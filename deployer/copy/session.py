@@ -1,0 +1,252 @@
+"""A conversation with one host: its state at once, its runtime when there is something to ask."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from deployer.copy.bootstrap import COMMAND, NO_PYTHON, NOT_ROOT, PYTHON_UNFIT, READY, SEND
+from deployer.copy.errors import ConversationBroken, NotRoot, PythonMissing, PythonUnfit, refusal
+from deployer.errors import JsonValue
+from deployer.formats.frames import Frame, FrameDecoder, FrameRefused, encode_document
+from deployer.formats.messages import (
+    Action,
+    Activation,
+    CheckResult,
+    DriftItem,
+    HostFacts,
+    HostStatus,
+    Outcome,
+    Plan,
+)
+from deployer.formats.state import StateLine
+from deployer.inventory import Host
+from deployer.ssh import Channel, ConnectOptions, Session, connect
+
+REQUEST_TIMEOUT: Final = 120.0
+"""Seconds without a word from the host before a request is given up. An activation sends an event at least this often."""
+OPENING_TIMEOUT: Final = 30.0
+"""Seconds for the script's first lines."""
+_PIECE: Final = 1 << 16
+
+EventSink = Callable[[Mapping[str, JsonValue]], None]
+"""Takes the `event` objects of a request as they come."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeImage:
+    """The host runtime as the controller has it."""
+
+    path: str
+    """Of `deployer.pyz` in the store, on every machine."""
+    image: bytes
+    """Its bytes, for hosts that lack it."""
+
+
+class HostSession:
+    """One SSH connection and one exec channel to a host. Not for use by two tasks at once."""
+
+    def __init__(self, host: Host, session: Session, channel: Channel, state: StateLine, runtime: RuntimeImage) -> None:
+        """Use `open_session`."""
+        self.host = host
+        self.state = state
+        self._session = session
+        self._channel = channel
+        self._runtime = runtime
+        self._decoder = FrameDecoder()
+        self._frames: list[Frame] = []
+        self._started = False
+        self._next_id = 0
+
+    async def hello(self) -> HostFacts:
+        """What the host is."""
+        return HostFacts.from_document(await self.request("hello"))
+
+    async def missing(self, paths: Collection[str], files: Collection[str] = ()) -> tuple[set[str], set[str]]:
+        """Which of the store paths the host lacks, and which of the files (by hash) it holds."""
+        answer = await self.request("missing", paths=sorted(paths), files=sorted(files))
+        return _strings(answer, "missing") & set(paths), _strings(answer, "held") & set(files)
+
+    async def plan(self, system: str, manifest: bytes, *, repair: bool = False) -> Plan:
+        """What activating a system would do."""
+        return Plan.from_document(await self.request("plan", system=system, manifest=manifest.decode(), repair=repair))
+
+    async def activate(self, activation: Activation, on_event: EventSink) -> Outcome:
+        """Make a system current, up to the point where the host waits for its confirmation or has gone back."""
+        return Outcome.from_document(await self.request("activate", on_event, **activation.to_document()))
+
+    async def attach(self, transaction: str, on_event: EventSink) -> Outcome:
+        """Follow an activation that was begun over another connection."""
+        return Outcome.from_document(await self.request("attach", on_event, transaction=transaction))
+
+    async def confirm(self, transaction: str, token: str) -> Outcome:
+        """Make the healthy system permanent. Only a fresh connection may do this."""
+        return Outcome.from_document(await self.request("confirm", transaction=transaction, token=token))
+
+    async def cancel(self, transaction: str) -> Outcome:
+        """Have the host go back now."""
+        return Outcome.from_document(await self.request("cancel", transaction=transaction))
+
+    async def status(self) -> HostStatus:
+        """How the host stands."""
+        return HostStatus.from_document(await self.request("status"))
+
+    async def check(self) -> tuple[CheckResult, ...]:
+        """Run the current generation's health checks once."""
+        return tuple(CheckResult.from_document(item) for item in _items(await self.request("check"), "checks"))
+
+    async def observe(self, ignore: Collection[str] = ()) -> tuple[DriftItem, ...]:
+        """Where the host differs from what its current generation declares."""
+        answer = await self.request("observe", ignore=sorted(ignore))
+        return tuple(DriftItem.from_document(item) for item in _items(answer, "drift"))
+
+    async def uninstall(self, *, dry_run: bool) -> tuple[Action, ...]:
+        """Leave the host as it was before us."""
+        answer = await self.request("uninstall", dry_run=dry_run)
+        return tuple(Action.from_document(item) for item in _items(answer, "actions"))
+
+    async def request(
+        self, verb: str, on_event: EventSink | None = None, /, **parameters: JsonValue
+    ) -> dict[str, JsonValue]:
+        """One request and its answer. Raises `HostRefused` and `ConversationBroken`."""
+        number = await self._begin(verb, parameters)
+        return await self._answer(verb, number, on_event)
+
+    async def stream(
+        self, verb: str, pieces: AsyncIterator[bytes], on_event: EventSink | None = None, /, **parameters: JsonValue
+    ) -> dict[str, JsonValue]:
+        """A request that is followed by a stream of frames. The answer is awaited while the stream is still under way."""
+        number = await self._begin(verb, parameters)
+
+        async def send() -> None:
+            async for piece in pieces:
+                self._channel.write(piece)
+                await self._channel.drain()
+
+        sender = asyncio.create_task(send())
+        try:
+            return await self._answer(verb, number, on_event)
+        finally:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+
+    async def close(self) -> None:
+        """End the conversation and the connection."""
+        await self._session.close()
+
+    async def __aenter__(self) -> HostSession:
+        """Itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.close()
+
+    async def _begin(self, verb: str, parameters: Mapping[str, JsonValue]) -> int:
+        if not self._started:
+            await self._start()
+        self._next_id += 1
+        self._channel.write(encode_document({"id": self._next_id, "verb": verb, **parameters}))
+        await self._channel.drain()
+        return self._next_id
+
+    async def _start(self) -> None:
+        size = len(self._runtime.image)
+        self._channel.write(f"serve {self._runtime.path} {size}\n".encode())
+        await self._channel.drain()
+        try:
+            async with asyncio.timeout(OPENING_TIMEOUT):
+                answer = (await self._channel.readline()).decode(errors="replace").strip()
+        except TimeoutError:
+            raise ConversationBroken(self.host.name, "serve", f"silent for {OPENING_TIMEOUT:g} s") from None
+        if answer == SEND:
+            self._channel.write(self._runtime.image)
+            await self._channel.drain()
+        elif answer != READY:
+            raise await _why_it_ended(self.host, self._channel, "serve", answer)
+        self._started = True
+
+    async def _answer(self, verb: str, number: int, on_event: EventSink | None) -> dict[str, JsonValue]:
+        while True:
+            document = (await self._frame(verb)).document()
+            if document.get("id") != number:
+                raise FrameRefused(f"an answer to another request than `{verb}` came")
+            match document:
+                case {"event": dict(event)}:
+                    if on_event is not None:
+                        on_event(event)
+                case {"ok": dict(answer)}:
+                    return answer
+                case {"error": dict(error)}:
+                    raise refusal(self.host.name, error)
+                case _:
+                    raise FrameRefused(f"the answer to `{verb}` is neither an event, nor a result, nor an error")
+
+    async def _frame(self, verb: str) -> Frame:
+        while not self._frames:
+            try:
+                async with asyncio.timeout(REQUEST_TIMEOUT):
+                    data = await self._channel.read(_PIECE)
+            except TimeoutError:
+                raise ConversationBroken(self.host.name, verb, f"silent for {REQUEST_TIMEOUT:g} s") from None
+            if not data:
+                raise await _why_it_ended(self.host, self._channel, verb, "")
+            self._frames = self._decoder.feed(data)
+        return self._frames.pop(0)
+
+
+async def open_session(host: Host, options: ConnectOptions, runtime: RuntimeImage) -> HostSession:
+    """Connect, and learn the host's state: one round trip after the handshake, and no Python started there.
+
+    Raises the errors of `deployer.ssh`, `NotRoot`, and `FrameRefused` where a shell start-up file talks.
+    """
+    session = await connect(host, options=options)
+    try:
+        channel = await session.open(COMMAND)
+        try:
+            async with asyncio.timeout(OPENING_TIMEOUT):
+                line = await channel.readline()
+        except TimeoutError:
+            raise ConversationBroken(host.name, "state", f"silent for {OPENING_TIMEOUT:g} s") from None
+        if not line:
+            raise await _why_it_ended(host, channel, "state", "")
+        return HostSession(host, session, channel, StateLine.parse(line.decode(errors="replace")), runtime)
+    except BaseException:
+        await session.close()
+        raise
+
+
+def token_digest(token: str) -> str:
+    """What a host is told of a confirmation's token beforehand (hexadecimal SHA-256)."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+async def _why_it_ended(host: Host, channel: Channel, doing: str, answer: str) -> Exception:
+    try:
+        async with asyncio.timeout(OPENING_TIMEOUT):
+            status = await channel.wait()
+    except TimeoutError:
+        status = -1
+    words = answer or channel.stderr_tail.strip()
+    match status:
+        case _ if status == NOT_ROOT:
+            return NotRoot(host.name, host.connection.user or "")
+        case _ if status == NO_PYTHON:
+            return PythonMissing(host.name)
+        case _ if status == PYTHON_UNFIT:
+            return PythonUnfit(host.name, words.splitlines()[-1] if words else "a part of its standard library")
+    return ConversationBroken(host.name, doing, words[-400:])
+
+
+def _strings(answer: Mapping[str, JsonValue], key: str) -> set[str]:
+    return {item for item in _items(answer, key) if isinstance(item, str)}
+
+
+def _items(answer: Mapping[str, JsonValue], key: str) -> list[JsonValue]:
+    items = answer.get(key)
+    if not isinstance(items, list):
+        raise FrameRefused(f"an answer lacks its list `{key}`")
+    return items
