@@ -1,0 +1,164 @@
+"""From an evaluated configuration to what a host is told: the manifest, and the content of each file in it. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from deployer.errors import ConfigurationError, Place
+from deployer.formats.manifest import (
+    DIRECTORY,
+    FILE,
+    LINK,
+    SYMLINK,
+    Check,
+    EtcEntry,
+    Group,
+    Manifest,
+    Timing,
+    Unit,
+    User,
+)
+
+LARGEST_TEXT: Final = 256 << 10
+"""Bytes. Larger files of the user's, and those that are not UTF-8, become store paths of their own."""
+ENVIRONMENT_MARK: Final = "sw"
+
+
+class Evaluated(Protocol):
+    """What is read of `deployer.config.Config`."""
+
+    def get(self, path: str) -> Any:
+        """The value of an option."""
+
+    def place_of(self, path: str) -> Place | None:
+        """Where it is defined."""
+
+
+@dataclass(eq=False)
+class SourceUnreadable(ConfigurationError):
+    """A file that an `etc` entry names can't be read."""
+
+    path: str
+    source: str
+    reason: str
+    place: Place | None
+
+    @property
+    def message(self) -> str:
+        """Which, and why."""
+        return f"etc entry '{self.path}': its source {self.source} can't be read: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to look at."""
+        return "Paths are relative to the file that says them; correct `source`, or give `text`."
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where the bytes of an entry come from: one of the three is given."""
+
+    text: str | None = None
+    local: Path | None = None
+    """A file or directory on the controller, to become a store path."""
+    stored: str | None = None
+    """A path in the store, of a package's output or below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A manifest that lacks only what is known once its store paths are: `runtime` and `environment`."""
+
+    manifest: Manifest
+    contents: Mapping[str, Content]
+    """By `EtcEntry.path`, for kinds `link` and `file`."""
+    packages: tuple[str, ...]
+    """Names of the packages on PATH."""
+
+
+def declare(config: Evaluated, store_dir: str) -> Declaration:
+    """Read the options that hosts act on. Raises `SourceUnreadable`."""
+    entries: list[EtcEntry] = []
+    contents: dict[str, Content] = {}
+    for path, value in sorted(config.get("etc").items()):
+        entry, content = _etc(path, value, config.place_of(f"etc.{path}"), store_dir)
+        entries.append(entry)
+        if content is not None:
+            contents[path] = content
+    manifest = Manifest(
+        etc=tuple(entries),
+        units=tuple(
+            Unit(
+                name,
+                text=value.get("text") or "",
+                drop_ins=dict(sorted((value.get("drop_ins") or {}).items())),
+                start=value.get("start", True),
+                masked=value.get("masked", False),
+            )
+            for name, value in sorted(config.get("systemd.units").items())
+        ),
+        users=tuple(_fields(User, name, value) for name, value in sorted(config.get("users").items())),
+        groups=tuple(_fields(Group, name, value) for name, value in sorted(config.get("groups").items())),
+        sysctl={key: str(value) for key, value in sorted(config.get("sysctl").items())},
+        tmpfiles=tuple(config.get("tmpfiles.rules")),
+        checks=tuple(_fields(Check, name, value) for name, value in sorted(config.get("checks").items())),
+        timing=Timing(**{key: float(value) for key, value in config.get("activation").items()}),
+    )
+    return Declaration(manifest, contents, tuple(config.get("packages")))
+
+
+def _etc(path: str, value: Mapping[str, Any], place: Place | None, store_dir: str) -> tuple[EtcEntry, Content | None]:
+    kind = value["kind"]
+    common = EtcEntry(
+        path,
+        kind,
+        mode=value["mode"],
+        owner=value["owner"],
+        group=value["group"],
+        replace=value["replace"],
+    )
+    match kind:
+        case "directory":
+            return dataclasses.replace(common, kind=DIRECTORY), None
+        case "symlink":
+            return dataclasses.replace(common, kind=SYMLINK, target=value["target"]), None
+    common = dataclasses.replace(common, kind=FILE if kind == "file" else LINK)
+    if value.get("text") is not None:
+        return _with_text(common, value["text"])
+    source = value["source"]
+    if source.startswith(store_dir + "/"):
+        return dataclasses.replace(common, target=source), Content(stored=source)
+    return _with_source(common, Path(source), place)
+
+
+def _with_text(entry: EtcEntry, text: str) -> tuple[EtcEntry, Content]:
+    return dataclasses.replace(entry, sha256=hashlib.sha256(text.encode()).hexdigest()), Content(text=text)
+
+
+def _with_source(entry: EtcEntry, source: Path, place: Place | None) -> tuple[EtcEntry, Content]:
+    try:
+        if source.is_dir():
+            return entry, Content(local=source)
+        data = source.read_bytes()
+    except OSError as error:
+        raise SourceUnreadable(entry.path, str(source), error.strerror or str(error), place) from None
+    if len(data) <= LARGEST_TEXT:
+        try:
+            return _with_text(entry, data.decode())
+        except UnicodeDecodeError:
+            pass
+    return dataclasses.replace(entry, sha256=hashlib.sha256(data).hexdigest()), Content(local=source)
+
+
+def _fields(kind: Any, name: str, value: Mapping[str, Any]) -> Any:
+    """A manifest's dataclass from an option's attributes of the same names; what is null has the default."""
+    known = {field.name for field in dataclasses.fields(kind)} - {"name"}
+    given = {
+        key: tuple(item) if isinstance(item, list) else item for key, item in value.items() if key in known and item is not None
+    }
+    return kind(name, **given)
