@@ -1,0 +1,50 @@
+"""Where things are on a host, below a root that tests may move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+STATE_DIRECTORY: Final = "/var/lib/deployer"
+"""All that is ours outside the store and `/etc`. Mode 0700."""
+PROFILE: Final = STATE_DIRECTORY + "/profile"
+CURRENT: Final = PROFILE + "/current"
+"""The one commit point: a link to `N-link` beside it."""
+GOOD: Final = STATE_DIRECTORY + "/good"
+"""A link to the system that was last confirmed."""
+STATE: Final = STATE_DIRECTORY + "/state"
+JOURNAL: Final = STATE_DIRECTORY + "/journal"
+LOCK: Final = STATE_DIRECTORY + "/lock"
+LEDGER: Final = STATE_DIRECTORY + "/ledger.json"
+ORIGINALS: Final = STATE_DIRECTORY + "/originals"
+"""Files of the host's own that an entry with `replace` set aside."""
+KEPT: Final = STATE_DIRECTORY + "/kept"
+"""Files of ours that somebody changed by hand, and that a deployment overwrote."""
+QUARANTINE: Final = STATE_DIRECTORY + "/quarantine"
+"""One file for each system that was rolled back from, with the reason."""
+RESERVE: Final = STATE_DIRECTORY + "/reserve"
+"""Some space that is given back before a rollback, so that it can write on a full disk."""
+TRANSACTION: Final = STATE_DIRECTORY + "/transaction"
+"""What belongs to the transaction under way, or to the last one."""
+UNDO: Final = TRANSACTION + "/undo"
+EVENTS: Final = TRANSACTION + "/events.jsonl"
+REQUEST: Final = TRANSACTION + "/request.json"
+CONFIRMATION: Final = TRANSACTION + "/confirmation"
+"""Where a confirmation is laid for the service that waits for it."""
+CANCELLATION: Final = TRANSACTION + "/cancellation"
+NEXT_LEDGER: Final = TRANSACTION + "/ledger.json"
+BEFORE: Final = TRANSACTION + "/before"
+"""Copies of files as they were before the transaction."""
+ETC: Final = "/etc"
+
+
+@dataclass(frozen=True)
+class HostPaths:
+    """Where the host's root directory is. All other paths are logical: as the host itself sees them."""
+
+    root: Path = Path("/")
+
+    def on_disk(self, logical: str) -> Path:
+        """Where a path of the host is for us."""
+        return self.root / logical.lstrip("/")
