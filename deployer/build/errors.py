@@ -1,0 +1,237 @@
+"""What can go wrong while something is built, fetched or unpacked.
+
+DeploymentError
+├── BuildFailed            a build script ended with a status other than 0
+├── BuildTimedOut          … ran for too long, or was silent for too long
+├── LogTooLong             … printed more than the limit
+├── OutputMissing          … ended well and made no output
+├── DependencyFailed       was not tried, because something that it needs failed
+├── InputMissing           an input is neither valid nor can be built
+├── HashMismatch           what was fetched or made is not what the package pins
+├── FetchFailed            nothing could be fetched
+├── ArchiveRefused         an archive is broken or hostile
+├── FilesCollide           two packages bring different files under one name
+├── ReferenceRefused       an output refers to what it may not
+└── BuilderUnknown         a derivation asks for a builder that we do not have
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployer.errors import DeploymentError, Place
+
+
+@dataclass(eq=False)
+class BuildFailed(DeploymentError):
+    """A build ended badly."""
+
+    derivation: str
+    status: int
+    log_tail: tuple[str, ...]
+    log_file: str
+
+    @property
+    def message(self) -> str:
+        """Which build, how it ended, and its last words."""
+        ending = f"was killed by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
+        return "\n".join([f"the build of {self.derivation} {ending}", *(f"    {line}" for line in self.log_tail)])
+
+    @property
+    def remedy(self) -> str:
+        """Where the whole log is."""
+        return f"Read the whole log in {self.log_file}."
+
+
+@dataclass(eq=False)
+class BuildTimedOut(DeploymentError):
+    """A build was stopped by the clock."""
+
+    derivation: str
+    seconds: float
+    silent: bool
+    log_file: str
+
+    @property
+    def message(self) -> str:
+        """Which build, and which limit."""
+        what = "printed nothing for" if self.silent else "did not end within"
+        return f"the build of {self.derivation} {what} {self.seconds:g} s and was killed"
+
+    @property
+    def remedy(self) -> str:
+        """What to change."""
+        return f"Read {self.log_file}, or allow more with the build setting {'silence_timeout' if self.silent else 'timeout'}."
+
+
+@dataclass(eq=False)
+class LogTooLong(DeploymentError):
+    """A build printed more than may be kept."""
+
+    derivation: str
+    limit: int
+
+    @property
+    def message(self) -> str:
+        """Which build, and the limit."""
+        return f"the build of {self.derivation} printed more than {self.limit} bytes and was killed"
+
+    @property
+    def remedy(self) -> str:
+        """What to change."""
+        return "Make the build print less, or raise the build setting log_limit."
+
+
+@dataclass(eq=False)
+class OutputMissing(DeploymentError):
+    """A build said that it ended well, and made nothing."""
+
+    derivation: str
+    output: str
+
+    @property
+    def message(self) -> str:
+        """Which output."""
+        return f"the build of {self.derivation} ended well, but did not make its output {self.output}"
+
+    @property
+    def remedy(self) -> str:
+        """What a script must do."""
+        return 'Let the script create "$out": a file, a link or a directory.'
+
+
+@dataclass(eq=False)
+class DependencyFailed(DeploymentError):
+    """Something was not built, because what it needs failed."""
+
+    derivation: str
+    failed: str
+
+    @property
+    def message(self) -> str:
+        """What, and because of what."""
+        return f"{self.derivation} was not built: it needs {self.failed}, which failed"
+
+
+@dataclass(eq=False)
+class InputMissing(DeploymentError):
+    """An input is not in the store and no derivation makes it."""
+
+    derivation: str
+    path: str
+
+    @property
+    def message(self) -> str:
+        """What is missing, and for whom."""
+        return f"{self.derivation} needs {self.path}, which is not in the store"
+
+    @property
+    def remedy(self) -> str:
+        """How to get it."""
+        return "Evaluate again, so that sources and derivations are written anew; or copy the path from a binary cache."
+
+
+@dataclass(eq=False)
+class HashMismatch(DeploymentError):
+    """What was fetched or made is not what the package pins."""
+
+    what: str
+    expected: str
+    found: str
+    place: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """Both hashes, one below the other."""
+        return f"the hash of {self.what} is not the pinned one\n    pinned: {self.expected}\n    found:  {self.found}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do with the two."""
+        where = f" in {self.place}" if self.place else ""
+        return f"If you trust what was found, write its hash{where}. If not, somebody changed the file: do not use it."
+
+
+@dataclass(eq=False)
+class FetchFailed(DeploymentError):
+    """A file could not be fetched from anywhere."""
+
+    url: str
+    reasons: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """What was asked, and every answer."""
+        return "\n".join([f"{self.url} could not be fetched", *(f"    {reason}" for reason in self.reasons)])
+
+    @property
+    def remedy(self) -> str:
+        """Where to look."""
+        if self.url.startswith("mirror:"):
+            return "Check the mirrors (DEPLOYER_DEBIAN_MIRRORS, or apt's). If they dropped this version, run 'deployer lock'."
+        return "Check the URL and this machine's network and proxy settings."
+
+
+@dataclass(eq=False)
+class ArchiveRefused(DeploymentError):
+    """An archive is broken, hostile, or of a kind that we do not read."""
+
+    archive: str
+    member: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Which member, and why."""
+        member = f", member {self.member!r}" if self.member else ""
+        return f"the archive {self.archive}{member}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do with it."""
+        return "Do not use this archive; get it from its author again, and check its hash."
+
+
+@dataclass(eq=False)
+class FilesCollide(DeploymentError):
+    """Two packages bring different files under one name."""
+
+    path: str
+    first: str
+    second: str
+
+    @property
+    def message(self) -> str:
+        """The name, and both."""
+        return f"{self.path} is both in {self.first} and in {self.second}"
+
+    @property
+    def remedy(self) -> str:
+        """How to end it."""
+        return "Leave one of the two out."
+
+
+@dataclass(eq=False)
+class ReferenceRefused(DeploymentError):
+    """An output refers to what its derivation does not allow."""
+
+    output: str
+    references: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """The output and what it refers to."""
+        return f"{self.output} refers to {', '.join(self.references)}, which its derivation does not allow"
+
+
+@dataclass(eq=False)
+class BuilderUnknown(DeploymentError):
+    """A derivation names a builtin builder, or a system, that we do not have."""
+
+    derivation: str
+    builder: str
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"{self.derivation} cannot be built here: nothing here is {self.builder!r}"

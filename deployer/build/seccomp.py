@@ -1,0 +1,72 @@
+"""The system-call filter of the sandbox, as the BPF program that the kernel takes.
+
+What Nix forbids: giving a file the setuid or setgid bit (EPERM), and extended attributes, ACLs among them (ENOTSUP), because
+neither can be kept in a NAR. Calls of another architecture or of x32 do not exist (ENOSYS), so that they are no way around.
+"""
+
+from __future__ import annotations
+
+import errno
+import platform
+import struct
+from typing import Final
+
+_LOAD_WORD: Final = 0x20
+_JUMP_EQUAL: Final = 0x15
+_JUMP_AT_LEAST: Final = 0x35
+_JUMP_ANY_BIT: Final = 0x45
+_RETURN: Final = 0x06
+_ALLOW: Final = 0x7FFF0000
+_ERRNO: Final = 0x00050000
+_OFFSET_NUMBER: Final = 0
+_OFFSET_ARCHITECTURE: Final = 4
+_OFFSET_ARGUMENTS: Final = 16
+_SET_ID_BITS: Final = 0o6000
+_X32_BIT: Final = 0x40000000
+
+_ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_CHMOD_CALLS: Final = {
+    # Number of the call → which argument is the mode: chmod, fchmod, fchmodat, fchmodat2.
+    "x86_64": {90: 1, 91: 1, 268: 2, 452: 2},
+    "aarch64": {52: 1, 53: 2, 452: 2},
+}
+_XATTR_CALLS: Final = {
+    # set, get and list, each with the l and f variants; remove.
+    "x86_64": tuple(range(188, 200)),
+    "aarch64": tuple(range(5, 17)),
+}
+
+
+def sandbox_filter(machine: str | None = None) -> bytes | None:
+    """The program for this machine, or None where we have none for its architecture."""
+    machine = machine or platform.machine()
+    if machine not in _ARCHITECTURES:
+        return None
+    program = [
+        _instruction(_LOAD_WORD, 0, 0, _OFFSET_ARCHITECTURE),
+        _instruction(_JUMP_EQUAL, 1, 0, _ARCHITECTURES[machine]),
+        _refuse(errno.ENOSYS),
+        _instruction(_LOAD_WORD, 0, 0, _OFFSET_NUMBER),
+    ]
+    if machine == "x86_64":
+        program += [_instruction(_JUMP_AT_LEAST, 0, 1, _X32_BIT), _refuse(errno.ENOSYS)]
+    for number in _XATTR_CALLS[machine]:
+        program += [_instruction(_JUMP_EQUAL, 0, 1, number), _refuse(errno.ENOTSUP)]
+    for number, argument in _CHMOD_CALLS[machine].items():
+        program += [
+            _instruction(_JUMP_EQUAL, 0, 4, number),
+            _instruction(_LOAD_WORD, 0, 0, _OFFSET_ARGUMENTS + 8 * argument),
+            _instruction(_JUMP_ANY_BIT, 0, 1, _SET_ID_BITS),
+            _refuse(errno.EPERM),
+            _instruction(_RETURN, 0, 0, _ALLOW),
+        ]
+    program.append(_instruction(_RETURN, 0, 0, _ALLOW))
+    return b"".join(program)
+
+
+def _instruction(code: int, jump_true: int, jump_false: int, operand: int) -> bytes:
+    return struct.pack("=HBBI", code, jump_true, jump_false, operand)
+
+
+def _refuse(error: int) -> bytes:
+    return _instruction(_RETURN, 0, 0, _ERRNO | error)

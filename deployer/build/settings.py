@@ -1,0 +1,37 @@
+"""How `realise` goes about its work. Nothing here changes what is built."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deployer.build.archives import Limits
+from deployer.build.fetch import FetchLimits
+from deployer.build.substitution import Substituter
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """How much at once, for how long, and from where."""
+
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Builds at the same time."""
+    downloads: int = 8
+    """Downloads at the same time."""
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """What a build is told that it may use (NIX_BUILD_CORES)."""
+    keep_going: bool = False
+    """After a failure, still build what does not need what failed."""
+    timeout: float = 3600.0
+    """Seconds that one build may take."""
+    silence_timeout: float = 1800.0
+    """Seconds that one build may print nothing."""
+    log_limit: int = 64 << 20
+    """Bytes that one build may print."""
+    fetch_limits: FetchLimits = field(default_factory=FetchLimits)
+    unpack_limits: Limits = field(default_factory=Limits)
+    mirrors: Mapping[str, Sequence[str]] | None = None
+    """For `mirror://NAME/…`: the URLs of each NAME. None: this machine's (`deployer.packages.mirrors`), found when needed."""
+    substituters: Sequence[Substituter] = ()
+    """Binary caches, asked in this order before anything is built."""

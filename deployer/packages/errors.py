@@ -1,0 +1,121 @@
+"""What can be wrong with packages, their lock, and the mirrors that they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployer.errors import ConfigurationError, Place
+
+
+@dataclass(eq=False)
+class PackageUnknown(ConfigurationError):
+    """Something refers to a package that nothing defines."""
+
+    name: str
+    near: tuple[str, ...]
+    place: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """Which name."""
+        return f"there is no package {self.name!r}"
+
+    @property
+    def remedy(self) -> str:
+        """The nearest names."""
+        if self.near:
+            return f"Did you mean {' or '.join(map(repr, self.near))}?"
+        return "Define it in packages.yaml."
+
+
+@dataclass(eq=False)
+class PackageInvalid(ConfigurationError):
+    """A package is not written as its kind asks."""
+
+    package: str
+    reason: str
+    place: Place | None = None
+    hint: str = ""
+
+    @property
+    def message(self) -> str:
+        """Which package, and what is wrong with it."""
+        return f"package {self.package!r}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead, where that is known."""
+        return self.hint
+
+
+@dataclass(eq=False)
+class PackageCycle(ConfigurationError):
+    """Packages need each other in a circle."""
+
+    cycle: tuple[str, ...]
+    place: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """The circle."""
+        return f"packages need each other in a circle: {' → '.join(self.cycle)}"
+
+    @property
+    def remedy(self) -> str:
+        """How to break it."""
+        return "Let one of them do without the other."
+
+
+@dataclass(eq=False)
+class LockOutdated(ConfigurationError):
+    """`deployer.lock` does not pin what a package asks for."""
+
+    package: str
+    lock: str
+    reason: str
+    place: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """Which package, and how the lock differs."""
+        return f"package {self.package!r}: {self.lock} {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """The command that mends it."""
+        return "Run 'deployer lock'."
+
+
+@dataclass(eq=False)
+class LockInvalid(ConfigurationError):
+    """`deployer.lock` cannot be read."""
+
+    reason: str
+    place: Place
+
+    @property
+    def message(self) -> str:
+        """Why."""
+        return f"this is not a lock file of ours: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """How to get a good one."""
+        return "Restore it from version control, or delete it and run 'deployer lock'."
+
+
+@dataclass(eq=False)
+class MirrorsUnknown(ConfigurationError):
+    """Nothing says where .debs come from."""
+
+    looked_at: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """Where we looked."""
+        return f"no mirror of Debian packages is known; looked at {', '.join(self.looked_at)}"
+
+    @property
+    def remedy(self) -> str:
+        """How to name one."""
+        return "Set DEPLOYER_DEBIAN_MIRRORS to the URLs of your mirrors, separated by spaces."

@@ -1,0 +1,103 @@
+"""`deployer.lock`: every input that packages.yaml does not pin itself, by hash. JSON, one input a line: its diffs read well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from deployer.errors import Place
+from deployer.packages.errors import LockInvalid
+
+LOCK_NAME: Final = "deployer.lock"
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LockedDeb:
+    """One .deb, pinned."""
+
+    name: str
+    version: str
+    architecture: str
+    file: str
+    """Its name relative to a mirror: `pool/main/…`."""
+    size: int
+    sha256: str
+    """Hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockedDebian:
+    """What a package of kind `debian` came to, and what it asked for then."""
+
+    suites: tuple[str, ...]
+    packages: tuple[str, ...]
+    architecture: str
+    debs: tuple[LockedDeb, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A whole lock file."""
+
+    debian: Mapping[str, LockedDebian]
+
+    @classmethod
+    def read(cls, file: Path) -> Lock:
+        """Read a lock file; one that does not exist pins nothing. Raises `LockInvalid`."""
+        try:
+            document = json.loads(file.read_text())
+        except FileNotFoundError:
+            return cls({})
+        except ValueError as error:
+            raise LockInvalid(str(error), Place(str(file))) from None
+        try:
+            if document["version"] != _VERSION:
+                raise LockInvalid(f"its version is {document['version']}, and we read {_VERSION}", Place(str(file)))
+            return cls({name: _locked_debian(entry) for name, entry in document["debian"].items()})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LockInvalid(f"{type(error).__name__}: {error}", Place(str(file))) from None
+
+    def __str__(self) -> str:
+        """The file's text; equal locks have equal texts."""
+        lines = ["{", f'  "version": {_VERSION},', '  "debian": {']
+        for number, (name, entry) in enumerate(sorted(self.debian.items())):
+            lines += [f"    {json.dumps(name)}: {{", f'      "suites": {json.dumps(entry.suites)},']
+            lines += [
+                f'      "packages": {json.dumps(entry.packages)},',
+                f'      "architecture": {json.dumps(entry.architecture)},',
+            ]
+            debs = [f"        {json.dumps(asdict(deb))}" for deb in sorted(entry.debs, key=lambda deb: deb.name)]
+            lines += ['      "debs": [', ",\n".join(debs), "      ]"]
+            lines += ["    }" + ("," if number + 1 < len(self.debian) else "")]
+        return "\n".join([*lines, "  }", "}", ""])
+
+
+def _locked_debian(entry: Any) -> LockedDebian:
+    return LockedDebian(
+        tuple(_strings(entry["suites"])),
+        tuple(_strings(entry["packages"])),
+        str(entry["architecture"]),
+        tuple(_locked_deb(deb) for deb in entry["debs"]),
+    )
+
+
+def _locked_deb(entry: Any) -> LockedDeb:
+    deb = LockedDeb(**{field.name: entry[field.name] for field in fields(LockedDeb)})
+    if (
+        len(bytes.fromhex(deb.sha256)) != 32
+        or not isinstance(deb.size, int)
+        or deb.file.startswith("/")
+        or ".." in deb.file.split("/")
+    ):
+        raise ValueError(f"the entry of {deb.name} is not sound")
+    return deb
+
+
+def _strings(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TypeError("a list of strings was expected")
+    return value

@@ -1,0 +1,112 @@
+"""Where .debs come from: the machine's own business, never the repository's.
+
+The first of these that names a mirror wins: `DEPLOYER_DEBIAN_MIRRORS` (URLs separated by spaces), the file `debian-mirrors` in
+`$XDG_CONFIG_HOME/deployer` or `/etc/deployer` (one URL a line), the apt sources of this machine (read, never written).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deployer.packages.errors import MirrorsUnknown
+
+VARIABLE: Final = "DEPLOYER_DEBIAN_MIRRORS"
+_KEYRINGS: Final = (
+    Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+    Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
+)
+_KEYRING_NAMES: Final = ("debian-archive", "ubuntu-archive")
+_ONE_LINE: Final = re.compile(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<url>\S+)\s+(?P<suite>\S+)(?P<components>.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """One mirror, and what is known of it."""
+
+    url: str
+    suites: tuple[str, ...] = ()
+    """Empty: any."""
+    signed_by: str = ""
+    """A keyring file; empty: apt's own trust."""
+
+    def serves(self, suite: str) -> bool:
+        """Whether it is worth asking for a suite."""
+        return not self.suites or suite in self.suites
+
+
+def find_mirrors(environment: Mapping[str, str] | None = None, *, root: Path = Path("/")) -> tuple[Mirror, ...]:
+    """The mirrors that this machine uses, in the order to ask them. Raises `MirrorsUnknown`."""
+    environment = os.environ if environment is None else environment
+    if named := environment.get(VARIABLE, "").split():
+        return tuple(Mirror(url, signed_by=_keyring()) for url in named)
+    home = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "/root"), ".config"))
+    settings = (Path(home, "deployer/debian-mirrors"), root / "etc/deployer/debian-mirrors")
+    for file in settings:
+        if file.is_file():
+            lines = (line.partition("#")[0].strip() for line in file.read_text().splitlines())
+            if urls := [line for line in lines if line]:
+                return tuple(Mirror(url, signed_by=_keyring()) for url in urls)
+    if found := _from_apt(root / "etc/apt"):
+        return found
+    raise MirrorsUnknown((VARIABLE, *map(str, settings), str(root / "etc/apt")))
+
+
+def mirror_urls(mirrors: Iterable[Mirror]) -> tuple[str, ...]:
+    """The URLs, each once."""
+    return tuple(dict.fromkeys(mirror.url for mirror in mirrors))
+
+
+def _from_apt(directory: Path) -> tuple[Mirror, ...]:
+    parts = directory / "sources.list.d"
+    found: list[Mirror] = []
+    for file in [directory / "sources.list", *sorted(parts.glob("*"))]:
+        if file.suffix == ".list" and file.is_file():
+            found += _one_line(file.read_text(errors="replace"))
+        elif file.suffix == ".sources" and file.is_file():
+            found += _deb822(file.read_text(errors="replace"))
+    found = [mirror for mirror in found if _is_distribution(mirror)]
+    # Those that name the distribution's own keyring are surely its mirrors; an entry without a keyring may be anyone's.
+    return tuple(sorted(found, key=lambda mirror: not mirror.signed_by))
+
+
+def _is_distribution(mirror: Mirror) -> bool:
+    scheme = mirror.url.partition(":")[0]
+    flat = any(suite.endswith("/") for suite in mirror.suites)
+    own_key = not mirror.signed_by or any(name in mirror.signed_by for name in _KEYRING_NAMES)
+    return scheme in ("http", "https", "file") and not flat and own_key
+
+
+def _one_line(text: str) -> Iterable[Mirror]:
+    for line in text.splitlines():
+        if match := _ONE_LINE.fullmatch(line.partition("#")[0].strip()):
+            options = dict(option.split("=", 1) for option in (match["options"] or "").split() if "=" in option)
+            yield Mirror(match["url"], (match["suite"],), options.get("signed-by", ""))
+
+
+def _deb822(text: str) -> Iterable[Mirror]:
+    for stanza in re.split(r"\n\s*\n", text):
+        fields: dict[str, str] = {}
+        last = ""
+        for line in stanza.splitlines():
+            if line.startswith("#"):
+                continue
+            if line[:1].isspace():
+                fields[last] = f"{fields.get(last, '')}\n{line.strip()}"
+            else:
+                last, _, value = line.partition(":")
+                last = last.lower()
+                fields[last] = value.strip()
+        if fields.get("enabled", "yes") == "no" or "deb" not in fields.get("types", "").split():
+            continue
+        signed_by = fields.get("signed-by", "")
+        for url in fields.get("uris", "").split():
+            yield Mirror(url, tuple(fields.get("suites", "").split()), signed_by if signed_by.startswith("/") else "")
+
+
+def _keyring() -> str:
+    return next((str(file) for file in _KEYRINGS if file.exists()), "")

@@ -1,0 +1,125 @@
+"""Solving a set of Debian packages with apt, in a state of its own that leaves the machine alone.
+
+apt is given private lists, an empty list of installed packages and only the sources that the packages ask for; of the
+machine's configuration it keeps how to reach the network (`Acquire::…`). It verifies signatures as always.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deployer.errors import Place
+from deployer.packages.errors import MirrorsUnknown, PackageInvalid
+from deployer.packages.lockfile import LockedDeb, LockedDebian
+from deployer.packages.mirrors import Mirror
+from deployer.process import ProgramFailed, run
+
+_UPDATE_TIMEOUT: Final = 300.0
+_INSTALL: Final = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>[a-z0-9-]+)\]\)", re.MULTILINE)
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]*(=[A-Za-z0-9.+~:-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class DebianRequest:
+    """What a package of kind `debian` asks for."""
+
+    name: str
+    suites: tuple[str, ...]
+    packages: tuple[str, ...]
+    architecture: str
+    place: Place | None = None
+
+
+async def solve(requests: Sequence[DebianRequest], mirrors: Sequence[Mirror]) -> dict[str, LockedDebian]:
+    """What each request comes to today. Raises `MirrorsUnknown`, `PackageInvalid`, `ProgramFailed`."""
+    locked: dict[str, LockedDebian] = {}
+    states = {(request.suites, request.architecture) for request in requests}
+    for suites, architecture in sorted(states):
+        with tempfile.TemporaryDirectory(prefix="deployer-apt-") as directory:
+            apt = await _Apt.prepare(Path(directory), suites, architecture, mirrors)
+            for request in requests:
+                if (request.suites, request.architecture) == (suites, architecture):
+                    locked[request.name] = LockedDebian(suites, request.packages, architecture, await apt.solve(request))
+    return locked
+
+
+@dataclass(frozen=True, slots=True)
+class _Apt:
+    environment: Mapping[str, str]
+
+    @classmethod
+    async def prepare(cls, directory: Path, suites: Sequence[str], architecture: str, mirrors: Sequence[Mirror]) -> _Apt:
+        """Write a private configuration and fetch the package lists."""
+        for name in ("lists/partial", "cache/archives/partial", "etc/preferences.d"):
+            (directory / name).mkdir(parents=True)
+        (directory / "status").touch()
+        (directory / "sources.list").write_text("".join(_sources(suites, architecture, mirrors)))
+        reach = (await run(["apt-config", "dump"])).text
+        lines = [line for line in reach.splitlines() if line.startswith("Acquire::")]
+        settings = {
+            "Dir::State": directory,
+            "Dir::State::lists": directory / "lists",
+            "Dir::State::status": directory / "status",
+            "Dir::Cache": directory / "cache",
+            "Dir::Etc::sourcelist": directory / "sources.list",
+            "Dir::Etc::sourceparts": "-",
+            "Dir::Etc::main": "-",
+            "Dir::Etc::parts": "-",
+            "Dir::Etc::preferencesparts": directory / "etc/preferences.d",
+            "Dir::Etc::preferences": "-",
+            "APT::Architecture": architecture,
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+        }
+        lines += [f'{name} "{value}";' for name, value in settings.items()]
+        lines.append(f'#clear APT::Architectures; APT::Architectures {{ "{architecture}"; }};')
+        (directory / "apt.conf").write_text("\n".join(lines) + "\n")
+        apt = cls({"APT_CONFIG": str(directory / "apt.conf"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
+        await run(["apt-get", "-q", "--error-on=any", "update"], environment=apt.environment, timeout=_UPDATE_TIMEOUT)
+        return apt
+
+    async def solve(self, request: DebianRequest) -> tuple[LockedDeb, ...]:
+        """The whole closure of a request."""
+        for name in request.packages:
+            if not _NAME.fullmatch(name):
+                raise PackageInvalid(request.name, f"{name!r} is no name of a Debian package", request.place)
+        install = ["apt-get", "-q", "--simulate", "--no-install-recommends", "install", "--", *request.packages]
+        try:
+            simulated = await run(install, environment=self.environment)
+        except ProgramFailed as failed:
+            reason = " | ".join(line for line in failed.stderr.splitlines() if line.startswith("E:"))
+            raise PackageInvalid(request.name, f"apt cannot solve it: {reason or failed.stderr}", request.place) from None
+        chosen = [match["name"] + "=" + match["version"] for match in _INSTALL.finditer(simulated.text)]
+        shown = await run(["apt-cache", "show", "--", *chosen], environment=self.environment)
+        return tuple(sorted({deb.name: deb for deb in _records(shown.text)}.values(), key=lambda deb: deb.name))
+
+
+def _sources(suites: Iterable[str], architecture: str, mirrors: Sequence[Mirror]) -> Iterable[str]:
+    for suite in suites:
+        # Where no source names the suite, the mirrors of the other suites have it too.
+        candidates = [mirror for mirror in mirrors if mirror.serves(suite)] or [
+            mirror for mirror in mirrors[:1] if not suite.endswith(("-security", "-updates"))
+        ]
+        if not candidates:
+            raise MirrorsUnknown((f"the sources of this machine, for the suite {suite}",))
+        key = f" signed-by={candidates[0].signed_by}" if candidates[0].signed_by else ""
+        yield f"deb [arch={architecture}{key}] {candidates[0].url} {suite} main\n"
+
+
+def _records(text: str) -> Iterable[LockedDeb]:
+    for stanza in text.split("\n\n"):
+        fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", stanza, re.MULTILINE))
+        if "Filename" in fields:
+            yield LockedDeb(
+                fields["Package"],
+                fields["Version"],
+                fields["Architecture"],
+                fields["Filename"],
+                int(fields["Size"]),
+                fields["SHA256"],
+            )
