@@ -80,13 +80,14 @@ class History:
             return rollout_of(connection.execute("SELECT * FROM rollouts WHERE number = ?", (cursor.lastrowid,)).fetchone())
 
     def plan_hosts(self, rollout: int, hosts: Iterable[PlannedHost]) -> None:
-        """Write down what the preflight saw. Of hosts that are known already only the wave changes: what came before the
-        rollout was seen the first time."""
+        """Write down what the preflight saw. Of hosts that this rollout has begun already nothing changes: what was there
+        before it was seen the first time."""
         with self._writing() as connection:
             connection.executemany(
                 "INSERT INTO rollout_hosts (rollout, host, position, wave, previous_generation, previous_system, system, outcome,"
                 " error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (rollout, host) DO UPDATE SET wave = excluded.wave,"
-                " system = excluded.system",
+                " previous_generation = excluded.previous_generation, previous_system = excluded.previous_system,"
+                " system = excluded.system, outcome = excluded.outcome, error = excluded.error WHERE started IS NULL",
                 [
                     (
                         rollout,

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deployer.errors import ConfigurationError, Place
+from deployer.errors import ConfigurationError, DeploymentError, NeedsPersonError, Place
+from deployer.formats.messages import Problem
 
 
 @dataclass(eq=False)
@@ -67,6 +68,93 @@ class CanaryMissing(ConfigurationError):
         return "Select hosts that include a canary, give another with --canary, or deploy without one: --canary none."
 
 
+@dataclass(eq=False)
+class OperationCrashed(DeploymentError):
+    """An operation on a host ended with an error that is a mistake in deployer."""
+
+    host: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """The mistake."""
+        return f"deployer itself failed: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """The host does not depend on us."""
+        return "The host ends in the old or the new generation by itself; see `deployer status`. Please report this."
+
+
 def near(word: str, known: Iterable[str]) -> tuple[str, ...]:
     """The names that somebody who wrote `word` may have meant."""
     return tuple(difflib.get_close_matches(word, list(known), n=3, cutoff=0.6))
+
+
+@dataclass(eq=False)
+class HostBusy(DeploymentError):
+    """Another activation is under way on the host."""
+
+    host: str
+
+    @property
+    def message(self) -> str:
+        """That it is."""
+        return "an activation is under way on it already"
+
+    @property
+    def remedy(self) -> str:
+        """Waiting is enough: it has a deadline."""
+        return f"Wait: it ends by itself, confirmed or rolled back. `deployer status --on {self.host}` shows who began it."
+
+
+@dataclass(eq=False)
+class HostBroken(NeedsPersonError):
+    """The host could not go back by itself."""
+
+    host: str
+
+    @property
+    def message(self) -> str:
+        """What has happened to it."""
+        return "a rollback failed on it three times"
+
+    @property
+    def remedy(self) -> str:
+        """Where to look."""
+        return f"See `deployer status --on {self.host}` and, on the host, `journalctl -u deployer-activation.service`."
+
+
+@dataclass(eq=False)
+class PlanRefused(DeploymentError):
+    """The host would refuse the activation, before anything has changed."""
+
+    host: str
+    problems: tuple[Problem, ...]
+
+    @property
+    def message(self) -> str:
+        """Every reason."""
+        return "; ".join(f"{problem.target}: {problem.message}" for problem in self.problems)
+
+    @property
+    def remedy(self) -> str:
+        """What to do about each, once."""
+        return " ".join(dict.fromkeys(problem.remedy for problem in self.problems))
+
+
+@dataclass(eq=False)
+class PlanChanged(DeploymentError):
+    """What would be done now is not what the plan showed."""
+
+    host: str
+
+    @property
+    def message(self) -> str:
+        """That they differ."""
+        return "what would be done now differs from the plan: the host or the configuration has changed since"
+
+    @property
+    def remedy(self) -> str:
+        """Plan again."""
+        return "Make a new plan, look at it, and deploy that."
