@@ -1,0 +1,163 @@
+"""Bases: Debian trees that hosts are overlays of, built once by mmdebstrap and kept in a cache.
+
+A base is named by what is in it, is built under a temporary name and renamed when whole, so a killed run leaves no half a base
+behind that another would use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deployer.errors import ConfigurationError
+from deployer.lab.errors import BaseFailed, DebianArchiveUnknown, NotDebian
+from deployer.lab.places import BASES
+from deployer.process import ProgramFailed, ProgramMissing, run
+
+RELEASES: Final = ("bookworm", "bullseye", "trixie")
+FULL: Final = "full"
+"""With the whole of python3: what hosts need."""
+MINIMAL_PYTHON: Final = "minimal-python"
+"""With python3-minimal only, which lacks most of the standard library."""
+NO_PYTHON: Final = "no-python"
+VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON)
+
+_COMMON: Final = "systemd systemd-sysv dbus openssh-server iproute2 procps ca-certificates curl sudo nftables"
+_PYTHON: Final = {FULL: "python3", MINIMAL_PYTHON: "python3-minimal", NO_PYTHON: ""}
+_RECIPE: Final = 1
+"""Counted up when `_finish` changes what it leaves in a tree."""
+_KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_BUILD_SECONDS: Final = 900.0
+
+
+@dataclass(eq=False)
+class BaseUnknown(ConfigurationError):
+    """A release or variant that the lab does not build."""
+
+    wanted: str
+    known: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"the lab has no base '{self.wanted}'"
+
+    @property
+    def remedy(self) -> str:
+        """Those it has."""
+        return f"Choose one of: {', '.join(self.known)}."
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A Debian release in one of the variants."""
+
+    release: str = "bookworm"
+    variant: str = FULL
+
+    def __post_init__(self) -> None:
+        """Refuse what the lab does not build."""
+        for wanted, known in ((self.release, RELEASES), (self.variant, VARIANTS)):
+            if wanted not in known:
+                raise BaseUnknown(wanted, known)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What is installed besides the essential packages."""
+        return (*_COMMON.split(), *_PYTHON[self.variant].split())
+
+    @property
+    def path(self) -> Path:
+        """Where the tree is, once built. Its name changes with its contents."""
+        digest = hashlib.sha256(repr((_RECIPE, self.packages)).encode()).hexdigest()[:8]
+        return BASES / f"{self.release}-{self.variant}-{digest}"
+
+
+async def ensure_base(base: Base, on_build: Callable[[Base], None] = lambda base: None) -> Path:
+    """The tree of a base, built first where it is not in the cache; `on_build` is told when it must be.
+
+    Raises `NotDebian`, `DebianArchiveUnknown` and `BaseFailed`.
+    """
+    if base.path.is_dir():
+        return base.path
+    BASES.mkdir(parents=True, exist_ok=True)
+    async with _lock(base.path.with_suffix(".lock")):
+        if not base.path.is_dir():
+            on_build(base)
+            await _build(base)
+    return base.path
+
+
+async def _build(base: Base) -> None:
+    half = base.path.with_suffix(".half")
+    shutil.rmtree(half, ignore_errors=True)
+    archive = await _archive(base.release)
+    options = [f"--aptopt={line}" for line in await _apt_transport()]
+    if _KEYRING.exists():
+        options.append(f"--keyring={_KEYRING}")
+    include = "--include=" + ",".join(base.packages)
+    command: list[str | Path] = ["mmdebstrap", "--mode=root", "--variant=minbase", include, *options, base.release, half]
+    try:
+        await run([*command, f"deb {archive} {base.release} main"], timeout=_BUILD_SECONDS)
+    except ProgramFailed as failure:
+        shutil.rmtree(half, ignore_errors=True)
+        raise BaseFailed(base.path.name, " | ".join(failure.stderr.strip().splitlines()[-3:])) from None
+    _finish(half)
+    half.rename(base.path)
+
+
+def _finish(tree: Path) -> None:
+    """Take out what must differ from host to host, and what would reach outside the lab."""
+    for key in (tree / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    (tree / "etc/machine-id").write_text("")
+    (tree / "etc/resolv.conf").write_text("")
+    for timer in ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"):
+        (tree / "etc/systemd/system/timers.target.wants" / timer).unlink(missing_ok=True)
+
+
+async def _archive(release: str) -> str:
+    """The URI of the main Debian archive, as this machine's own apt knows it."""
+    try:
+        listing = await run(["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"])
+    except ProgramMissing:
+        raise NotDebian(_system()) from None
+    sources = [line.split(" ", 1) for line in listing.text.splitlines() if " " in line]
+    for suite, uri in sources:
+        if "-" not in suite and "/" not in suite and "security" not in uri:
+            return uri.strip()
+    raise DebianArchiveUnknown(release)
+
+
+async def _apt_transport() -> list[str]:
+    """The machine's own proxies and certificates, which mmdebstrap does not take over by itself."""
+    dump = await run(["apt-config", "dump", "Acquire"], check=False)
+    wanted = ("Acquire::http", "Acquire::Retries", "Acquire::Check-")
+    return [line for line in dump.text.splitlines() if line.startswith(wanted) and not line.endswith(' "";')]
+
+
+def _system() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines():
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip('"')
+    return "of an unknown kind"
+
+
+@contextlib.asynccontextmanager
+async def _lock(path: Path) -> AsyncIterator[None]:
+    """Hold a lock between processes; wait as long as it takes another to build a base."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

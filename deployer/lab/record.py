@@ -1,0 +1,73 @@
+"""The record: what a lab is about to make, written down before it is made.
+
+A file of JSON lines, in order. Undoing goes through it backwards. An entry may name something that was never made, because
+the run was killed in between: undoing then finds nothing, and that is fine. What no record names is never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+MOUNT: Final = "mount"
+"""A mount point."""
+NAMESPACE: Final = "namespace"
+"""A named network namespace. Bridges, veth pairs and addresses in it go with it."""
+CGROUP: Final = "cgroup"
+"""A control group of our own, with all processes in it."""
+MACHINE: Final = "machine"
+"""A file that holds the process id of a systemd-nspawn."""
+UNIT: Final = "unit"
+"""A transient unit of this machine's systemd that runs a systemd-nspawn."""
+DIRECTORY: Final = "directory"
+"""A directory with all below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that the lab makes."""
+
+    kind: str
+    name: str
+    host: str = ""
+    """The host that it belongs to; empty: the lab's own."""
+
+
+class Record:
+    """The record of one lab."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the record at `path`, whether or not it exists."""
+        self._path = path
+        self._entries = self._read()
+
+    def note(self, kind: str, name: str | Path, host: str = "") -> None:
+        """Write down that this is going to be made. Writing it twice is harmless."""
+        entry = Entry(kind, str(name), host)
+        if entry not in self._entries:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(entry)) + "\n")
+            self._entries.append(entry)
+
+    def entries(self, host: str | None = None) -> tuple[Entry, ...]:
+        """What was noted last comes first; with `host`, only what belongs to that host."""
+        return tuple(entry for entry in reversed(self._entries) if host is None or entry.host == host)
+
+    def forget(self, host: str) -> None:
+        """Drop the entries of one host, all of which have been undone."""
+        self._entries = [entry for entry in self._entries if entry.host != host]
+        temporary = self._path.with_name(self._path.name + ".new")
+        temporary.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in self._entries), encoding="utf-8")
+        os.replace(temporary, self._path)
+
+    def _read(self) -> list[Entry]:
+        if not self._path.is_file():
+            return []
+        lines = self._path.read_text(encoding="utf-8").split("\n")
+        whole = lines[:-1]  # a line without its newline was cut off, so what it names was never made
+        if lines[-1]:
+            self._path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+        return [Entry(**json.loads(line)) for line in whole]
