@@ -106,14 +106,14 @@ def write_accounts(disk: Disk, undo: UndoLog, texts: Mapping[str, str]) -> bool:
     if not changed:
         return False
     record: Dict[str, Any] = {"op": "accounts", "files": {}}
-    for path in changed:
+    for path, text in changed.items():
         copy = f"{BEFORE}/account-{path.rpartition('/')[2]}"
         disk.write(copy, before.get(path, "").encode("utf-8", "surrogateescape"), _NEW_SECRET)
         entry = disk.entry(path)
         mtime = entry.metadata.mtime_ns if entry is not None else -1
-        record["files"][path] = {"copy": copy, "after": _digest(changed[path]), "mtime_ns": mtime}
+        record["files"][path] = {"copy": copy, "after": _digest(text), "mtime_ns": mtime}
         after = f"{BEFORE}/account-{path.rpartition('/')[2]}.after"
-        disk.write(after, changed[path].encode("utf-8", "surrogateescape"), _NEW_SECRET)
+        disk.write(after, text.encode("utf-8", "surrogateescape"), _NEW_SECRET)
     undo.append(record)
     for path, text in changed.items():
         _write(disk, path, text, None)

@@ -22,7 +22,11 @@ class Clock:
 
     def wall(self) -> str:
         """ISO 8601, UTC; for people."""
-        return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: UP017
+        return self.date(time.time())
+
+    def date(self, seconds: float) -> str:
+        """A moment of wall time in that form."""
+        return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def boot_id() -> str:

@@ -98,6 +98,10 @@ class Disk:
                     raise PathRefused(path, "it is not a regular file")
                 return file.read()
 
+    def exists(self, path: str) -> bool:
+        """Whether anything stands at `path`, links on the way followed: for telling only, never before a change."""
+        return os.path.lexists(str(self.root) + path)
+
     def names(self, path: str) -> List[str]:
         """The names in a directory; none where there is no such directory."""
         try:

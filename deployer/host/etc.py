@@ -82,9 +82,10 @@ def fingerprint(disk: Disk, path: str) -> str:
 class EtcWriter:
     """Brings entries to the disk and takes them away, for one transaction."""
 
-    def __init__(self, disk: Disk, undo: UndoLog, ids: Ids, system: str, tag: str, note: Callable[[Action], None]) -> None:
+    def __init__(self, disk: Disk, undo: UndoLog, *, system: str, tag: str, note: Callable[[Action], None]) -> None:
         """`system` is the store path that holds the contents; `tag` makes the names of kept copies unique."""
-        self._disk, self._undo, self._ids, self._system, self._tag, self._note = disk, undo, ids, system, tag, note
+        self._disk, self._undo, self._system, self._tag, self._note = disk, undo, system, tag, note
+        self._ids = Ids(disk)
         self._copies = 0
 
     def put(self, entry: EtcEntry, owned: Optional[OwnedPath], made: List[str]) -> OwnedPath:
@@ -114,7 +115,10 @@ class EtcWriter:
         if owned.adopted:
             return
         found = self._disk.entry(path)
-        if found is not None and fingerprint(self._disk, path) != _wish(owned):
+        now = fingerprint(self._disk, path)
+        if now == _fingerprint_of(self._disk, owned.original):
+            return
+        if found is not None and now != _wish(owned):
             self._keep(path, found)
         self._record(path, found, _fingerprint_of(self._disk, owned.original))
         restore(self._disk, path, owned.original)

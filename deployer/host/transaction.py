@@ -73,6 +73,8 @@ class Record:
     previous_generation: int = 0
     next: str = ""
     next_generation: int = 0
+    fresh: bool = False
+    """Whether `next_generation` is a new number, which goes away with a rollback."""
     repair: bool = False
     trivial: bool = False
     """Whether nothing but the profile changes: then no switch is armed, and nothing outside our directory is touched."""

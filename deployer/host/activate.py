@@ -1,0 +1,284 @@
+"""The driver: does the work of the journal's state, records how it ended, and goes on until the transaction stands still.
+
+Whoever calls holds the lock. `run` is the service's way from the beginning; `take_over` is everybody else's, from wherever
+the journal says that the last driver was cut off. Both end in the same loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from typing import Callable, Dict, Final, Mapping, Optional, Tuple
+
+from deployer.errors import DeployerError
+from deployer.formats.frames import FrameRefused, parse_document
+from deployer.formats.messages import (
+    ARMED,
+    CHECKING,
+    CONFIRMED,
+    HEALTHY,
+    PREPARED,
+    ROLLBACK_FAILED,
+    ROLLED_BACK,
+    ROLLING_BACK,
+    SWITCHING,
+    Activation,
+    Outcome,
+    Plan,
+)
+from deployer.formats.state import BROKEN, BUSY, SETTLED, StateLine
+from deployer.host import deadman
+from deployer.host.disk import Disk
+from deployer.host.ledger import Ledger, Metadata
+from deployer.host.machine import Limits, Machine
+from deployer.host.paths import (
+    CANCELLATION,
+    CONFIRMATION,
+    GOOD,
+    JOURNAL,
+    LEDGER,
+    NEXT_LEDGER,
+    ORIGINALS,
+    QUARANTINE,
+    REQUEST,
+    RESERVE,
+    STATE,
+)
+from deployer.host.switching import Switch
+from deployer.host.transaction import Event, Record, advance, is_overdue, refuse_confirmation
+from deployer.host.verdict import Verdict, judge, plan_for
+
+PRIVATE: Final = Metadata(0o600, 0, 0)
+_POLL: Final = 0.05
+_STEP = Tuple[Event, str]
+
+
+class Driver:
+    """Drives the transaction in the journal to a standstill."""
+
+    def __init__(self, machine: Machine, *, booting: bool = False) -> None:
+        """At boot, units are queued and not waited for."""
+        self._machine = machine
+        self._booting = booting
+
+    def run(self, transaction: str) -> Record:
+        """Drive the transaction that was prepared under this name; do nothing where somebody else has ended it."""
+        record = self._machine.journal.read()
+        if record.transaction != transaction or record.state != PREPARED:
+            return record
+        return self._drive(record)
+
+    def take_over(self, reason: str, event: Event = Event.INTERRUPT) -> Record:
+        """Finish what a driver that is gone left behind. As often as it takes."""
+        record = self._machine.journal.read()
+        following = advance(record, event, reason)
+        if following != record:
+            following = self._enter(following)
+        return self._drive(following)
+
+    def confirm(self) -> Record:
+        """Commit a healthy transaction whose driver is gone. The caller has judged the token."""
+        return self._drive(self._enter(advance(self._machine.journal.read(), Event.GO_ON)))
+
+    # -- the loop --------------------------------------------------------------------------------------------------------
+
+    def _drive(self, record: Record) -> Record:
+        work: Mapping[str, Callable[[Record], _STEP]] = {
+            PREPARED: lambda record: (Event.GO_ON, ""),
+            ARMED: self._arm,
+            SWITCHING: self._switch,
+            CHECKING: self._check,
+            HEALTHY: self._await_confirmation,
+            ROLLING_BACK: self._roll_back,
+        }
+        while not record.is_terminal and record.state in work:
+            try:
+                event, reason = work[record.state](record)
+            except DeployerError as error:
+                event, reason = Event.FAIL, error.message
+            except (OSError, ValueError, KeyError, RuntimeError) as error:
+                event, reason = Event.FAIL, f"{type(error).__name__}: {error}"
+            record = self._enter(advance(record, event, reason))
+        settle(self._machine, record)
+        return record
+
+    def _enter(self, record: Record) -> Record:
+        """Record a state durably, before its work begins."""
+        now = self._machine.clock.now()
+        seconds = {ARMED: 60.0}.get(record.state, 0.0)
+        if record.state in (SWITCHING, CHECKING, HEALTHY):
+            limits = self._limits(record)
+            seconds = {SWITCHING: limits.switching, CHECKING: limits.checking, HEALTHY: limits.confirming}[record.state]
+        record = dataclasses.replace(record, boot_id=now.boot_id, deadline=round(now.seconds + seconds, 3))
+        self._machine.journal.write(record)
+        self._machine.events.state(record.state)
+        return record
+
+    # -- the work of each state ------------------------------------------------------------------------------------------
+
+    def _arm(self, record: Record) -> _STEP:
+        machine = self._machine
+        runtime = machine.store.runtime(record.previous) or machine.store.runtime(record.next)
+        deadman.arm(machine, runtime, self._limits(record).total, boot_unit=not record.trivial)
+        return Event.GO_ON, ""
+
+    def _switch(self, record: Record) -> _STEP:
+        if self._is_cancelled():
+            return Event.FAIL, "it was cancelled"
+        plan = read_request(self._machine.disk)[1]
+        self._switch_of(record).forward(plan)
+        return Event.GO_ON, ""
+
+    def _check(self, record: Record) -> _STEP:
+        manifest = self._machine.store.manifest(record.next)
+        verdict: Verdict = judge(self._machine, manifest, should_stop=self._is_cancelled)
+        return (Event.GO_ON, "") if verdict.healthy else (Event.FAIL, verdict.reason)
+
+    def _await_confirmation(self, record: Record) -> _STEP:
+        machine = self._machine
+        while True:
+            if self._is_cancelled():
+                return Event.FAIL, "it was cancelled"
+            confirmation = read_confirmation(machine.disk)
+            now = machine.clock.now()
+            if confirmation is not None:
+                refused = refuse_confirmation(record, confirmation[0], confirmation[1], now)
+                if refused is None:
+                    return Event.GO_ON, ""
+                machine.disk.remove(CONFIRMATION)
+            if is_overdue(record, now):
+                return Event.FAIL, "no confirmation came over a fresh connection in time"
+            machine.clock.sleep(_POLL)
+
+    def _roll_back(self, record: Record) -> _STEP:
+        self._machine.disk.remove(RESERVE)
+        if record.attempts > 1:
+            self._machine.clock.sleep(1.0)
+        self._switch_of(record).back(booting=self._booting)
+        return Event.GO_ON, ""
+
+    # -- details ---------------------------------------------------------------------------------------------------------
+
+    def _switch_of(self, record: Record) -> Switch:
+        store = self._machine.store
+        return Switch(
+            self._machine, record, store.manifest(record.previous), store.manifest(record.next), read_ledger(self._machine.disk)
+        )
+
+    def _limits(self, record: Record) -> Limits:
+        return Limits.of(self._machine.store.manifest(record.next))
+
+    def _is_cancelled(self) -> bool:
+        return self._machine.disk.entry(CANCELLATION) is not None
+
+
+def settle(machine: Machine, record: Record) -> None:
+    """Tidy up after a transaction that stands still. As often as it takes; the boot unit goes last."""
+    disk, profile = machine.disk, machine.profile
+    if not record.is_terminal or disk.entry(JOURNAL) is None:
+        return
+    if record.state == CONFIRMED:
+        with contextlib.suppress(FileNotFoundError):
+            disk.write(LEDGER, disk.read(NEXT_LEDGER), PRIVATE)
+        disk.link(GOOD, record.next)
+    elif record.state == ROLLED_BACK and record.transaction:
+        if record.fresh:
+            profile.drop(record.next_generation)
+        _quarantine(disk, record)
+    if record.state != ROLLBACK_FAILED:
+        disk.remove(NEXT_LEDGER)
+        disk.remove(RESERVE)
+        _sweep_originals(disk)
+        machine.store.hold(roots(machine))
+    current = profile.current()
+    phase = BROKEN if record.state == ROLLBACK_FAILED else SETTLED
+    write_state(disk, StateLine(phase, current.number, current.system, record.epoch))
+    deadman.disarm(machine)
+
+
+def roots(machine: Machine, following: str = "") -> Dict[str, str]:
+    """The store paths that the collector must leave alone: all generations, the last good one, and the one to come."""
+    held = {f"generation-{number}": system for number, system in machine.profile.generations().items()}
+    good = machine.disk.entry(GOOD)
+    if good is not None and good.target:
+        held["good"] = good.target
+    if following:
+        held["next"] = following
+    return held
+
+
+def write_state(disk: Disk, line: StateLine) -> None:
+    """Say where the host stands, for a shell to print."""
+    content = f"{line}\n".encode()
+    with contextlib.suppress(FileNotFoundError):
+        if disk.read(STATE) == content:
+            return
+    disk.write(STATE, content, PRIVATE)
+
+
+def read_state(disk: Disk) -> StateLine:
+    """Where the host says that it stands."""
+    try:
+        return StateLine.parse(disk.read(STATE).decode())
+    except (FileNotFoundError, NotADirectoryError):
+        return StateLine()
+    except (FrameRefused, UnicodeDecodeError):
+        return StateLine(BUSY)
+
+
+def read_ledger(disk: Disk) -> Ledger:
+    """What is ours. Raises `LedgerDamaged`."""
+    try:
+        return Ledger.from_bytes(disk.read(LEDGER))
+    except (FileNotFoundError, NotADirectoryError):
+        return Ledger()
+
+
+def read_request(disk: Disk) -> Tuple[Activation, Plan]:
+    """What was asked for, and what was planned for it."""
+    document = parse_document(disk.read(REQUEST))
+    return Activation.from_document(document["activation"]), Plan.from_document(document["plan"])
+
+
+def read_confirmation(disk: Disk) -> Optional[Tuple[str, str]]:
+    """Transaction and token that somebody brought."""
+    try:
+        document = json.loads(disk.read(CONFIRMATION))
+        return str(document["transaction"]), str(document["token"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def outcome(machine: Machine, record: Record) -> Outcome:
+    """How a transaction stands, with all that it told."""
+    actions, checks, log = machine.events.summary()
+    seconds = max(0.0, record.deadline - machine.clock.now().seconds) if record.state == HEALTHY else 0.0
+    return Outcome(
+        transaction=record.transaction,
+        state=record.state,
+        generation=record.generation,
+        system=record.system,
+        reason=record.reason,
+        actions=actions,
+        checks=checks,
+        log=log[-200:],
+        confirm_seconds=round(seconds, 3),
+    )
+
+
+def _quarantine(disk: Disk, record: Record) -> None:
+    name = record.next.rpartition("/")[2]
+    if name:
+        note = {"system": record.next, "transaction": record.transaction, "reason": record.reason}
+        disk.write(f"{QUARANTINE}/{name}", json.dumps(note, sort_keys=True).encode() + b"\n", PRIVATE)
+
+
+def _sweep_originals(disk: Disk) -> None:
+    needed = {owned.original.copy for owned in read_ledger(disk).etc.values() if owned.original is not None}
+    for name in disk.names(ORIGINALS):
+        if f"{ORIGINALS}/{name}" not in needed:
+            disk.remove(f"{ORIGINALS}/{name}")
+
+
+__all__ = ["Driver", "outcome", "plan_for", "settle"]

@@ -1,0 +1,91 @@
+"""What a host is, and how it stands."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import socket
+from typing import Dict, Tuple
+
+from deployer.formats.messages import PROTOCOL, Generation, HostFacts, HostStatus
+from deployer.host.clock import boot_id
+from deployer.host.disk import Disk
+from deployer.host.machine import Machine
+from deployer.host.paths import PROFILE
+from deployer.host.process import run
+
+
+def host_facts(disk: Disk) -> HostFacts:
+    """Asked once for each connection that has something to do."""
+    release = _os_release(disk)
+    status = os.statvfs(_existing(disk, "/nix/store"))
+    return HostFacts(
+        protocol=PROTOCOL,
+        hostname=socket.gethostname(),
+        distribution=f"{release.get('ID', 'linux')} {release.get('VERSION_ID', '')}".strip(),
+        machine=platform.machine(),
+        python=platform.python_version(),
+        systemd=_systemd_version(),
+        boot_id=boot_id(),
+        free_bytes=status.f_bavail * status.f_frsize,
+        free_inodes=status.f_favail,
+        compressions=compressions(),
+        has_nix=disk.exists("/nix/var/nix/db/db.sqlite"),
+    )
+
+
+def host_status(machine: Machine) -> HostStatus:
+    """Read from journal and profile; changes nothing."""
+    record, profile = machine.journal.read(), machine.profile
+    current = profile.current()
+    generations = tuple(
+        Generation(number, system, _created(machine, number), "", number == current.number)
+        for number, system in profile.generations().items()
+    )
+    return HostStatus(
+        state=record.state,
+        transaction=record.transaction,
+        reason=record.reason,
+        generation=current.number,
+        system=current.system,
+        epoch=record.epoch,
+        generations=generations,
+    )
+
+
+def compressions() -> Tuple[str, ...]:
+    """What this Python can decompress, best first."""
+    try:
+        import compression.zstd  # type: ignore[import-not-found,unused-ignore] # noqa: F401
+    except ImportError:
+        return ("zlib", "none")
+    return ("zstd", "zlib", "none")
+
+
+def _created(machine: Machine, number: int) -> str:
+    entry = machine.disk.entry(f"{PROFILE}/{number}-link")
+    return machine.clock.date(entry.metadata.mtime_ns / 1e9) if entry is not None else ""
+
+
+def _os_release(disk: Disk) -> Dict[str, str]:
+    for path in ("etc/os-release", "usr/lib/os-release"):
+        try:
+            lines = (disk.root / path).read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        pairs = (line.partition("=") for line in lines if "=" in line)
+        return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
+    return {}
+
+
+def _systemd_version() -> int:
+    found = re.search(r"systemd (\d+)", run(["systemctl", "--version"], check=False).stdout.decode(errors="replace"))
+    return int(found.group(1)) if found else 0
+
+
+def _existing(disk: Disk, path: str) -> str:
+    place = disk.root / path.lstrip("/")
+    while not place.exists():
+        place = place.parent
+    return str(place)

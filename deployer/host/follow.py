@@ -1,0 +1,128 @@
+"""What a connection does with a transaction that a service drives: follow it, confirm it, cancel it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Dict, Final, Optional
+
+from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLBACK_FAILED, ROLLING_BACK, Outcome
+from deployer.formats.state import BUSY
+from deployer.host.activate import PRIVATE, Driver, outcome, read_state
+from deployer.host.lock import locked
+from deployer.host.machine import ACTIVATION, Machine
+from deployer.host.paths import CANCELLATION, CONFIRMATION
+from deployer.host.refusals import ConfirmRefused, UnknownTransaction
+from deployer.host.transaction import UNINSTALLING, Event, Record, refuse_confirmation
+
+_POLL: Final = 0.05
+_LOOK_AFTER: Final = 2.0
+"""Seconds without news after which we look whether anybody drives at all."""
+_SETTLE_TIMEOUT: Final = 60.0
+_CANCEL_TIMEOUT: Final = 3.0
+_ROLLBACK_TIMEOUT: Final = 300.0
+
+Tell = Callable[[Dict[str, Any]], None]
+
+
+def follow(machine: Machine, transaction: str, tell: Tell) -> Outcome:
+    """Tell all events of a transaction until it waits for its confirmation or stands still. Raises `UnknownTransaction`."""
+    offset, quiet = 0, 0.0
+    while True:
+        record = machine.journal.read()
+        if record.transaction != transaction:
+            raise UnknownTransaction(transaction)
+        stands = record.state == HEALTHY or stands_still(machine, record)
+        documents, offset = machine.events.read(offset)
+        for document in documents:
+            tell(document)
+        if stands:
+            return outcome(machine, record)
+        quiet = 0.0 if documents else quiet + _POLL
+        if quiet > _LOOK_AFTER:
+            _take_over_if_abandoned(machine, record)
+            quiet = 0.0
+        machine.clock.sleep(_POLL)
+
+
+def confirm(machine: Machine, transaction: str, token: str) -> Outcome:
+    """Bring the token to whoever waits for it. Raises `ConfirmRefused`."""
+    laid = False
+    while True:
+        record = machine.journal.read()
+        refused = refuse_confirmation(record, transaction, token, machine.clock.now())
+        if refused is not None:
+            settled = await_rest(machine, _ROLLBACK_TIMEOUT) if record.state == ROLLING_BACK else record
+            raise ConfirmRefused(refused, settled.state, settled.generation, settled.system)
+        if record.state == CONFIRMED:
+            return outcome(machine, await_rest(machine, _SETTLE_TIMEOUT))
+        if not laid:
+            content = json.dumps({"transaction": transaction, "token": token}).encode()
+            machine.disk.write(CONFIRMATION, content, PRIVATE)
+            laid = True
+        with locked(machine.disk) as ours:
+            again = machine.journal.read()
+            if ours and refuse_confirmation(again, transaction, token, machine.clock.now()) is None and again.state == HEALTHY:
+                Driver(machine).confirm()
+        machine.clock.sleep(_POLL)
+
+
+def cancel(machine: Machine, transaction: str) -> Outcome:
+    """Have a transaction rolled back, whatever it is doing; one that has ended stays as it is, save that a failed rollback is
+    tried once more. Raises `UnknownTransaction`."""
+    record = machine.journal.read()
+    if record.transaction != transaction:
+        raise UnknownTransaction(transaction)
+    if record.state == ROLLBACK_FAILED:
+        with locked(machine.disk, _CANCEL_TIMEOUT) as ours:
+            if ours:
+                return outcome(machine, Driver(machine).take_over("", Event.RETRY))
+    if not record.is_terminal:
+        machine.disk.write(CANCELLATION, b"", PRIVATE)
+        waited = 0.0
+        while waited < _CANCEL_TIMEOUT and not _is_ending(machine.journal.read()):
+            machine.clock.sleep(_POLL)
+            waited += _POLL
+        if not _is_ending(machine.journal.read()):
+            machine.systemd.kill(ACTIVATION)
+        recover(machine, "it was cancelled", _ROLLBACK_TIMEOUT)
+    return outcome(machine, await_rest(machine, _ROLLBACK_TIMEOUT))
+
+
+def recover(machine: Machine, reason: str, timeout: float, *, booting: bool = False) -> Optional[Record]:
+    """Take the transaction over as soon as its driver is gone, and finish it; None where it did not go."""
+    with locked(machine.disk, timeout) as ours:
+        if not ours:
+            return None
+        return Driver(machine, booting=booting).take_over(reason)
+
+
+def await_rest(machine: Machine, timeout: float) -> Record:
+    """The record once the transaction stands still and is tidied up, or as it is when the time is over."""
+    waited = 0.0
+    while waited < timeout:
+        record = machine.journal.read()
+        if stands_still(machine, record):
+            return record
+        if waited % _LOOK_AFTER < _POLL and waited >= _LOOK_AFTER:
+            _take_over_if_abandoned(machine, record)
+        machine.clock.sleep(_POLL)
+        waited += _POLL
+    return machine.journal.read()
+
+
+def stands_still(machine: Machine, record: Record) -> bool:
+    """Whether the transaction has ended and its last words are on the disk."""
+    return record.is_terminal and read_state(machine.disk).phase != BUSY
+
+
+def _is_ending(record: Record) -> bool:
+    return record.is_terminal or record.state in (ROLLING_BACK, UNINSTALLING)
+
+
+def _take_over_if_abandoned(machine: Machine, record: Record) -> None:
+    """Neither does a service run, nor does anybody hold the lock: the driver died without the timer noticing yet."""
+    if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active:
+        return
+    with locked(machine.disk) as ours:
+        if ours:
+            Driver(machine).take_over(f"its service ended while it was {record.state}")

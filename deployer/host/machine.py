@@ -1,0 +1,180 @@
+"""What the transaction needs of the host that it runs on, in one bundle, with an interface for each part that tests replace."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Collection, Final, Mapping, Optional, Sequence, Tuple
+
+from deployer.formats.manifest import Manifest
+from deployer.host.clock import Clock
+from deployer.host.disk import Disk
+from deployer.host.events import EventLog
+from deployer.host.journal import Journal
+from deployer.host.profile import Profile
+from deployer.host.undo import UndoLog
+
+ACTIVATION: Final = "deployer-activation.service"
+DEADMAN: Final = "deployer-deadman"
+RECOVER: Final = "deployer-recover.service"
+
+
+@dataclass(frozen=True)
+class UnitStatus:
+    """How systemd sees a unit."""
+
+    load: str = "not-found"
+    active: str = "inactive"
+    sub: str = "dead"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it runs, or is about to."""
+        return self.active in ("active", "activating", "reloading")
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it ended badly, or keeps doing so."""
+        return self.active == "failed" or self.sub == "auto-restart"
+
+
+class SystemdPort:
+    """What we ask of PID 1. `deployer.host.system_port` answers with the real one."""
+
+    def daemon_reload(self) -> None:
+        """Read all unit files again. Raises where systemd does not answer in time."""
+        raise NotImplementedError
+
+    def states(self, names: Collection[str]) -> Mapping[str, UnitStatus]:
+        """Of each."""
+        raise NotImplementedError
+
+    def change(self, verb: str, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """`stop`, `start`, `restart` or `reload` units, together; what failed, with the reason."""
+        raise NotImplementedError
+
+    def queue(self, verb: str, names: Sequence[str]) -> None:
+        """The same without waiting, for the boot."""
+        raise NotImplementedError
+
+    def forget_failures(self, names: Sequence[str]) -> None:
+        """Clear the failed state of units that are gone."""
+        raise NotImplementedError
+
+    def start_service(self, name: str, command: Sequence[str], properties: Mapping[str, str]) -> None:
+        """Start a transient service; fails where one of that name runs."""
+        raise NotImplementedError
+
+    def start_timer(self, name: str, command: Sequence[str], seconds: float, again: float) -> None:
+        """Start a transient timer that runs `command` after `seconds`, and again `again` seconds after that ended."""
+        raise NotImplementedError
+
+    def kill(self, name: str) -> None:
+        """Kill all processes of a service, and wait until it is gone."""
+        raise NotImplementedError
+
+    def discard(self, name: str) -> None:
+        """Stop a transient unit, where there is one."""
+        raise NotImplementedError
+
+    def log_tail(self, name: str, lines: int) -> Sequence[str]:
+        """The last lines of a unit's journal."""
+        raise NotImplementedError
+
+
+class StorePort:
+    """What we ask of the store."""
+
+    def is_valid(self, path: str) -> bool:
+        """Whether a path is registered."""
+        raise NotImplementedError
+
+    def manifest(self, system: str) -> Manifest:
+        """Of a system; an empty one for the host before us."""
+        raise NotImplementedError
+
+    def runtime(self, system: str) -> str:
+        """The zipapp that a system brings; empty for the host before us."""
+        raise NotImplementedError
+
+    def hold(self, roots: Mapping[str, str]) -> None:
+        """Make exactly these paths, by name, the roots that are ours."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        """Remove all that is ours below `/nix`, and `/nix` where nothing else is left."""
+        raise NotImplementedError
+
+
+class SystemPort:
+    """What we ask of the kernel and of small programs."""
+
+    def sysctl(self, key: str) -> Optional[str]:
+        """The value of a key; None where the kernel has no such key."""
+        raise NotImplementedError
+
+    def set_sysctl(self, key: str, value: str) -> None:
+        """Set it."""
+        raise NotImplementedError
+
+    def make_tmpfiles(self, path: str) -> None:
+        """Have systemd-tmpfiles create what a file says."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The host."""
+
+    disk: Disk
+    systemd: SystemdPort
+    store: StorePort
+    system: SystemPort
+    clock: Clock
+    interpreter: Tuple[str, ...]
+    """The command that runs a zipapp: `/usr/bin/python3 -I`."""
+
+    @property
+    def journal(self) -> Journal:
+        """The transaction's fate."""
+        return Journal(self.disk)
+
+    @property
+    def undo(self) -> UndoLog:
+        """What was there before."""
+        return UndoLog(self.disk)
+
+    @property
+    def profile(self) -> Profile:
+        """The generations."""
+        return Profile(self.disk)
+
+    @property
+    def events(self) -> EventLog:
+        """What the transaction tells."""
+        return EventLog(self.disk)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long each part of an activation may take, in seconds."""
+
+    switching: float
+    checking: float
+    confirming: float
+
+    @property
+    def total(self) -> float:
+        """Until the dead-man's switch must act."""
+        return self.switching + self.checking + self.confirming + 15.0
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Limits:
+        """Stop, start, restart and reload are one job's time each; files, accounts and programs have a minute."""
+        timing = manifest.timing
+        return cls(4 * timing.unit_timeout + 60.0, timing.check_deadline + timing.min_healthy_time + 5.0, timing.confirm_timeout)
+
+
+def without_timing(manifest: Manifest) -> Manifest:
+    """What a manifest declares, apart from how it is activated."""
+    return dataclasses.replace(manifest, timing=Manifest().timing, runtime="", checks=())

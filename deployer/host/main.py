@@ -1,0 +1,81 @@
+"""The zipapp's entry point.
+
+serve                speak the protocol on standard input and output
+switch TRANSACTION   drive a prepared transaction: the activation's service runs this
+recover [--timer | --boot]   finish what was cut off: the dead-man's timer and the boot unit run this
+uninstall            leave the host as it was before us
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final, List, Sequence
+
+from deployer.errors import DeployerError
+
+_USAGE: Final = 2
+_LOCK_TIMEOUT: Final = 30.0
+_ROLLBACK_TIMEOUT: Final = 600.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; errors are told on standard error, which is the unit's journal or the controller's log."""
+    command, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
+    commands = {"serve": _serve, "switch": _switch, "recover": _recover, "uninstall": _uninstall}
+    if command not in commands:
+        print(__doc__, file=sys.stderr)  # noqa: T201
+        return _USAGE
+    os.umask(0o077)
+    try:
+        return commands[command](rest)
+    except DeployerError as error:
+        print(f"{error.message}. {error.remedy}", file=sys.stderr)  # noqa: T201
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve(_: List[str]) -> int:
+    from deployer.host.real import real_machine
+    from deployer.host.server import Channel, Server
+
+    reading, writing = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    Server(real_machine(Path("/")), Channel(reading, writing)).serve()
+    return 0
+
+
+def _switch(rest: List[str]) -> int:
+    from deployer.formats.messages import CONFIRMED
+    from deployer.host.activate import Driver
+    from deployer.host.lock import locked
+    from deployer.host.real import real_machine
+
+    machine = real_machine(Path("/"))
+    with locked(machine.disk, _LOCK_TIMEOUT) as ours:
+        if not ours or len(rest) != 1:
+            return 1
+        return 0 if Driver(machine).run(rest[0]).state == CONFIRMED else 1
+
+
+def _recover(rest: List[str]) -> int:
+    from deployer.host.real import real_machine
+    from deployer.host.recovery import recover_from_boot, recover_from_timer
+
+    machine = real_machine(Path("/"))
+    return recover_from_boot(machine) if "--boot" in rest else recover_from_timer(machine)
+
+
+def _uninstall(rest: List[str]) -> int:
+    from deployer.host.real import real_machine
+    from deployer.host.uninstall import uninstall
+
+    for action in uninstall(real_machine(Path("/")), dry_run="--dry-run" in rest):
+        print(action.kind, action.operation, action.target)  # noqa: T201
+    return 0

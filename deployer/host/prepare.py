@@ -1,0 +1,197 @@
+"""Preparing a transaction: all that can be refused is refused here, before anything on the host has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Final, Optional, Tuple
+
+from deployer.formats.manifest import Manifest
+from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Activation, Outcome, Plan
+from deployer.formats.state import BUSY, StateLine
+from deployer.host.activate import PRIVATE, Driver, read_state, roots, settle, write_state
+from deployer.host.disk import Disk
+from deployer.host.ledger import Metadata
+from deployer.host.machine import ACTIVATION, Limits, Machine, without_timing
+from deployer.host.paths import (
+    BEFORE,
+    KEPT,
+    ORIGINALS,
+    PROFILE,
+    QUARANTINE,
+    REQUEST,
+    RESERVE,
+    STATE_DIRECTORY,
+    TRANSACTION,
+    UNDO,
+)
+from deployer.host.refusals import (
+    ActivationRefused,
+    Fenced,
+    HostBroken,
+    HostBusy,
+    NoSpace,
+    PlanOutdated,
+    PreviousChanged,
+    RequestRefused,
+    SystemMissing,
+)
+from deployer.host.transaction import Record
+from deployer.host.verdict import plan_for
+
+_RESERVE_SIZE: Final = 2 << 20
+_MIN_BYTES: Final = 8 << 20
+_MIN_INODES: Final = 256
+_DIRECTORY: Final = Metadata(0o700, 0, 0)
+_TRANSACTION_NAME: Final = re.compile(r"[0-9a-f]{32}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def lay_out(disk: Disk) -> None:
+    """Make our directory, where it is not there, and the journal in it."""
+    above = disk.root / STATE_DIRECTORY.lstrip("/")
+    above.parent.mkdir(parents=True, exist_ok=True)
+    for path in (STATE_DIRECTORY, PROFILE, ORIGINALS, KEPT, QUARANTINE):
+        if disk.entry(path) is None:
+            disk.make_directory(path, _DIRECTORY)
+
+
+def check_request(request: Activation) -> None:
+    """Refuse what no controller of ours would send. Raises `RequestRefused`."""
+    if not _TRANSACTION_NAME.fullmatch(request.transaction):
+        raise RequestRefused("a transaction is 32 hexadecimal digits")
+    if not _DIGEST.fullmatch(request.token_sha256):
+        raise RequestRefused("token_sha256 is 64 hexadecimal digits")
+    if len(request.controller) > 200 or not request.controller.isprintable():
+        raise RequestRefused("the controller's name is too long or not printable")
+    if request.epoch < 0 or request.generation < 0:
+        raise RequestRefused("epoch and generation are not negative")
+
+
+def ready(machine: Machine) -> Record:
+    """The journal's record, after finishing what a driver that is gone left behind. Hold the lock."""
+    record = machine.journal.read()
+    if record.is_terminal:
+        if read_state(machine.disk).phase == BUSY:
+            settle(machine, record)
+        return record
+    if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active:
+        raise busy(machine, record)
+    return Driver(machine).take_over(f"it was cut off while it was {record.state}")
+
+
+def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Plan]:
+    """Write down a transaction, ready to be driven; None where there is nothing to do. Hold the lock."""
+    check_request(request)
+    record = ready(machine)
+    if record.state == ROLLBACK_FAILED:
+        raise HostBroken(record.reason)
+    if request.epoch < record.epoch:
+        raise Fenced(request.epoch, record.epoch)
+    current = machine.profile.current()
+    if request.previous != current.system:
+        raise PreviousChanged(request.previous, current.system)
+    if not machine.store.is_valid(request.system):
+        raise SystemMissing(request.system)
+    if request.repair and request.system != current.system:
+        raise RequestRefused("a repair is of the current system")
+    manifest, before = machine.store.manifest(request.system), machine.store.manifest(current.system)
+    plan = plan_for(machine, request.system, manifest, repair=request.repair)
+    if plan.problems:
+        raise ActivationRefused(plan.problems)
+    if request.exact:
+        compare(request, plan)
+    if request.system == current.system and not plan.actions:
+        return None, plan
+    if not machine.store.runtime(request.system):
+        raise RequestRefused("the system brings no host runtime")
+    number = current.number if request.repair else machine.profile.number_for(request.system, request.generation)
+    following = Record(
+        state=PREPARED,
+        transaction=request.transaction,
+        controller=request.controller,
+        epoch=max(request.epoch, record.epoch),
+        previous=current.system,
+        previous_generation=current.number,
+        next=request.system,
+        next_generation=number,
+        fresh=machine.profile.system_of(number) == "",
+        repair=request.repair,
+        trivial=is_trivial(before, manifest),
+        token_sha256=request.token_sha256,
+        created=machine.clock.wall(),
+        boot_id=machine.clock.now().boot_id,
+        deadline=machine.clock.now().seconds + 60.0,
+    )
+    _write_down(machine, following, request, plan)
+    return following, plan
+
+
+def _write_down(machine: Machine, record: Record, request: Activation, plan: Plan) -> None:
+    disk = machine.disk
+    lay_out(disk)
+    machine.journal.create()
+    disk.remove_tree(TRANSACTION)
+    for path in (TRANSACTION, BEFORE):
+        disk.make_directory(path, _DIRECTORY)
+    disk.write(UNDO, b"", PRIVATE)
+    document = {"activation": request.to_document(), "plan": plan.to_document()}
+    disk.write(REQUEST, json.dumps(document).encode(), PRIVATE)
+    disk.reserve(RESERVE, _RESERVE_SIZE)
+    machine.store.hold(roots(machine, record.next))
+    machine.journal.write(record)
+    machine.profile.add(record.next_generation, record.next)
+    write_state(disk, StateLine(BUSY, record.previous_generation, record.previous, record.epoch))
+    machine.events.state(PREPARED)
+
+
+def is_trivial(before: Manifest, following: Manifest) -> bool:
+    """Whether the change touches nothing outside our own directory."""
+    return without_timing(before) == without_timing(following) and following.is_empty and not following.checks
+
+
+def check_space(disk: Disk) -> None:
+    """Room for the undo log, the copies and the journal. Raises `NoSpace`."""
+    path = disk.root / "var/lib"
+    while not path.exists():
+        path = path.parent
+    status = os.statvfs(path)
+    free = status.f_bavail * status.f_frsize
+    if free < _MIN_BYTES or 0 < status.f_files and status.f_favail < _MIN_INODES:
+        raise NoSpace("/var/lib", free, status.f_favail)
+
+
+def compare(request: Activation, plan: Plan) -> None:
+    """Refuse to do anything but what was planned. Raises `PlanOutdated`."""
+    asked = {(action.kind, action.operation, action.target) for action in request.actions}
+    would = {(action.kind, action.operation, action.target) for action in plan.actions}
+    for word, difference in (("in addition", would - asked), ("no longer", asked - would)):
+        if difference:
+            raise PlanOutdated(f"{word} {' '.join(sorted(difference)[0])}")
+
+
+def start(machine: Machine, record: Record) -> None:
+    """Start the service that drives the transaction: losing the connection does not end it."""
+    runtime = machine.store.runtime(record.next) or machine.store.runtime(record.previous)
+    command = [*machine.interpreter, runtime, "switch", record.transaction]
+    limits = Limits.of(machine.store.manifest(record.next))
+    properties = {
+        "Description": f"Deployment of generation {record.next_generation}",
+        "KillMode": "control-group",
+        "RuntimeMaxSec": f"{limits.total + limits.switching:.0f}",
+        "OnFailure": "deployer-deadman.service",
+    }
+    machine.systemd.start_service(ACTIVATION, command, properties)
+
+
+def unchanged(machine: Machine, request: Activation) -> Outcome:
+    """The answer where there was nothing to do."""
+    current = machine.profile.current()
+    return Outcome(request.transaction, CONFIRMED, current.number, current.system)
+
+
+def busy(machine: Machine, record: Record) -> HostBusy:
+    """Who holds this host."""
+    left = record.deadline - machine.clock.now().seconds
+    return HostBusy(record.controller, record.state, record.transaction, max(0.0, left))

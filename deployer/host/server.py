@@ -1,0 +1,249 @@
+"""The protocol's server: requests in, events and answers out, one at a time, until the other side closes.
+
+Whatever arrives is hostile until it is parsed. Whatever goes wrong goes back as an error with a message and a remedy.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Dict, Final, Iterator, List, Mapping, Optional
+
+from deployer.errors import DeployerError, DeploymentError, JsonValue
+from deployer.formats.frames import DATA_KIND, END_KIND, JSON_KIND, Frame, FrameDecoder, FrameRefused, encode_document
+from deployer.formats.manifest import Manifest
+from deployer.formats.messages import Activation, Outcome
+from deployer.host import follow, importing, uninstall
+from deployer.host.activate import Driver
+from deployer.host.facts import host_facts, host_status
+from deployer.host.lock import locked
+from deployer.host.machine import Machine
+from deployer.host.prepare import busy, check_space, lay_out, prepare, start, unchanged
+from deployer.host.refusals import RequestRefused
+from deployer.host.verdict import check_now, observe_now, plan_for
+
+_READ_SIZE: Final = 1 << 16
+_Answer = Dict[str, JsonValue]
+
+
+class HostFailed(DeploymentError):
+    """The host's operating system refused something, or we made a mistake."""
+
+    def __init__(self, error: BaseException) -> None:
+        """Only the kind and the words go on the wire."""
+        super().__init__()
+        self._text = f"{type(error).__name__}: {error}"
+
+    @property
+    def message(self) -> str:
+        """What the host said."""
+        return f"the host could not do it: {self._text[:500]}"
+
+    @property
+    def remedy(self) -> str:
+        """Where to look."""
+        return "If the disk is full or read-only, mend that; otherwise report it with the host's distribution."
+
+
+class Channel:
+    """Frames from one descriptor, frames to another."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        """Nothing else may use them."""
+        self._reading, self._writing = reading, writing
+        self._decoder = FrameDecoder()
+        self._frames: List[Frame] = []
+        self.closed = False
+
+    def next(self) -> Optional[Frame]:
+        """The next frame; None where the other side has closed. Raises `FrameRefused`."""
+        while not self._frames:
+            data = os.read(self._reading, _READ_SIZE)
+            if not data:
+                if self._decoder.pending:
+                    raise FrameRefused("it ended in the middle of a frame")
+                return None
+            self._frames.extend(self._decoder.feed(data))
+        return self._frames.pop(0)
+
+    def send(self, document: _Answer) -> None:
+        """Send a document. Once the other side is gone, nothing more is sent, and what is under way goes on."""
+        if self.closed:
+            return
+        view = memoryview(encode_document(document))
+        try:
+            while view:
+                view = view[os.write(self._writing, view) :]
+        except (BrokenPipeError, ConnectionResetError):
+            self.closed = True
+
+    def stream(self) -> Iterator[bytes]:
+        """The pieces of a byte stream, to its end. Raises `FrameRefused`."""
+        while True:
+            frame = self.next()
+            if frame is None:
+                raise FrameRefused("it ended in the middle of a stream")
+            if frame.kind == END_KIND:
+                return
+            if frame.kind != DATA_KIND:
+                raise FrameRefused("a piece of a stream was expected")
+            yield frame.payload
+
+
+class Server:
+    """Answers one controller."""
+
+    def __init__(self, machine: Machine, channel: Channel) -> None:
+        """Until the channel closes."""
+        self._machine, self._channel = machine, channel
+        self._verbs: Mapping[str, Callable[[_Request], _Answer]] = {
+            "hello": lambda request: host_facts(self._machine.disk).to_document(),
+            "missing": lambda request: importing.missing(self._machine, request.strings("paths"), request.strings("files")),
+            "import": self._import,
+            "plan": self._plan,
+            "activate": self._activate,
+            "attach": lambda request: self._follow(request, request.string("transaction")),
+            "confirm": self._confirm,
+            "cancel": lambda request: follow.cancel(self._machine, request.string("transaction")).to_document(),
+            "status": lambda request: host_status(self._machine).to_document(),
+            "check": lambda request: {"checks": [result.to_document() for result in check_now(self._machine)]},
+            "observe": self._observe,
+            "uninstall": self._uninstall,
+        }
+
+    def serve(self) -> None:
+        """Serve requests, in order, until the other side closes."""
+        while True:
+            frame = self._channel.next()
+            if frame is None:
+                return
+            document = frame.document() if frame.kind == JSON_KIND else None
+            if document is None:
+                raise FrameRefused("a request was expected")
+            self._answer(_Request(document))
+
+    def _answer(self, request: _Request) -> None:
+        try:
+            verb = self._verbs.get(request.string("verb"))
+            if verb is None:
+                raise RequestRefused("there is no such verb")
+            answer: _Answer = {"id": request.id, "ok": verb(request)}
+        except FrameRefused as error:
+            self._channel.send({"id": request.id, "error": error.to_json()})
+            if request.is_stream:
+                raise
+            return
+        except DeployerError as error:
+            answer = {"id": request.id, "error": error.to_json()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+            answer = {"id": request.id, "error": HostFailed(error).to_json()}
+        self._channel.send(answer)
+
+    # -- verbs -----------------------------------------------------------------------------------------------------------
+
+    def _import(self, request: _Request) -> _Answer:
+        def tell(path: str) -> None:
+            self._channel.send({"id": request.id, "event": {"registered": path}})
+
+        stream = self._channel.stream()
+        try:
+            registered = importing.import_paths(
+                self._machine, request.string("compression"), request.number("paths"), stream, tell
+            )
+        finally:
+            for _ in stream:
+                pass
+        return {"registered": list(registered)}
+
+    def _plan(self, request: _Request) -> _Answer:
+        manifest = Manifest.from_bytes(request.string("manifest").encode())
+        plan = plan_for(self._machine, request.string("system"), manifest, repair=request.flag("repair"))
+        return plan.to_document()
+
+    def _activate(self, request: _Request) -> _Answer:
+        machine, asked = self._machine, Activation.from_document(request.rest())
+        importing.require_store(machine)
+        with locked_for(machine) as ours:
+            if not ours:
+                raise busy(machine, machine.journal.read())
+            try:
+                record, _ = prepare(machine, asked)
+                if record is None:
+                    return unchanged(machine, asked).to_document()
+                start(machine, record)
+            except (DeployerError, OSError) as error:
+                if machine.journal.read().transaction == asked.transaction:
+                    reason = error.message if isinstance(error, DeployerError) else str(error)
+                    Driver(machine).take_over(f"it could not be started: {reason}")
+                raise
+        return self._follow(request, asked.transaction)
+
+    def _follow(self, request: _Request, transaction: str) -> _Answer:
+        def tell(event: Dict[str, Any]) -> None:
+            self._channel.send({"id": request.id, "event": event})
+
+        outcome: Outcome = follow.follow(self._machine, transaction, tell)
+        return outcome.to_document()
+
+    def _confirm(self, request: _Request) -> _Answer:
+        return follow.confirm(self._machine, request.string("transaction"), request.string("token")).to_document()
+
+    def _observe(self, request: _Request) -> _Answer:
+        return {"drift": [item.to_document() for item in observe_now(self._machine, request.strings("ignore"))]}
+
+    def _uninstall(self, request: _Request) -> _Answer:
+        actions = uninstall.uninstall(self._machine, dry_run=request.flag("dry_run"))
+        return {"actions": [action.to_document() for action in actions]}
+
+
+def locked_for(machine: Machine) -> Any:
+    """The lock, with our directory made first. A service that is just ending may hold it for a moment more."""
+    check_space(machine.disk)
+    lay_out(machine.disk)
+    return locked(machine.disk, 1.0)
+
+
+class _Request:
+    """One request, whose fields are checked as they are asked for."""
+
+    def __init__(self, document: _Answer) -> None:
+        """`id` and `verb` belong to the protocol, all else to the verb."""
+        self._document = document
+        number = document.get("id")
+        self.id = number if isinstance(number, int) and not isinstance(number, bool) else 0
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether pieces of a stream follow it."""
+        return self._document.get("verb") == "import"
+
+    def rest(self) -> _Answer:
+        """All that belongs to the verb."""
+        return {key: value for key, value in self._document.items() if key not in ("id", "verb")}
+
+    def string(self, key: str) -> str:
+        """A field that must be a string."""
+        value = self._document.get(key)
+        if not isinstance(value, str):
+            raise RequestRefused(f"{key} is not a string")
+        return value
+
+    def number(self, key: str) -> int:
+        """A field that must be a whole number, not negative."""
+        value = self._document.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise RequestRefused(f"{key} is not a number")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """A field that is true or false; false where it is missing."""
+        value = self._document.get(key, False)
+        if not isinstance(value, bool):
+            raise RequestRefused(f"{key} is neither true nor false")
+        return value
+
+    def strings(self, key: str) -> List[str]:
+        """A field that must be a list of strings; empty where it is missing."""
+        value = self._document.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise RequestRefused(f"{key} is not a list of strings")
+        return [str(item) for item in value]

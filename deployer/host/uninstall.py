@@ -1,0 +1,110 @@
+"""Leaving a host as it was before us.
+
+It is the change from the current generation to nothing at all, with the accounts that we made removed instead of locked; then
+our own directories go. Each part finds done what was done before, so an uninstallation that was cut off is begun again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import List, Tuple
+
+from deployer.formats.manifest import Manifest
+from deployer.formats.messages import ROLLBACK_FAILED, Action, Plan
+from deployer.formats.state import BUSY, StateLine
+from deployer.host import deadman
+from deployer.host.activate import PRIVATE, read_ledger, write_state
+from deployer.host.ledger import Ledger, Metadata
+from deployer.host.lock import locked
+from deployer.host.machine import Machine
+from deployer.host.paths import BEFORE, ETC, JOURNAL, LOCK, PROFILE, STATE, STATE_DIRECTORY, TRANSACTION, UNDO
+from deployer.host.prepare import busy, lay_out, ready
+from deployer.host.refusals import HostBroken
+from deployer.host.switching import Switch, remove_made
+from deployer.host.transaction import UNINSTALLING, Record
+
+_DIRECTORY = Metadata(0o700, 0, 0)
+
+
+def uninstall(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
+    """Remove all that is ours; say what was (or would be) done."""
+    if machine.disk.entry(STATE_DIRECTORY) is None:
+        return ()
+    if dry_run:
+        return planned(machine)
+    with locked(machine.disk, 1.0) as ours:
+        if not ours:
+            raise busy(machine, machine.journal.read())
+        record = _begin(machine)
+        actions = planned(machine)
+        plan = Plan("", record.previous, 0, tuple(action for action in actions if action.kind == "etc"))
+        ledger = read_ledger(machine.disk)
+        Switch(machine, record, machine.store.manifest(record.previous), Manifest(), ledger).forward(plan, restore_accounts=True)
+        remove_made(machine, [*ledger.made, *ledger.homes])
+        deadman.disarm(machine)
+        _remove_ourselves(machine)
+    return actions
+
+
+def planned(machine: Machine) -> Tuple[Action, ...]:
+    """What uninstalling does."""
+    ledger: Ledger = read_ledger(machine.disk)
+    record, current = machine.journal.read(), machine.profile.current()
+    system = current.system or (record.previous if record.state == UNINSTALLING else "")
+    actions: List[Action] = []
+    manifest = machine.store.manifest(system)
+    states = machine.systemd.states([unit.name for unit in manifest.units]) if manifest.units else {}
+    actions += [Action("unit", "stop", name) for name, status in states.items() if status.is_active]
+    for path, owned in sorted(ledger.etc.items()):
+        if not owned.adopted:
+            actions.append(Action("etc", "restore" if owned.original else "remove", f"{ETC}/{path}"))
+    actions += [Action("user", "remove", name) for name in ledger.users]
+    actions += [Action("group", "remove", name) for name in ledger.groups]
+    actions += [Action("sysctl", "restore", key) for key in ledger.sysctl]
+    actions += [Action("generation", "remove", str(number)) for number in machine.profile.generations()]
+    actions.append(Action("store", "remove", STATE_DIRECTORY))
+    return tuple(actions)
+
+
+def _begin(machine: Machine) -> Record:
+    """Record that it is under way; nothing else may begin from here on."""
+    record = machine.journal.read()
+    if record.state != UNINSTALLING:
+        record = ready(machine)
+        if record.state == ROLLBACK_FAILED:
+            raise HostBroken(record.reason)
+    lay_out(machine.disk)
+    machine.journal.create()
+    disk = machine.disk
+    disk.remove_tree(TRANSACTION)
+    for path in (TRANSACTION, BEFORE):
+        disk.make_directory(path, _DIRECTORY)
+    disk.write(UNDO, b"", PRIVATE)
+    if record.state != UNINSTALLING:
+        current = machine.profile.current()
+        record = Record(
+            state=UNINSTALLING,
+            transaction=secrets.token_hex(16),
+            controller="uninstall",
+            epoch=record.epoch,
+            previous=current.system,
+            previous_generation=current.number,
+        )
+        machine.journal.write(record)
+    write_state(disk, StateLine(BUSY, record.previous_generation, record.previous, record.epoch))
+    return record
+
+
+def _remove_ourselves(machine: Machine) -> None:
+    """The journal and the state line last: as long as they are there, the next attempt knows what to go on with."""
+    disk = machine.disk
+    machine.store.hold({})
+    disk.remove_tree(PROFILE)
+    for name in disk.names(STATE_DIRECTORY):
+        path = f"{STATE_DIRECTORY}/{name}"
+        if path not in (JOURNAL, LOCK, STATE):
+            disk.remove_tree(path)
+    machine.store.remove()
+    for path in (STATE, JOURNAL, LOCK):
+        disk.remove(path)
+    disk.remove_directory(STATE_DIRECTORY)

@@ -1,0 +1,300 @@
+"""A host in a temporary directory: real files, a store of real directories, and a PID 1 that remembers in a file.
+
+The units of this PID 1 are what `/etc/systemd/system` says when it reloads, so that a rollback that forgets a file or a
+reload shows. `tests/lab` runs the same flows against the real systemd.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deployer.formats.manifest import Check, EtcEntry, Manifest, Timing, Unit
+from deployer.formats.messages import Activation
+from deployer.host.clock import Clock
+from deployer.host.disk import Disk
+from deployer.host.machine import Machine, StorePort, SystemdPort, SystemPort, UnitStatus
+from deployer.host.transaction import Moment
+
+TOKEN = "a token"
+TOKEN_SHA256 = hashlib.sha256(TOKEN.encode()).hexdigest()
+
+
+class FileBacked:
+    """A JSON document that outlives the process that is killed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> dict[str, Any]:
+        return json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def save(self, document: dict[str, Any]) -> None:
+        temporary = self.path.with_suffix(".new")
+        temporary.write_text(json.dumps(document))
+        temporary.rename(self.path)
+
+
+class WorldSystemd(SystemdPort):
+    """PID 1, as far as the transaction can tell."""
+
+    def __init__(self, root: Path, memory: FileBacked) -> None:
+        self._root, self._memory = root, memory
+
+    def daemon_reload(self) -> None:
+        document = self._memory.load()
+        units = self._root / "etc/systemd/system"
+        texts = {}
+        if units.is_dir():
+            for path in units.iterdir():
+                real = self._resolve(path)
+                if real is not None and real.is_file():
+                    texts[path.name] = real.read_text()
+        document["texts"] = texts
+        self._memory.save(document)
+
+    def states(self, names: Collection[str]) -> Mapping[str, UnitStatus]:
+        document = self._memory.load()
+        texts, active = document.get("texts", {}), document.get("active", {})
+        timers = document.get("timers", {})
+        return {
+            name: UnitStatus(
+                "loaded" if name in texts or name in timers else "not-found",
+                "active" if name in active or name in timers else "inactive",
+            )
+            for name in names
+        }
+
+    def change(self, verb: str, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        document = self._memory.load()
+        active = document.setdefault("active", {})
+        failures = {}
+        for name in names:
+            text = document.get("texts", {}).get(name)
+            if verb in ("stop", "restart"):
+                active.pop(name, None)
+            if verb != "stop":
+                if text is None or "fails" in text:
+                    failures[name] = "it did not start"
+                    active.pop(name, None)
+                else:
+                    active[name] = text
+        self._memory.save(document)
+        return failures
+
+    def queue(self, verb: str, names: Sequence[str]) -> None:
+        document = self._memory.load()
+        texts, active = document.get("texts", {}), document.setdefault("active", {})
+        for name in names:
+            if verb == "stop":
+                active.pop(name, None)
+            elif name == "default.target":
+                active.update({unit: text for unit, text in texts.items() if unit.startswith("web")})
+        self._memory.save(document)
+
+    def forget_failures(self, names: Sequence[str]) -> None:
+        pass
+
+    def start_service(self, name: str, command: Sequence[str], properties: Mapping[str, str]) -> None:
+        raise AssertionError("the world drives its transactions itself")
+
+    def start_timer(self, name: str, command: Sequence[str], seconds: float, again: float) -> None:
+        document = self._memory.load()
+        document.setdefault("timers", {})[f"{name}.timer"] = seconds
+        self._memory.save(document)
+
+    def kill(self, name: str) -> None:
+        pass
+
+    def discard(self, name: str) -> None:
+        document = self._memory.load()
+        document.setdefault("timers", {}).pop(name, None)
+        self._memory.save(document)
+
+    def log_tail(self, name: str, lines: int) -> Sequence[str]:
+        return [f"{name} says why"]
+
+    def reboot(self) -> None:
+        """Everything in memory is gone; nothing runs yet."""
+        document = self._memory.load()
+        document.update(active={}, timers={}, boots=document.get("boots", 0) + 1)
+        self._memory.save(document)
+        self.daemon_reload()
+
+    def active(self) -> dict[str, str]:
+        """What runs, with the text that it was started with."""
+        return dict(self._memory.load().get("active", {}))
+
+    def timers(self) -> list[str]:
+        return sorted(self._memory.load().get("timers", {}))
+
+    def boots(self) -> int:
+        return int(self._memory.load().get("boots", 0))
+
+    def _resolve(self, path: Path) -> Path | None:
+        for _ in range(8):
+            if not path.is_symlink():
+                return self._through(path)
+            target = os.readlink(path)
+            path = self._root / target.lstrip("/") if target.startswith("/") else path.parent / target
+            path = self._through(path) or path
+        return None
+
+    def _through(self, path: Path) -> Path | None:
+        """Follow links in the directories of `path`, below the root."""
+        at = self._root
+        for part in path.relative_to(self._root).parts:
+            at = at / part
+            for _ in range(4):
+                if not at.is_symlink() or part == path.name:
+                    break
+                target = os.readlink(at)
+                at = self._root / target.lstrip("/") if target.startswith("/") else at.parent / target
+        return at
+
+
+class WorldStore(StorePort):
+    """Systems as plain directories."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def is_valid(self, path: str) -> bool:
+        return path.startswith("/nix/store/") and (self._root / path.lstrip("/")).is_dir()
+
+    def manifest(self, system: str) -> Manifest:
+        return Manifest.from_bytes((self._root / system.lstrip("/") / "manifest.json").read_bytes()) if system else Manifest()
+
+    def runtime(self, system: str) -> str:
+        return "/nix/store/runtime/deployer.pyz" if system else ""
+
+    def hold(self, roots: Mapping[str, str]) -> None:
+        (self._root / "nix/roots.json").write_text(json.dumps(dict(roots), sort_keys=True))
+
+    def remove(self) -> None:
+        shutil.rmtree(self._root / "nix", ignore_errors=True)
+
+
+class WorldSystem(SystemPort):
+    """Kernel settings in a file."""
+
+    def __init__(self, root: Path, memory: FileBacked) -> None:
+        self._root, self._memory = root, memory
+
+    def sysctl(self, key: str) -> str | None:
+        return self._memory.load().get(key)
+
+    def set_sysctl(self, key: str, value: str) -> None:
+        document = self._memory.load()
+        document[key] = value
+        self._memory.save(document)
+
+    def make_tmpfiles(self, path: str) -> None:
+        (self._root / "var/lib/made").mkdir(parents=True, exist_ok=True)
+
+
+class WorldClock(Clock):
+    """Time that passes only when somebody waits."""
+
+    def __init__(self, systemd: WorldSystemd) -> None:
+        self.seconds, self._systemd = 1000.0, systemd
+
+    def now(self) -> Moment:
+        return Moment(self.seconds, f"boot-{self._systemd.boots()}")
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def wall(self) -> str:
+        return "2026-01-01T00:00:00Z"
+
+
+class World:
+    """One host."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "root"
+        memory = directory / "memory"
+        if not self.root.exists():
+            (self.root / "etc/systemd/system").mkdir(parents=True)
+            (self.root / "var/lib").mkdir(parents=True)
+            (self.root / "nix/store").mkdir(parents=True)
+            memory.mkdir()
+            for name, text in ACCOUNTS.items():
+                (self.root / "etc" / name).write_text(text)
+                os.utime(self.root / "etc" / name, (1, 1))
+            (self.root / "etc/motd").write_text("welcome\n")
+            os.chmod(self.root / "etc/motd", 0o640)
+            os.utime(self.root / "etc/motd", (12345, 12345))
+            FileBacked(memory / "sysctl.json").save({"net.ipv4.ip_forward": "0"})
+        self.systemd = WorldSystemd(self.root, FileBacked(memory / "systemd.json"))
+        self.store = WorldStore(self.root)
+        self.system = WorldSystem(self.root, FileBacked(memory / "sysctl.json"))
+
+    def machine(self, before_effect: Callable[[str, str], None] = lambda operation, path: None) -> Machine:
+        disk = Disk(self.root, before_effect)
+        return Machine(disk, self.systemd, self.store, self.system, WorldClock(self.systemd), ("python3", "-I"))
+
+    def add_system(self, name: str, manifest: Manifest, files: Mapping[str, str]) -> str:
+        """Write a system into the store; hashes of files are filled in."""
+        path = f"/nix/store/{hashlib.sha256(name.encode()).hexdigest()[:32]}-{name}"
+        place = self.root / path.lstrip("/")
+        for relative, text in files.items():
+            (place / "etc" / relative).parent.mkdir(parents=True, exist_ok=True)
+            (place / "etc" / relative).write_text(text)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "manifest.json").write_bytes(manifest.to_bytes())
+        return path
+
+    def etc(self) -> dict[str, tuple[Any, ...]]:
+        """All of /etc: kind, content, mode, owner, and the time of real files."""
+        found: dict[str, tuple[Any, ...]] = {}
+        for place in sorted((self.root / "etc").rglob("*")):
+            status = place.lstat()
+            name = str(place.relative_to(self.root / "etc"))
+            mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
+            if place.is_symlink():
+                found[name] = ("link", os.readlink(place))
+            elif place.is_dir():
+                found[name] = ("directory", mode, owner)
+            else:
+                found[name] = ("file", place.read_bytes(), mode, owner)
+        return found
+
+    def times(self) -> dict[str, int]:
+        """When each real file of /etc was last changed."""
+        files = (place for place in (self.root / "etc").rglob("*") if place.is_file() and not place.is_symlink())
+        return {str(place.relative_to(self.root / "etc")): place.stat().st_mtime_ns for place in files}
+
+
+ACCOUNTS = {
+    "passwd": "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/bash\n",
+    "group": "root:x:0:\nshadow:x:42:\nalice:x:1000:\n",
+    "shadow": "root:*:19000:0:99999:7:::\nalice:!:19000:0:99999:7:::\n",
+    "gshadow": "root:*::\nshadow:*::\nalice:!::\n",
+}
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def link(path: str, text: str, *, replace: bool = False) -> EtcEntry:
+    return EtcEntry(path, "link", digest(text), replace=replace)
+
+
+def real_file(path: str, text: str, *, mode: str = "0644", replace: bool = False) -> EtcEntry:
+    return EtcEntry(path, "file", digest(text), mode=mode, replace=replace)
+
+
+def activation(system: str, previous: str = "", number: int = 1, **more: Any) -> Activation:
+    return Activation(system, f"{number:032x}", "alice@laptop", TOKEN_SHA256, previous=previous, **more)
+
+
+__all__ = ["Check", "Timing", "Unit"]
