@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 
+import zstandard
+
 from deployer.build.errors import ArchiveRefused
 
 CHUNK: Final = 1 << 18
@@ -54,7 +56,16 @@ def refusing(archive: str) -> Iterator[None]:
     """Turn the decoders' many errors into one of ours."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        lzma.LZMAError,
+        zstandard.ZstdError,
+        zlib.error,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ArchiveRefused(archive, "", f"it is broken ({error})") from error
@@ -143,8 +154,6 @@ def _decompressed(file: BinaryIO, start: bytes) -> contextlib.AbstractContextMan
     if start.startswith(b"BZh"):
         return cast("contextlib.AbstractContextManager[BinaryIO]", bz2.BZ2File(file, "rb"))
     if start.startswith(b"\x28\xb5\x2f\xfd"):
-        import zstandard
-
         reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file, read_across_frames=True)
         return cast("contextlib.AbstractContextManager[BinaryIO]", reader)
     return contextlib.nullcontext(file)

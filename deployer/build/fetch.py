@@ -87,7 +87,7 @@ class Fetch:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_NetworkTrouble),
             stop=tenacity.stop_any(tenacity.stop_after_attempt(_ATTEMPTS), tenacity.stop_when_event_set(self.cancelled)),
-            wait=tenacity.wait_exponential_jitter(initial=self.limits.first_wait, max=10),
+            wait=tenacity.wait_exponential_jitter(multiplier=self.limits.first_wait, max=10),
             sleep=tenacity.sleep_using_event(self.cancelled),
             reraise=True,
         )

@@ -88,9 +88,7 @@ async def _watch(process: asyncio.subprocess.Process, reader: BinaryIO, log: _Lo
                     data = await pipe.read(1 << 16)
             except TimeoutError:
                 silent = silence_end < end
-                raise BuildTimedOut(
-                    derivation, limits.silence_timeout if silent else limits.timeout, silent, str(log_file)
-                ) from None
+                raise log.timed_out(limits.silence_timeout if silent else limits.timeout, silent=silent) from None
             if not data:
                 break
             log.write(data)

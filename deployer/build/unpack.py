@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deployer.build.archives import Limits, Member, members
+from deployer.build.archives import Limits, Member, members, refusing
 from deployer.build.errors import ArchiveRefused
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, check_target, clean_name
 
@@ -16,7 +16,7 @@ def unpack(archive: Path, destination: Path, *, strip_components: int = 0, limit
     """
     seen: set[tuple[str, ...]] = set()
     written = 0
-    with TreeWriter(destination) as writer:
+    with refusing(archive.name), TreeWriter(destination) as writer:
         for member in members(archive, limits=limits):
             try:
                 parts = clean_name(member.name)[strip_components:]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Union
+from typing import Any, Final, Union
 
 from deployer.errors import DeployerError, Place
 from deployer.packages.errors import PackageInvalid
@@ -130,18 +130,18 @@ class Entry:
 
     def text(self, key: str, default: str | None = None) -> str:
         """A string."""
-        return self._take(key, default, str, "a string")
+        return str(self._take(key, default, str, "a string"))
 
     def number(self, key: str, default: int) -> int:
         """A number from 0 on."""
         value = self._take(key, default, int, "a number")
         if isinstance(value, bool) or value < 0:
             self.fault(key, f"{key} must be a number from 0 on")
-        return value
+        return int(value)
 
     def boolean(self, key: str, default: bool) -> bool:
         """`true` or `false`."""
-        return self._take(key, default, bool, "true or false")
+        return bool(self._take(key, default, bool, "true or false"))
 
     def strings(self, key: str, default: Iterable[str] | None = None) -> tuple[str, ...]:
         """A list of strings; one string stands for a list of one."""
@@ -158,7 +158,7 @@ class Entry:
             self.fault(key, f"{key} must be a mapping of strings", "Put numbers and true/false in quotes.")
         return {str(name): str(item) for name, item in value.items()}
 
-    def _take(self, key: str, default, kinds, what: str):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - see its callers
+    def _take(self, key: str, default: Any, kinds: type | tuple[type, ...], what: str) -> Any:
         self._known.append(key)
         if key not in self._left:
             if default is None:

@@ -1,0 +1,172 @@
+"""What a build can see and do in the sandbox; mostly, what it cannot."""
+
+import asyncio
+import os
+import time
+
+import pytest
+
+from deployer.build.errors import BuildFailed, BuildTimedOut, LogTooLong
+from deployer.build.sandbox import ETC_FILES, SandboxSpec, bubblewrap_options, build_environment
+from deployer.build.sandboxed import RunLimits, run_in_sandbox
+from deployer.build.seccomp import sandbox_filter
+
+INPUT = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-input"
+OUTPUT = "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-output"
+LIMITS = RunLimits(timeout=20, silence_timeout=10, log_limit=1 << 20)
+
+
+class Room:
+    """A place to run scripts in the sandbox."""
+
+    def __init__(self, tmp_path, toolchain):
+        self.path, self.toolchain = tmp_path, toolchain
+        for name in ("store", "build", "etc", "input"):
+            (tmp_path / name).mkdir()
+        for name, content in ETC_FILES.items():
+            (tmp_path / "etc" / name).write_text(content)
+        (tmp_path / "input/file").write_text("from the input")
+        self.output = tmp_path / "store" / os.path.basename(OUTPUT)
+
+    def spec(self, script):
+        environment = build_environment({"out": OUTPUT, "PATH": "/usr/bin"}, store_directory="/nix/store", cores=2)
+        return SandboxSpec(
+            builder="/bin/sh",
+            arguments=("-e", "-c", script),
+            environment=environment,
+            store_directory="/nix/store",
+            scratch_store=self.path / "store",
+            build_directory=self.path / "build",
+            etc_directory=self.path / "etc",
+            inputs={INPUT: self.path / "input"},
+            toolchain=self.toolchain,
+        )
+
+    async def run(self, script, limits=LIMITS):
+        lines = []
+        await run_in_sandbox(
+            self.spec(script), derivation="test", log_file=self.path / "log", limits=limits, on_line=lines.append
+        )
+        return lines
+
+
+@pytest.fixture
+def room(tmp_path, toolchain_tree):
+    return Room(tmp_path, toolchain_tree)
+
+
+async def test_a_build_sees_its_input_and_writes_its_output(room):
+    lines = await room.run(f"cat {INPUT}/file > $out; echo done; echo to-stderr >&2")
+
+    assert room.output.read_text() == "from the input"
+    assert lines == ["done", "to-stderr"]
+    assert (room.path / "log").read_text() == "done\nto-stderr\n"
+
+
+async def test_a_build_has_nixs_environment(room):
+    lines = await room.run("uname -n; id -u; id -g; umask; env")
+
+    assert lines[:4] == ["localhost", "1000", "100", "0022"]
+    assert {
+        "HOME=/homeless-shelter",
+        "NIX_BUILD_TOP=/build",
+        "TMPDIR=/build",
+        "NIX_STORE=/nix/store",
+        "NIX_BUILD_CORES=2",
+    } <= set(lines)
+    assert not [line for line in lines if line.startswith(("XDG_", "SSH_", "LANG"))]
+
+
+@pytest.mark.parametrize(
+    "escape",
+    [
+        "cat /etc/shadow",
+        "ls /work || ls /root/.ssh || ls /var/tmp",
+        "touch /escaped",
+        "touch /etc/escaped",
+        f"touch {INPUT}/escaped",
+        "touch /usr/bin/escaped",
+        "ls /nix/store/cccccccccccccccccccccccccccccccc-another",
+        "touch $out; chmod 4755 $out",
+        "touch $out; chmod g+s $out",
+        "ls /sys/class/net",
+    ],
+)
+async def test_an_escape_is_refused(room, escape):
+    with pytest.raises(BuildFailed):
+        await room.run(escape)
+
+    assert not (room.path / "input/escaped").exists()
+
+
+async def test_accounts_are_not_those_of_this_machine(room):
+    lines = await room.run("cat /etc/passwd")
+
+    assert lines == ETC_FILES["passwd"].splitlines()
+
+
+async def test_there_is_no_network_but_loopback(room):
+    lines = await room.run("cat /proc/net/dev")
+
+    assert [line.split(":")[0].strip() for line in lines[2:]] == ["lo"]
+
+
+async def test_other_processes_are_not_seen(room):
+    lines = await room.run("ls /proc")
+
+    assert len([line for line in lines if line.isdigit()]) <= 3
+
+
+async def test_what_a_build_leaves_running_dies_with_it(room):
+    started = time.monotonic()
+
+    await room.run("mkdir $out; (while :; do sleep 0.1; echo x >> $out/grows; done) & sleep 0.3")
+
+    assert time.monotonic() - started < 5
+    size = (room.output / "grows").stat().st_size
+    await asyncio.sleep(0.4)
+    assert (room.output / "grows").stat().st_size == size
+
+
+async def test_a_failing_build_tells_its_status_and_last_words(room):
+    with pytest.raises(BuildFailed) as caught:
+        await room.run("echo one; echo two >&2; exit 3")
+
+    assert (caught.value.status, caught.value.log_tail) == (3, ("one", "two"))
+
+
+@pytest.mark.parametrize(
+    ("script", "limits", "silent"),
+    [
+        ("while :; do echo x; sleep 0.1; done", RunLimits(0.5, 10, 1 << 20), False),
+        ("sleep 30", RunLimits(10, 0.5, 1 << 20), True),
+    ],
+)
+async def test_a_build_is_stopped_by_the_clock(room, script, limits, silent):
+    with pytest.raises(BuildTimedOut) as caught:
+        await room.run(script, limits)
+
+    assert caught.value.silent is silent
+
+
+async def test_a_build_that_prints_too_much_is_stopped(room):
+    with pytest.raises(LogTooLong):
+        await room.run("yes", RunLimits(10, 10, 10_000))
+
+
+def test_a_symbolic_link_of_the_closure_is_made_and_not_followed(room):
+    (room.path / "link").symlink_to("/etc/shadow")
+    spec = room.spec("true")
+    object.__setattr__(spec, "inputs", {INPUT: room.path / "link"})
+
+    options = bubblewrap_options(spec)
+
+    assert options[options.index(INPUT) - 2 : options.index(INPUT)] == ["--symlink", "/etc/shadow"]
+
+
+def test_the_filter_is_whole_for_the_machines_that_we_build_on():
+    for machine in ("x86_64", "aarch64"):
+        program = sandbox_filter(machine)
+        assert program is not None
+        assert len(program) % 8 == 0
+    assert sandbox_filter("riscv64") is None

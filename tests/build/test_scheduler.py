@@ -1,0 +1,74 @@
+"""The scheduler's decisions: order, slots, failures."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployer.build.scheduler import Scheduler
+
+
+def _scheduler(graph, *, slots=2, keep_going=False):
+    return Scheduler(graph, slots={"build": slots}, kind_of=lambda _: "build", keep_going=keep_going)
+
+
+def test_the_longest_chain_goes_first():
+    scheduler = _scheduler({"leaf": [], "a": [], "b": ["a"], "c": ["b"]}, slots=1)
+
+    assert scheduler.start() == ["a"]
+
+
+def test_a_job_starts_when_all_that_it_needs_has_ended():
+    scheduler = _scheduler({"a": [], "b": [], "c": ["a", "b", "not a job"]})
+    assert scheduler.start() == ["a", "b"]
+
+    scheduler.succeeded("a")
+    assert scheduler.start() == []
+    scheduler.succeeded("b")
+
+    assert scheduler.start() == ["c"]
+
+
+def test_a_failure_stops_everything_new():
+    scheduler = _scheduler({"a": [], "b": [], "other": []}, slots=1)
+    scheduler.start()
+
+    assert scheduler.failed("a") == []
+    assert scheduler.start() == []
+    assert scheduler.finished
+
+
+def test_with_keep_going_only_dependents_are_lost():
+    scheduler = _scheduler({"a": [], "b": ["a"], "c": ["b"], "other": []}, slots=1, keep_going=True)
+    scheduler.start()
+
+    assert scheduler.failed("a") == ["b", "c"]
+    assert scheduler.start() == ["other"]
+
+
+def test_a_cycle_is_refused():
+    with pytest.raises(ValueError, match="cycle"):
+        _scheduler({"a": ["b"], "b": ["a"]})
+
+
+@given(st.lists(st.sets(st.integers(0, 19)), max_size=20), st.integers(1, 4), st.sets(st.integers(0, 19)), st.booleans())
+def test_every_job_runs_once_after_its_dependencies_within_the_slots(edges, slots, bad, keep_going):
+    graph = {number: {other for other in needed if other < number} for number, needed in enumerate(edges)}
+    scheduler = Scheduler(graph, slots={"build": slots}, kind_of=lambda _: "build", keep_going=keep_going)
+    done, failed, lost, running = set(), set(), set(), []
+
+    while not scheduler.finished:
+        started = scheduler.start()
+        running += started
+        assert len(running) <= slots
+        for job in started:
+            assert graph[job] <= done
+        job = running.pop(0)
+        if job in bad:
+            failed.add(job)
+            lost |= set(scheduler.failed(job))
+        else:
+            done.add(job)
+            scheduler.succeeded(job)
+
+    if keep_going or not failed:
+        assert done | failed | lost == set(graph)
