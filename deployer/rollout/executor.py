@@ -365,7 +365,7 @@ class _Execution:
                     _error_of(answer) if isinstance(answer, HostResult) else {},
                 )
             )
-        self._outcomes = {plan.host: plan.outcome for host in planned}
+        self._outcomes = {plan.host: plan.outcome for plan in planned}
         self._history.plan_hosts(self._record.number, planned)
         for plan in planned:
             record = known.get(plan.host)

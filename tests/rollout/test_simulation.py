@@ -3,7 +3,10 @@
 import heapq
 import os
 import random
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import pytest
 
@@ -12,9 +15,12 @@ from deployer.rollout.machine import (
     Activate,
     BeginWave,
     CancelRequested,
+    Command,
     EndWave,
     Finish,
     HostEnded,
+    Input,
+    Result,
     ReturnEnded,
     ReturnHost,
     RolloutMachine,
@@ -31,12 +37,12 @@ BAD = {HostOutcome.FAILED, HostOutcome.ROLLED_BACK, HostOutcome.NEEDS_PERSON}
 @dataclass(frozen=True)
 class SimulatedHost:
     name: str
-    labels: dict
-    groups: tuple = ()
+    labels: Mapping[str, str]
+    groups: tuple[str, ...] = ()
 
 
-def random_strategy(dice):
-    def amount(least):
+def random_strategy(dice: random.Random) -> Strategy:
+    def amount(least: int) -> Amount:
         return Amount(dice.randint(least, 40), percent=True) if dice.random() < 0.5 else Amount(dice.randint(least, 5))
 
     return Strategy(
@@ -55,7 +61,7 @@ def random_strategy(dice):
 class Simulation:
     """One rollout over hosts that take random time and end at random; it watches the rules at every step."""
 
-    def __init__(self, seed):
+    def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
         count = self.dice.randint(1, 30)
         self.hosts = [
@@ -68,18 +74,18 @@ class Simulation:
         self.domains = domains
         self.machine = RolloutMachine(self.strategy, self.waves, domains=domains)
         self.now = 0.0
-        self.queue = []
-        self.running = set()
-        self.changed = set()
-        self.ended = {}
-        self.activated = []
+        self.queue: list[tuple[float, float, Input]] = []
+        self.running: set[str] = set()
+        self.changed: set[str] = set()
+        self.ended: dict[str, HostOutcome] = {}
+        self.activated: list[str] = []
         self.wave = -1
         self.baked_until = 0.0
         self.cancelled = False
         self.stopped = False
-        self.result = None
+        self.result: Result | None = None
 
-    def run(self):
+    def run(self) -> Self:
         if self.dice.random() < 0.2:
             self.later(self.dice.uniform(0, 200), CancelRequested())
         self.obey(self.machine.start(self.now))
@@ -90,10 +96,10 @@ class Simulation:
             self.obey(self.machine.receive(happened, self.now))
         return self
 
-    def later(self, seconds, happened):
+    def later(self, seconds: float, happened: Input) -> None:
         heapq.heappush(self.queue, (self.now + seconds, self.dice.random(), happened))
 
-    def note(self, happened):
+    def note(self, happened: Input) -> None:
         match happened:
             case HostEnded(host, outcome, uncertain):
                 self.running.remove(host)
@@ -107,7 +113,7 @@ class Simulation:
             case CancelRequested():
                 self.cancelled = True
 
-    def obey(self, commands):
+    def obey(self, commands: Iterable[Command]) -> None:
         for command in commands:
             match command:
                 case BeginWave(index):
@@ -140,20 +146,20 @@ class Simulation:
                     assert not self.running
                     self.result = result
 
-    def begin(self, host):
+    def begin(self, host: str) -> None:
         if host in self.domains:
             assert self.domains[host] not in {self.domains[other] for other in self.running}
         self.running.add(host)
         assert len(self.running) <= self.strategy.max_parallel
 
-    def ending(self, host):
+    def ending(self, host: str) -> HostEnded:
         if self.dice.random() >= self.trouble:
             return HostEnded(host, HostOutcome.CONFIRMED)
         kinds = [HostOutcome.FAILED, HostOutcome.ROLLED_BACK, HostOutcome.UNREACHABLE]
         outcome = self.dice.choice([*kinds * 5, HostOutcome.NEEDS_PERSON])
         return HostEnded(host, outcome, uncertain=outcome is HostOutcome.UNREACHABLE and self.dice.random() < 0.5)
 
-    def over_budget(self):
+    def over_budget(self) -> bool:
         failed = sum(outcome in BAD for outcome in self.ended.values())
         lost = sum(outcome is HostOutcome.UNREACHABLE for outcome in self.ended.values())
         canary = self.waves[0] if self.waves[0].canary else None
@@ -168,9 +174,9 @@ class Simulation:
         )
 
 
-def test_no_random_rollout_breaks_a_rule():
+def test_no_random_rollout_breaks_a_rule() -> None:
     first = int(os.environ.get("DEPLOYER_SEED", random.randrange(1 << 40)))
-    print(f"DEPLOYER_SEED={first}")
+    sys.stdout.write(f"DEPLOYER_SEED={first}\n")
     for seed in range(first, first + ROLLOUTS):
         try:
             check(Simulation(seed).run())
@@ -178,9 +184,11 @@ def test_no_random_rollout_breaks_a_rule():
             pytest.fail(f"DEPLOYER_SEED={seed}: {error}")
 
 
-def check(simulation):
+def check(simulation: Simulation) -> None:
     """What must hold at the end."""
-    result, outcomes = simulation.result, simulation.result.outcomes
+    result = simulation.result
+    assert result is not None
+    outcomes = result.outcomes
     assert set(outcomes) == {host.name for host in simulation.hosts}
     assert HostOutcome.UNDER_WAY not in outcomes.values()
     for host, outcome in outcomes.items():

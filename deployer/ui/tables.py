@@ -1,0 +1,99 @@
+"""Tables: columns as wide as what is in them, and no wider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from deployer.formats.messages import DriftItem, HostStatus
+from deployer.history.records import HostRecord, RolloutRecord
+from deployer.ui.text import Paint, count, duration, escape, name_of
+
+_STYLES = {
+    "done": "green",
+    "confirmed": "green",
+    "partial": "yellow",
+    "interrupted": "yellow",
+    "running": "cyan",
+    "unchanged": "dim",
+    "not-started": "dim",
+}
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], paint: Paint | None = None) -> str:
+    """Left-aligned columns; cells are escaped. The last column is not padded."""
+    paint = paint or Paint()
+    cells = [[escape(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in [list(headings), *cells]) for column in range(len(headings))]
+    lines = [paint("  ".join(text.ljust(width) for text, width in zip(headings, widths, strict=True)).rstrip(), "bold")]
+    for row in cells:
+        padded = [
+            paint(text, _STYLES.get(text, "")) + " " * (width - len(text)) if text in _STYLES else text.ljust(width)
+            for text, width in zip(row, widths, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def history_table(rollouts: Sequence[RolloutRecord], paint: Paint | None = None) -> str:
+    """Rollouts, one a line."""
+    rows = [
+        (
+            str(record.number),
+            _moment(record.started),
+            record.command,
+            record.state,
+            duration(record.ended - record.started) if record.ended is not None else "",
+            record.holder.who,
+            record.reason,
+        )
+        for record in rollouts
+    ]
+    return table(("ROLLOUT", "STARTED (UTC)", "COMMAND", "STATE", "TOOK", "BY", "REASON"), rows, paint)
+
+
+def hosts_table(hosts: Sequence[HostRecord], paint: Paint | None = None) -> str:
+    """The hosts of one rollout."""
+    rows = [
+        (
+            record.host,
+            str(record.wave or "-"),
+            record.outcome,
+            f"{record.previous_generation or '-'} → {record.generation or '-'}",
+            str(record.error.get("message", "")).split("\n")[0],
+        )
+        for record in hosts
+    ]
+    return table(("HOST", "WAVE", "OUTCOME", "GENERATION", "WHY"), rows, paint)
+
+
+def status_table(
+    statuses: Mapping[str, HostStatus | str], last: Mapping[str, HostRecord] | None = None, paint: Paint | None = None
+) -> str:
+    """How hosts stand now (a string says why one could not be asked), and how their last rollout ended."""
+    rows = []
+    for host, status in statuses.items():
+        record = (last or {}).get(host)
+        before = f"{record.outcome} (rollout {record.rollout})" if record else ""
+        if isinstance(status, str):
+            rows.append((host, "unreachable", "", "", before, status))
+        else:
+            generation = str(status.generation or "-")
+            rows.append((host, status.state or "untouched", generation, name_of(status.system), before, status.reason))
+    return table(("HOST", "STATE", "GENERATION", "SYSTEM", "LAST ROLLOUT", "WHY"), rows, paint)
+
+
+def drift_table(drift: Mapping[str, Sequence[DriftItem]], paint: Paint | None = None) -> str:
+    """Differences, one a line, and a closing count."""
+    rows = [
+        (host, item.kind, item.target, item.declared[:60], item.observed[:60]) for host, items in drift.items() for item in items
+    ]
+    if not rows:
+        return f"No drift on {count(len(drift), 'host')}.\n"
+    drifted = sum(bool(items) for items in drift.values())
+    closing = f"{count(len(rows), 'difference')} on {drifted} of {count(len(drift), 'host')}.\n"
+    return table(("HOST", "KIND", "TARGET", "DECLARED", "OBSERVED"), rows, paint) + closing
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
