@@ -306,13 +306,8 @@ _MESSAGES: Final[Mapping[str, type[Message]]] = {"action": Action, "result": Che
 
 
 def _kinds() -> dict[str, type[Event]]:
-    found: dict[str, type[Event]] = {}
-    pending: list[type[Event]] = [Event]
-    while pending:
-        kind = pending.pop()
-        found[kind.event_name()] = kind
-        pending.extend(kind.__subclasses__())
-    return found
+    """By name. (`__subclasses__` would also give the classes that `slots=True` has replaced.)"""
+    return {kind.event_name(): kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, Event)}
 
 
 def _plain(value: Any) -> JsonValue:
