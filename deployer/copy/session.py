@@ -74,13 +74,15 @@ class HostSession:
         """What activating a system would do."""
         return Plan.from_document(await self.request("plan", system=system, manifest=manifest.decode(), repair=repair))
 
-    async def activate(self, activation: Activation, on_event: EventSink) -> Outcome:
+    async def activate(self, activation: Activation, on_event: EventSink, *, silence: float = REQUEST_TIMEOUT) -> Outcome:
         """Make a system current, up to the point where the host waits for its confirmation or has gone back."""
-        return Outcome.from_document(await self.request("activate", on_event, **activation.to_document()))
+        number = await self._begin("activate", activation.to_document())
+        return Outcome.from_document(await self._answer("activate", number, on_event, silence))
 
-    async def attach(self, transaction: str, on_event: EventSink) -> Outcome:
+    async def attach(self, transaction: str, on_event: EventSink, *, silence: float = REQUEST_TIMEOUT) -> Outcome:
         """Follow an activation that was begun over another connection."""
-        return Outcome.from_document(await self.request("attach", on_event, transaction=transaction))
+        number = await self._begin("attach", {"transaction": transaction})
+        return Outcome.from_document(await self._answer("attach", number, on_event, silence))
 
     async def confirm(self, transaction: str, token: str) -> Outcome:
         """Make the healthy system permanent. Only a fresh connection may do this."""
@@ -108,9 +110,7 @@ class HostSession:
         answer = await self.request("uninstall", dry_run=dry_run)
         return tuple(Action.from_document(item) for item in _items(answer, "actions"))
 
-    async def request(
-        self, verb: str, on_event: EventSink | None = None, /, **parameters: JsonValue
-    ) -> dict[str, JsonValue]:
+    async def request(self, verb: str, on_event: EventSink | None = None, /, **parameters: JsonValue) -> dict[str, JsonValue]:
         """One request and its answer. Raises `HostRefused` and `ConversationBroken`."""
         number = await self._begin(verb, parameters)
         return await self._answer(verb, number, on_event)
@@ -169,9 +169,11 @@ class HostSession:
             raise await _why_it_ended(self.host, self._channel, "serve", answer)
         self._started = True
 
-    async def _answer(self, verb: str, number: int, on_event: EventSink | None) -> dict[str, JsonValue]:
+    async def _answer(
+        self, verb: str, number: int, on_event: EventSink | None, silence: float = REQUEST_TIMEOUT
+    ) -> dict[str, JsonValue]:
         while True:
-            document = (await self._frame(verb)).document()
+            document = (await self._frame(verb, silence)).document()
             if document.get("id") != number:
                 raise FrameRefused(f"an answer to another request than `{verb}` came")
             match document:
@@ -185,13 +187,13 @@ class HostSession:
                 case _:
                     raise FrameRefused(f"the answer to `{verb}` is neither an event, nor a result, nor an error")
 
-    async def _frame(self, verb: str) -> Frame:
+    async def _frame(self, verb: str, silence: float) -> Frame:
         while not self._frames:
             try:
-                async with asyncio.timeout(REQUEST_TIMEOUT):
+                async with asyncio.timeout(silence):
                     data = await self._channel.read(_PIECE)
             except TimeoutError:
-                raise ConversationBroken(self.host.name, verb, f"silent for {REQUEST_TIMEOUT:g} s") from None
+                raise ConversationBroken(self.host.name, verb, f"silent for {silence:g} s") from None
             if not data:
                 raise await _why_it_ended(self.host, self._channel, verb, "")
             self._frames = self._decoder.feed(data)

@@ -1,0 +1,28 @@
+"""`deployer check`."""
+
+from __future__ import annotations
+
+import click
+
+from deployer.cli.display import Display
+from deployer.cli.options import json_option, on_option, project
+
+
+@click.command("check")
+@on_option
+@json_option
+@click.pass_context
+def command(context: click.Context, selector: str | None) -> None:
+    """Read the inventory, the packages and every configuration, and evaluate them. Connects to nothing."""
+    what = project(context)
+    hosts = what.select(selector)
+    systems = what.systems(hosts)
+    warnings = list(dict.fromkeys(warning for system in systems.values() for warning in system.warnings))
+    display = Display(what.settings)
+    if what.settings.as_json:
+        display.data({"hosts": {name: str(system.output) for name, system in systems.items()}, "warnings": [*warnings]})
+        return
+    for warning in warnings:
+        display.say(f"warning: {warning}")
+    different = len({system.output for system in systems.values()})
+    display.text(f"{len(hosts)} hosts, {different} different systems: all is well.")

@@ -1,0 +1,117 @@
+"""The `deployer` command: global options, the list of commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from deployer import __version__
+from deployer.cli.settings import Settings
+from deployer.errors import DeployerError, ExitCode
+
+COMMANDS: Final[dict[str, str]] = {
+    "build": "Build the hosts' systems into the controller's store",
+    "check": "Read the inventory and evaluate every configuration",
+    "completion": "Print a script that completes commands in your shell",
+    "deploy": "Bring hosts to their configurations, canary first",
+    "drift": "Show where hosts differ from what they were given",
+    "exec": "Run a command on hosts",
+    "history": "Show past rollouts",
+    "inventory": "Show hosts, groups and variables, as ansible-inventory does",
+    "lab": "Boot real local hosts to try things on",
+    "lock": "Pin what the packages need, by hash",
+    "option": "Explain an option of the configuration",
+    "plan": "Show what deploy would do, exactly",
+    "reconcile": "Repair drift",
+    "rollback": "Return hosts to an earlier generation",
+    "schema": "Print the JSON Schema of configurations",
+    "status": "Show generation, state and health of hosts",
+    "uninstall": "Leave hosts as they were before deployer",
+}
+"""Name to summary. The module of a command is imported only when it is called, so that start-up stays short."""
+
+INTERRUPTED: Final = 130
+
+
+class _Commands(click.Group):
+    """Finds a command's module by its name."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All, by name."""
+        return sorted(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import the command; nothing for a name that is none."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"deployer.cli.{name}_command")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "-i",
+    "--inventory",
+    "inventories",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Inventory file, directory or program; may be given several times, later ones win.  [default: inventory.yaml]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one event a line.")
+@click.option("--no-color", is_flag=True, help="No colours, also on a terminal (NO_COLOR does the same).")
+@click.version_option(__version__, prog_name="deployer")
+@click.pass_context
+def program(context: click.Context, inventories: tuple[Path, ...], as_json: bool, no_color: bool) -> None:
+    """Declarative, atomic, self-healing deployments over SSH.
+
+    Exit codes: 0 done; 1 failed, and rolled back where something had changed; 2 usage or configuration error;
+    3 some hosts failed within the budget; 4 a host needs a person.
+    """
+    from_environment = tuple(Path(part) for part in os.environ.get("DEPLOYER_INVENTORY", "").split(os.pathsep) if part)
+    context.obj = Settings(
+        inventories=inventories or from_environment or (Path("inventory.yaml"),),
+        as_json=as_json,
+        color=not no_color and "NO_COLOR" not in os.environ,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit. Raises nothing but `SystemExit`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(given))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the program; return its exit code."""
+    as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+    try:
+        result = program.main(list(arguments), prog_name="deployer", standalone_mode=False)
+    except click.exceptions.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.USAGE)
+    except DeployerError as error:
+        from deployer.cli.display import print_error
+
+        print_error(error, as_json=as_json)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return INTERRUPTED
+    return int(result) if isinstance(result, int) else int(ExitCode.DONE)

@@ -1,0 +1,151 @@
+"""What most commands begin with: the inventory, the packages, and the systems of the hosts that were selected."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deployer.cli.settings import Settings
+from deployer.errors import ConfigurationError, DeployerError, Place, raise_all
+from deployer.inventory import Fleet, Host, load_fleet
+
+if TYPE_CHECKING:
+    from deployer.config import Evaluator
+    from deployer.copy import RuntimeImage
+    from deployer.generation import Runtime, System
+    from deployer.history import History
+    from deployer.packages import PackageSet
+    from deployer.store import Store
+
+STORE_DIR: Final = "/nix/store"
+
+
+@dataclass(eq=False)
+class NoConfiguration(ConfigurationError):
+    """A host was selected that has nothing to be brought to."""
+
+    host: str
+    place: Place | None
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return "the inventory gives it no configuration"
+
+    @property
+    def remedy(self) -> str:
+        """Where to say it."""
+        return "Add `configuration: FILE.yaml` to the host, to one of its groups, or at the top of the inventory."
+
+
+class Project:
+    """An inventory and all that hangs on it, each part read when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is read yet."""
+        self.settings = settings
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The inventory."""
+        return load_fleet(self.settings.inventories)
+
+    @cached_property
+    def packages(self) -> PackageSet:
+        """The package set that the inventory names."""
+        from deployer.packages import PackageSet
+
+        return PackageSet.load(self.fleet.packages, store_dir=STORE_DIR)
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Evaluates configurations, once for all hosts that agree."""
+        from deployer.config import Evaluator
+
+        return Evaluator(packages=self.packages)
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """What of us runs on hosts."""
+        from deployer.generation import runtime
+
+        return runtime(STORE_DIR)
+
+    @cached_property
+    def runtime_image(self) -> RuntimeImage:
+        """The same, as a session needs it."""
+        from deployer.copy import RuntimeImage
+
+        return RuntimeImage(self.runtime.archive, self.runtime.image)
+
+    @cached_property
+    def store(self) -> Store:
+        """The controller's store."""
+        from deployer.store import Store
+
+        return Store(store_root(), STORE_DIR)
+
+    @cached_property
+    def history(self) -> History:
+        """What this controller has done."""
+        from deployer.history import open_history
+
+        location = os.environ.get("DEPLOYER_HISTORY")
+        if location is None:
+            state_home().mkdir(parents=True, exist_ok=True, mode=0o700)
+        return open_history(location or state_home() / "history.db")
+
+    def select(self, selector: str | None) -> tuple[Host, ...]:
+        """The hosts that the user means."""
+        return self.fleet.select(selector)
+
+    def systems(self, hosts: Sequence[Host]) -> Mapping[str, System]:
+        """Evaluate the hosts' configurations, by host name. All errors of all hosts are raised together."""
+        from deployer.config import HostView
+        from deployer.generation import make_system
+
+        errors: list[DeployerError] = []
+        systems: dict[str, System] = {}
+        made: dict[int, System] = {}
+        for host in hosts:
+            if host.configuration is None:
+                errors.append(NoConfiguration(host.name, host.place))
+                continue
+            try:
+                config = self.evaluator.evaluate(HostView.of(host), host.configuration)
+                if id(config) not in made:
+                    made[id(config)] = make_system(config, self.packages, self.runtime)
+                systems[host.name] = made[id(config)]
+            except DeployerError as error:
+                errors.append(error)
+        raise_all(errors)
+        return systems
+
+
+def controller_name() -> str:
+    """Who deploys, for people: `alice@laptop`."""
+    from deployer.history import Holder
+
+    return Holder.me().who
+
+
+def store_root() -> Path:
+    """Where the controller's store lies (docs/decisions/001)."""
+    given = os.environ.get("DEPLOYER_STORE_ROOT")
+    return Path(given) if given else _home("XDG_DATA_HOME", ".local/share") / "deployer" / "root"
+
+
+def state_home() -> Path:
+    """Where the controller keeps its history and known hosts."""
+    return _home("XDG_STATE_HOME", ".local/state") / "deployer"
+
+
+def _home(variable: str, default: str) -> Path:
+    given = os.environ.get(variable)
+    return Path(given) if given else Path.home() / default
+
+

@@ -1,0 +1,58 @@
+"""`deployer status`."""
+
+from __future__ import annotations
+
+import click
+
+from deployer.cli.connections import on_each
+from deployer.cli.deployment import run
+from deployer.cli.display import Display
+from deployer.cli.options import json_option, on_option, project
+from deployer.copy import HostSession
+from deployer.errors import DeployerError, ExitCode, JsonValue
+from deployer.formats.messages import ROLLBACK_FAILED, CheckResult, HostStatus
+from deployer.ui import status_table
+
+
+@click.command("status")
+@on_option
+@click.option("--check", "with_checks", is_flag=True, help="Run the hosts' health checks once, now.")
+@json_option
+@click.pass_context
+def command(context: click.Context, selector: str | None, with_checks: bool) -> None:
+    """Show each host's generation, the state of its last activation, and its generations."""
+    what = project(context)
+    hosts = what.select(selector)
+    display = Display(what.settings)
+
+    async def ask(session: HostSession) -> tuple[HostStatus, tuple[CheckResult, ...]]:
+        return await session.status(), await session.check() if with_checks else ()
+
+    async def work() -> int:
+        answers = await on_each(what, hosts, ask)
+        codes = [ExitCode.DONE]
+        for name, answer in answers.items():
+            if isinstance(answer, DeployerError):
+                codes.append(answer.exit_code)
+                if what.settings.as_json:
+                    display.data({"host": name, **answer.to_json()})
+                continue
+            status, checks = answer
+            if status.state == ROLLBACK_FAILED:
+                codes.append(ExitCode.NEEDS_PERSON)
+            elif not all(check.healthy for check in checks):
+                codes.append(ExitCode.FAILED)
+            if what.settings.as_json:
+                results: list[JsonValue] = [check.to_document() for check in checks]
+                display.data({"host": name, **status.to_document(), "checks": results})
+        if not what.settings.as_json:
+            statuses = {
+                name: answer.message if isinstance(answer, DeployerError) else answer[0] for name, answer in answers.items()
+            }
+            display.text(status_table(statuses, what.history.last_of_hosts(list(answers)), display.paint).rstrip("\n"))
+            for name, answer in answers.items():
+                for check in () if isinstance(answer, DeployerError) else answer[1]:
+                    display.text(f"{name}  {check.name}: {'healthy' if check.healthy else 'red'}  {check.message}")
+        return int(max(codes))
+
+    run(work)

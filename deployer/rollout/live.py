@@ -1,0 +1,306 @@
+"""The operations of a rollout on real hosts: connect, copy, activate, confirm over a fresh connection, go back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from deployer.copy import ClosureSender, HostSession
+from deployer.copy.errors import ConversationBroken, HostRefused
+from deployer.copy.session import token_digest
+from deployer.errors import DeployerError, DeploymentError, JsonValue, NeedsPersonError
+from deployer.formats.manifest import Timing
+from deployer.formats.messages import (
+    CONFIRMED,
+    HEALTHY,
+    ROLLBACK_FAILED,
+    ROLLED_BACK,
+    Action,
+    Activation,
+    CheckResult,
+    Outcome,
+    Plan,
+)
+from deployer.formats.state import BROKEN, BUSY
+from deployer.history import HostOutcome
+from deployer.rollout.errors import HostBroken, HostBusy, PlanChanged, PlanRefused
+from deployer.rollout.events import (
+    ActionDone,
+    CheckReported,
+    ClosureCopied,
+    EventSink,
+    HostLog,
+    HostPhase,
+    PathCopied,
+)
+from deployer.rollout.operations import HostResult, Preflight
+
+SILENCE: Final = 15.0
+"""Seconds without a word from an activation before we ask again over a fresh connection: the old one may be dead."""
+PAUSE: Final = 1.0
+"""Seconds between two attempts to reach a host that is in the middle of an activation."""
+RECOVERY: Final = 120.0
+"""Seconds that a host is given, beyond its own deadlines, to come back after it has rolled back."""
+
+Opener = Callable[[str], Awaitable[HostSession]]
+"""Opens a fresh connection to a host, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one host is to have."""
+
+    system: str
+    manifest: bytes
+    timing: Timing
+    repair: bool = False
+    """Set right what has drifted, though the system is the current one already."""
+    generation: int = 0
+    """An earlier generation to return to, by its number on the host."""
+    expected: Plan | None = None
+    """A plan that was shown before: what is done is this, or nothing."""
+
+
+@dataclass(slots=True)
+class _Visit:
+    """What is known of a host while a rollout lasts."""
+
+    session: HostSession | None = None
+    plan: Plan | None = None
+    seen: int = 0
+    """Events of the activation that were passed on already: after a reconnection they come again."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class LiveOperations:
+    """`HostOperations` on real hosts. Close it to close what connections are still open."""
+
+    def __init__(self, targets: Mapping[str, Target], opener: Opener, sender: ClosureSender | None, controller: str) -> None:
+        """`sender` is not needed where nothing is copied (plans, returns to an earlier generation)."""
+        self._targets = targets
+        self._open = opener
+        self._sender = sender
+        self._controller = controller
+        self._visits: dict[str, _Visit] = {name: _Visit() for name in targets}
+
+    async def prepare(self, host: str) -> Preflight:
+        """Connect, and compare where the host is with where it should be."""
+        target, session = self._targets[host], await self._session(host)
+        state = session.state
+        error: DeployerError | None = None
+        if state.phase == BUSY:
+            error = HostBusy(host)
+        elif state.phase == BROKEN:
+            error = HostBroken(host)
+        changes = error is None and (target.repair or state.system != target.system)
+        if error is None and not changes:
+            await self._hang_up(host)
+        return Preflight(host, state, target.system, changes, error)
+
+    async def plan(self, host: str) -> Plan:
+        """What the activation would do, as the host itself says. Raises `PlanRefused` where it would refuse."""
+        visit, target = self._visits[host], self._targets[host]
+        if visit.plan is None:
+            session = await self._session(host)
+            visit.plan = await session.plan(target.system, target.manifest, repair=target.repair)
+        if visit.plan.problems:
+            raise PlanRefused(host, visit.plan.problems)
+        if target.expected is not None and not _same(target.expected, visit.plan):
+            raise PlanChanged(host)
+        return visit.plan
+
+    async def deploy(self, host: str, on_event: EventSink) -> HostResult:
+        """Plan, copy, activate, and confirm or see it rolled back."""
+        plan = await self.plan(host)
+        target = self._targets[host]
+        if not plan.actions and plan.previous == target.system:
+            return HostResult(HostOutcome.UNCHANGED, plan.generation, target.system)
+        await self._copy(host, on_event)
+        session = await self._session(host)
+        token = secrets.token_hex(32)
+        activation = Activation(
+            system=target.system,
+            transaction=secrets.token_hex(16),
+            controller=self._controller,
+            token_sha256=token_digest(token),
+            previous=plan.previous,
+            epoch=session.state.epoch + 1,
+            generation=target.generation,
+            repair=target.repair,
+            actions=plan.actions,
+            exact=True,
+        )
+        return await self._activate(host, activation, token, on_event)
+
+    async def rollback(self, host: str, to_generation: int, on_event: EventSink) -> HostResult:
+        """Return to an earlier generation, with the same transaction as any other change; 0: leave the host as it was found."""
+        await self._hang_up(host)
+        async with await self._open(host) as session:
+            status = await session.status()
+            if to_generation == 0:
+                await session.uninstall(dry_run=False)
+                return HostResult(HostOutcome.RETURNED)
+            if status.generation == to_generation:
+                return HostResult(HostOutcome.RETURNED, status.generation, status.system)
+            recorded = {generation.number: generation.system for generation in status.generations}
+            if to_generation not in recorded:
+                raise GenerationMissing(host, to_generation, tuple(sorted(recorded)))
+        token = secrets.token_hex(32)
+        activation = Activation(
+            system=recorded[to_generation],
+            transaction=secrets.token_hex(16),
+            controller=self._controller,
+            token_sha256=token_digest(token),
+            previous=status.system,
+            epoch=status.epoch + 1,
+            generation=to_generation,
+        )
+        self._visits[host].seen = 0
+        result = await self._activate(host, activation, token, on_event)
+        if result.outcome is HostOutcome.CONFIRMED:
+            return HostResult(HostOutcome.RETURNED, result.generation, result.system)
+        return result
+
+    async def close(self) -> None:
+        """Close every connection that is still open."""
+        await asyncio.gather(*(self._hang_up(name) for name in self._visits), return_exceptions=True)
+
+    async def _copy(self, host: str, on_event: EventSink) -> None:
+        target = self._targets[host]
+        if self._sender is None or target.generation:
+            return
+        started = time.monotonic()
+        session = await self._session(host)
+        copied = await self._sender.send(
+            session, target.system, lambda path, size: on_event(PathCopied(host, path=path, bytes=size))
+        )
+        if copied.paths:
+            seconds = time.monotonic() - started
+            on_event(ClosureCopied(host, bytes=copied.bytes, paths=copied.paths, seconds=round(seconds, 3)))
+
+    async def _activate(self, host: str, activation: Activation, token: str, on_event: EventSink) -> HostResult:
+        timing = self._targets[host].timing
+        patience = 2 * timing.unit_timeout + timing.check_deadline + timing.min_healthy_time + timing.confirm_timeout + RECOVERY
+        deadline = time.monotonic() + patience
+        outcome = await self._follow(host, activation, deadline, on_event)
+        if outcome.state == HEALTHY:
+            confirmed = await self._confirm(host, activation.transaction, token, outcome.confirm_seconds)
+            outcome = confirmed or await self._follow(host, activation, deadline, on_event, unconfirmed=True)
+        await self._hang_up(host)
+        match outcome.state:
+            case state if state == CONFIRMED:
+                return HostResult(HostOutcome.CONFIRMED, outcome.generation, outcome.system)
+            case state if state == ROLLED_BACK:
+                return HostResult(HostOutcome.ROLLED_BACK, outcome.generation, outcome.system, outcome.reason, outcome.log)
+            case state if state == ROLLBACK_FAILED:
+                return HostResult(
+                    HostOutcome.NEEDS_PERSON, outcome.generation, outcome.system, outcome.reason, outcome.log, HostBroken(host)
+                )
+        raise ConversationBroken(host, "activate", f"the host stopped at `{outcome.state}`")
+
+    async def _follow(
+        self, host: str, activation: Activation, deadline: float, on_event: EventSink, *, unconfirmed: bool = False
+    ) -> Outcome:
+        """Until the host waits for its confirmation or has ended; over as many connections as that takes.
+
+        Where the host is `unconfirmed` for good, its waiting is waited out.
+        """
+        visit, begun = self._visits[host], unconfirmed
+        while True:
+            count = 0
+
+            def pass_on(event: Mapping[str, JsonValue]) -> None:
+                nonlocal count
+                count += 1
+                if count > visit.seen:
+                    visit.seen = count
+                    _translate(host, event, on_event)
+
+            try:
+                session = await self._session(host)
+                if begun:
+                    outcome = await session.attach(activation.transaction, pass_on, silence=SILENCE)
+                else:
+                    begun = True
+                    outcome = await session.activate(activation, pass_on, silence=SILENCE)
+                if outcome.state != HEALTHY or not unconfirmed or time.monotonic() > deadline:
+                    return outcome
+                await asyncio.sleep(PAUSE)
+            except HostRefused:
+                raise
+            except DeploymentError as error:
+                await self._hang_up(host)
+                if time.monotonic() > deadline:
+                    raise ConversationBroken(host, "activate", error.message) from error
+                await asyncio.sleep(PAUSE)
+
+    async def _confirm(self, host: str, transaction: str, token: str, seconds: float) -> Outcome | None:
+        """Confirm over a fresh connection; nothing where the host could not be reached in time, or has gone back."""
+        deadline = time.monotonic() + max(seconds, PAUSE)
+        while time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(deadline - time.monotonic(), PAUSE)):
+                    try:
+                        async with await self._open(host) as fresh:
+                            return await fresh.confirm(transaction, token)
+                    except HostRefused:
+                        await self._hang_up(host)
+                        return None
+                    except (NeedsPersonError, DeploymentError):
+                        await asyncio.sleep(PAUSE)
+        await self._hang_up(host)
+        return None
+
+    async def _session(self, host: str) -> HostSession:
+        visit = self._visits[host]
+        async with visit.lock:
+            if visit.session is None:
+                visit.session = await self._open(host)
+            return visit.session
+
+    async def _hang_up(self, host: str) -> None:
+        visit = self._visits[host]
+        session, visit.session = visit.session, None
+        if session is not None:
+            with contextlib.suppress(DeployerError, OSError, TimeoutError):
+                await session.close()
+
+
+@dataclass(eq=False)
+class GenerationMissing(DeploymentError):
+    """The host has no such generation any more."""
+
+    host: str
+    generation: int
+    known: tuple[int, ...]
+
+    @property
+    def message(self) -> str:
+        """Which it has."""
+        return f"it has no generation {self.generation}; it has {', '.join(map(str, self.known)) or 'none'}"
+
+    @property
+    def remedy(self) -> str:
+        """How to see them."""
+        return f"Choose one of those: `deployer status --on {self.host}` lists them."
+
+
+def _same(expected: Plan, found: Plan) -> bool:
+    return (expected.system, expected.previous, expected.actions) == (found.system, found.previous, found.actions)
+
+
+def _translate(host: str, event: Mapping[str, JsonValue], on_event: EventSink) -> None:
+    match event:
+        case {"state": str(state)}:
+            on_event(HostPhase(host, state=state))
+        case {"action": dict(action)}:
+            on_event(ActionDone(host, action=Action.from_document(action)))
+        case {"check": dict(result)}:
+            on_event(CheckReported(host, result=CheckResult.from_document(result)))
+        case {"log": str(line)}:
+            on_event(HostLog(host, line=line))
