@@ -302,6 +302,11 @@ def parse_event(document: Mapping[str, Any]) -> Event | None:
         return None
 
 
+def event_names() -> tuple[str, ...]:
+    """Of every kind of event."""
+    return tuple(name for name, kind in _kinds().items() if kind not in {Event, HostEvent})
+
+
 _MESSAGES: Final[Mapping[str, type[Message]]] = {"action": Action, "result": CheckResult}
 
 

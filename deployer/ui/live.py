@@ -54,6 +54,10 @@ class Board:
         if isinstance(event, events.HostEvent):
             self._host(self.rows.setdefault(event.host, Row(event.host)), event)
         match event:
+            case events.RolloutStarted(_, waves):
+                ordered = [host for wave in waves for host in wave]
+                rows = {host: self.rows.get(host) or Row(host) for host in ordered}
+                self.rows = {**rows, **{host: row for host, row in self.rows.items() if host not in rows}}
             case events.BuildStarted(derivation):
                 self.heading = f"Building {name_of(derivation)}"
             case events.PathFetched(path):

@@ -163,3 +163,11 @@ def test_the_board_shows_what_is_under_way_when_not_all_fit() -> None:
 def test_sizes_and_times() -> None:
     assert [size(0), size(1536), size(211 << 20)] == ["0 B", "1.5 KiB", "211 MiB"]
     assert [duration(0.44), duration(59.7), duration(200), duration(7500)] == ["0.4 s", "1 min 0 s", "3 min 20 s", "2 h 5 min"]
+
+
+def test_every_event_is_in_the_reference() -> None:
+    reference = (Path(__file__).parents[2] / "docs/reference/json.md").read_text()
+
+    missing = [name for name in events.event_names() if f"| `{name}` |" not in reference]
+
+    assert missing == []
