@@ -46,7 +46,7 @@ from deployer.host.paths import (
     STATE,
 )
 from deployer.host.switching import Switch
-from deployer.host.transaction import Event, Record, advance, is_overdue, refuse_confirmation
+from deployer.host.transaction import UNINSTALLING, Event, Record, advance, is_overdue, refuse_confirmation
 from deployer.host.verdict import Verdict, judge, plan_for
 
 PRIVATE: Final = Metadata(0o600, 0, 0)
@@ -84,6 +84,13 @@ class Driver:
     # -- the loop --------------------------------------------------------------------------------------------------------
 
     def _drive(self, record: Record) -> Record:
+        while not record.is_terminal and record.state != UNINSTALLING:
+            record = self.step(record)
+        settle(self._machine, record)
+        return record
+
+    def step(self, record: Record) -> Record:
+        """Do the work of one state, and enter the next."""
         work: Mapping[str, Callable[[Record], _STEP]] = {
             PREPARED: lambda record: (Event.GO_ON, ""),
             ARMED: self._arm,
@@ -92,16 +99,13 @@ class Driver:
             HEALTHY: self._await_confirmation,
             ROLLING_BACK: self._roll_back,
         }
-        while not record.is_terminal and record.state in work:
-            try:
-                event, reason = work[record.state](record)
-            except DeployerError as error:
-                event, reason = Event.FAIL, error.message
-            except (OSError, ValueError, KeyError, RuntimeError) as error:
-                event, reason = Event.FAIL, f"{type(error).__name__}: {error}"
-            record = self._enter(advance(record, event, reason))
-        settle(self._machine, record)
-        return record
+        try:
+            event, reason = work[record.state](record)
+        except DeployerError as error:
+            event, reason = Event.FAIL, error.message
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+            event, reason = Event.FAIL, f"{type(error).__name__}: {error}"
+        return self._enter(advance(record, event, reason))
 
     def _enter(self, record: Record) -> Record:
         """Record a state durably, before its work begins."""

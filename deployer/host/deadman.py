@@ -72,6 +72,12 @@ def made_wants(machine: Machine) -> bool:
     return machine.disk.entry(_MADE_WANTS) is not None
 
 
+def is_left_over(machine: Machine) -> bool:
+    """Whether something of the boot unit is still in `/etc`."""
+    places = (f"{WANTS}/{RECOVER}", f"{_UNITS}/{RECOVER}", _MADE_WANTS)
+    return any(machine.disk.entry(place) is not None for place in places)
+
+
 def disarm(machine: Machine) -> None:
     """Take both away: the boot unit last, since it is what is left if we are cut off here. As often as it takes."""
     machine.systemd.discard(DEADMAN + ".timer")

@@ -10,6 +10,7 @@ from typing import Final, Optional, Tuple
 from deployer.formats.manifest import Manifest
 from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Activation, Outcome, Plan
 from deployer.formats.state import BUSY, StateLine
+from deployer.host import deadman
 from deployer.host.activate import PRIVATE, Driver, read_state, roots, settle, write_state
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
@@ -73,7 +74,7 @@ def ready(machine: Machine) -> Record:
     """The journal's record, after finishing what a driver that is gone left behind. Hold the lock."""
     record = machine.journal.read()
     if record.is_terminal:
-        if read_state(machine.disk).phase == BUSY:
+        if read_state(machine.disk).phase == BUSY or deadman.is_left_over(machine):
             settle(machine, record)
         return record
     if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active:

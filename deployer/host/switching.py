@@ -63,7 +63,7 @@ class Switch:
         """Do what the plan says. `restore_accounts` removes the accounts that we made instead of locking them."""
         names = sorted({unit.name for unit in (*self._previous.units, *self._next.units)})
         before = self._machine.systemd.states(names) if names else {}
-        changes = unit_changes(self._previous, self._next, before, repair=self._record.repair)
+        changes = unit_changes(self._previous, self._next, before)
         self._undo.append(
             {"op": "units", "active": [n for n in names if before[n].is_active], "touched": sorted(changes.touched)}
         )
@@ -226,7 +226,7 @@ class Switch:
         failures: Dict[str, str] = {}
         if names:
             now = systemd.states(names)
-            reverse = unit_changes(self._next, self._previous, now, repair=False)
+            reverse = unit_changes(self._next, self._previous, now)
             for verb, group in (
                 ("reload", [name for name in names if name in reverse.reload]),
                 (

@@ -35,6 +35,9 @@ def uninstall(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
     with locked(machine.disk, 1.0) as ours:
         if not ours:
             raise busy(machine, machine.journal.read())
+        if machine.journal.read().state == UNINSTALLING and machine.disk.entry(PROFILE) is None:
+            _remove_ourselves(machine)
+            return ()
         record = _begin(machine)
         actions = planned(machine)
         plan = Plan("", record.previous, 0, tuple(action for action in actions if action.kind == "etc"))
@@ -98,7 +101,6 @@ def _begin(machine: Machine) -> Record:
 def _remove_ourselves(machine: Machine) -> None:
     """The journal and the state line last: as long as they are there, the next attempt knows what to go on with."""
     disk = machine.disk
-    machine.store.hold({})
     disk.remove_tree(PROFILE)
     for name in disk.names(STATE_DIRECTORY):
         path = f"{STATE_DIRECTORY}/{name}"

@@ -268,8 +268,9 @@ class World:
         return found
 
     def times(self) -> dict[str, int]:
-        """When each real file of /etc was last changed."""
-        files = (place for place in (self.root / "etc").rglob("*") if place.is_file() and not place.is_symlink())
+        """When each real file of /etc was last changed; the lock of the account files is no content."""
+        places = (place for place in (self.root / "etc").rglob("*") if place.name != ".pwd.lock")
+        files = (place for place in places if place.is_file() and not place.is_symlink())
         return {str(place.relative_to(self.root / "etc")): place.stat().st_mtime_ns for place in files}
 
 

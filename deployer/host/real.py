@@ -1,0 +1,18 @@
+"""The machine that we run on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from deployer.host.clock import Clock
+from deployer.host.disk import Disk
+from deployer.host.host_store import HostStore
+from deployer.host.machine import Machine
+from deployer.host.system_port import RealSystem, RealSystemd
+
+
+def real_machine(root: Path) -> Machine:
+    """With the real disk, PID 1, store, kernel and clock."""
+    interpreter = (sys.executable or "/usr/bin/python3", "-I")
+    return Machine(Disk(root), RealSystemd(), HostStore(root), RealSystem(), Clock(), interpreter)
