@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deployer.build.archives import Limits
 from deployer.build.fetch import FetchLimits
 from deployer.build.substitution import Substituter
+from deployer.errors import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +34,7 @@ class BuildSettings:
     unpack_limits: Limits = field(default_factory=Limits)
     mirrors: Mapping[str, Sequence[str]] | None = None
     """For `mirror://NAME/…`: the URLs of each NAME. None: this machine's (`deployer.packages.mirrors`), found when needed."""
+    place_of: Callable[[str], Place | None] | None = None
+    """Where the hash of a fixed output is pinned, for error messages: `PackageSet.place_of`."""
     substituters: Sequence[Substituter] = ()
     """Binary caches, asked in this order before anything is built."""

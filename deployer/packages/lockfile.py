@@ -30,6 +30,17 @@ class LockedDeb:
 
 
 @dataclass(frozen=True, slots=True)
+class DebianRequest:
+    """What a package of kind `debian` asks for."""
+
+    name: str
+    suites: tuple[str, ...]
+    packages: tuple[str, ...]
+    architecture: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LockedDebian:
     """What a package of kind `debian` came to, and what it asked for then."""
 
@@ -37,6 +48,10 @@ class LockedDebian:
     packages: tuple[str, ...]
     architecture: str
     debs: tuple[LockedDeb, ...]
+
+    def answers(self, request: DebianRequest) -> bool:
+        """Whether it was made for exactly this request."""
+        return (self.suites, self.packages, self.architecture) == (request.suites, request.packages, request.architecture)
 
 
 @dataclass(frozen=True, slots=True)

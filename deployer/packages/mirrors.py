@@ -103,9 +103,11 @@ def _deb822(text: str) -> Iterable[Mirror]:
                 fields[last] = value.strip()
         if fields.get("enabled", "yes") == "no" or "deb" not in fields.get("types", "").split():
             continue
-        signed_by = fields.get("signed-by", "")
+        signed_by = fields.get("signed-by", "").strip()
+        if signed_by and not signed_by.startswith("/"):
+            continue  # a key in the file itself: a stranger's
         for url in fields.get("uris", "").split():
-            yield Mirror(url, tuple(fields.get("suites", "").split()), signed_by if signed_by.startswith("/") else "")
+            yield Mirror(url, tuple(fields.get("suites", "").split()), signed_by)
 
 
 def _keyring() -> str:

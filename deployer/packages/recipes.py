@@ -103,7 +103,10 @@ class Entry:
         """The recipe; None where there are `errors`."""
         if self.errors:
             return None
-        kind = self.text("kind")
+        if "kind" not in self._left:
+            self.fault("", "it lacks the key 'kind'", f"The kinds are {', '.join(_KINDS)}.")
+            return None
+        kind = str(self._take("kind", None, object, "a word"))
         parse = _KINDS.get(kind)
         if parse is None:
             near = difflib.get_close_matches(kind, _KINDS, 1)

@@ -13,26 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deployer.errors import Place
 from deployer.packages.errors import MirrorsUnknown, PackageInvalid
-from deployer.packages.lockfile import LockedDeb, LockedDebian
+from deployer.packages.lockfile import DebianRequest, LockedDeb, LockedDebian
 from deployer.packages.mirrors import Mirror
 from deployer.process import ProgramFailed, run
 
 _UPDATE_TIMEOUT: Final = 300.0
 _INSTALL: Final = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>[a-z0-9-]+)\]\)", re.MULTILINE)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]*(=[A-Za-z0-9.+~:-]+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class DebianRequest:
-    """What a package of kind `debian` asks for."""
-
-    name: str
-    suites: tuple[str, ...]
-    packages: tuple[str, ...]
-    architecture: str
-    place: Place | None = None
 
 
 async def solve(requests: Sequence[DebianRequest], mirrors: Sequence[Mirror]) -> dict[str, LockedDebian]:

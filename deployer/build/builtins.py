@@ -1,0 +1,175 @@
+"""The builders that run in our own process: no script of anyone's runs in them, so they need no sandbox.
+
+builtin:fetchurl     `url`, `outputHash…`: as Nix's
+builtin:unpack       `src`, `strip_components`: the tree in an archive
+builtin:tree         `entries`: a JSON list of {path, type: file|symlink|directory, text|source, target, executable}
+builtin:buildenv     `paths`: a forest of links to the files of these trees
+builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object of name → target
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from deployer.build.archives import CHUNK
+from deployer.build.debian_root import Deb, debian_root
+from deployer.build.errors import ArchiveRefused, BuilderUnknown
+from deployer.build.fetch import Fetch, Progress
+from deployer.build.forest import build_forest
+from deployer.build.settings import BuildSettings
+from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
+from deployer.build.unpack import unpack
+
+PREFIX: Final = "builtin:"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinJob:
+    """One run of a builtin builder."""
+
+    derivation: str
+    builder: str
+    environment: Mapping[str, str]
+    physical: Callable[[str], Path]
+    """Where a store path really is."""
+    destination: Path
+    """What to make; it does not exist yet."""
+    scratch: Path
+    """A directory for whatever is needed on the way."""
+    settings: BuildSettings
+    mirrors: Callable[[], Mapping[str, Sequence[str]]]
+    progress: Progress
+    cancelled: threading.Event
+
+    def run(self) -> None:
+        """Make the destination. Raises errors of this room."""
+        builder = _BUILDERS.get(self.builder)
+        if builder is None:
+            raise BuilderUnknown(self.derivation, self.builder)
+        builder(self)
+
+
+def _fetchurl(job: BuiltinJob) -> None:
+    environment = job.environment
+    url = environment["url"]
+    recursive = environment.get("outputHashMode") == "recursive"
+    unpacked = environment.get("unpack") == "1"
+    file = job.scratch / "file" if unpacked else job.destination
+    Fetch(
+        url=url,
+        destination=file,
+        algorithm=environment.get("outputHashAlgo") or "sha256",
+        digest=None if recursive else _digest(environment["outputHash"], environment.get("outputHashAlgo") or "sha256"),
+        mirrors=job.mirrors() if url.startswith("mirror:") else {},
+        limits=job.settings.fetch_limits,
+        progress=job.progress,
+        cancelled=job.cancelled,
+    ).run()
+    if unpacked:
+        unpack(file, job.destination, strip_components=1, limits=job.settings.unpack_limits)
+    elif environment.get("executable") == "1":
+        file.chmod(0o755)
+
+
+def _digest(text: str, algorithm: str) -> bytes:
+    """A hash in whatever way Nix allows to write it."""
+    import base64
+    import hashlib
+
+    from deployer.formats import base32
+
+    size = hashlib.new(algorithm).digest_size
+    text = text.removeprefix(f"{algorithm}-").removeprefix(f"{algorithm}:")
+    if len(text) == 2 * size:
+        return bytes.fromhex(text)
+    if len(text) == (size * 8 - 1) // 5 + 1:
+        return base32.decode(text)
+    return base64.b64decode(text)
+
+
+def _unpack(job: BuiltinJob) -> None:
+    strip = int(job.environment.get("strip_components", "0"))
+    unpack(job.physical(job.environment["src"]), job.destination, strip_components=strip, limits=job.settings.unpack_limits)
+
+
+def _tree(job: BuiltinJob) -> None:
+    entries: list[dict[str, Any]] = json.loads(job.environment["entries"])
+    if [entry["path"] for entry in entries] == [""] and entries[0]["type"] != "directory":
+        _only_entry(job, entries[0])
+        return
+    with TreeWriter(job.destination) as writer:
+        for entry in entries:
+            try:
+                parts = clean_name(entry["path"])
+                match entry["type"]:
+                    case "directory":
+                        writer.directory(parts)
+                    case "symlink":
+                        writer.symlink(parts, entry["target"])
+                    case "file":
+                        writer.file(parts, _content(job, entry), executable=bool(entry.get("executable")))
+                    case other:
+                        raise NameRefusedError(f"there is no type {other!r}")
+            except (NameRefusedError, FileExistsError) as refused:
+                reason = "it comes twice" if isinstance(refused, FileExistsError) else str(refused)
+                raise ArchiveRefused(f"of entries of {job.derivation}", entry["path"], reason) from None
+
+
+def _only_entry(job: BuiltinJob, entry: Mapping[str, Any]) -> None:
+    if entry["type"] == "symlink":
+        job.destination.symlink_to(entry["target"])
+        return
+    with job.destination.open("xb") as file:
+        for chunk in _content(job, entry):
+            file.write(chunk)
+    job.destination.chmod(0o755 if entry.get("executable") else 0o644)
+
+
+def _content(job: BuiltinJob, entry: Mapping[str, Any]) -> Iterator[bytes]:
+    if "source" not in entry:
+        yield str(entry.get("text", "")).encode()
+        return
+    with job.physical(entry["source"]).open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _buildenv(job: BuiltinJob) -> None:
+    logical = {job.physical(path): path for path in job.environment["paths"].split()}
+    build_forest(logical, logical, job.destination)
+
+
+def _debian_root(job: BuiltinJob) -> None:
+    debs = [Deb(item["name"], job.physical(item["file"])) for item in json.loads(job.environment["debs"])]
+    links: dict[str, str] = json.loads(job.environment.get("links", "{}"))
+    debian_root(debs, job.destination, links=links, scratch=job.scratch, threads=job.settings.cores)
+
+
+_BUILDERS: Final[Mapping[str, Callable[[BuiltinJob], None]]] = {
+    "builtin:fetchurl": _fetchurl,
+    "builtin:unpack": _unpack,
+    "builtin:tree": _tree,
+    "builtin:buildenv": _buildenv,
+    "builtin:debian-root": _debian_root,
+}
+
+
+def clear(path: Path) -> None:
+    """Remove what an attempt left behind, whatever modes a build gave it."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    path.chmod(0o700)
+    for directory, names, _ in os.walk(path):
+        for name in names:
+            below = Path(directory, name)
+            if not below.is_symlink():
+                below.chmod(0o700)
+    shutil.rmtree(path)

@@ -1,0 +1,194 @@
+"""Recipes to derivations: exactly what is built, with output paths that are known before anything is.
+
+Everything here is pure but for reading the files that a recipe names beside packages.yaml.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deployer.packages.derivation_inputs import Made, Source, make_derivation
+from deployer.packages.sources import Sources
+
+from deployer.errors import Place
+from deployer.packages.errors import LockOutdated, PackageInvalid
+from deployer.packages.lockfile import Lock, LockedDeb
+from deployer.packages.recipes import (
+    ArchiveRecipe,
+    BuildRecipe,
+    DebianRecipe,
+    Dependency,
+    FetchRecipe,
+    Recipe,
+    safe_name,
+)
+
+if TYPE_CHECKING:
+    from deployer.store import Store
+
+DEFAULT_STORE_DIR: Final = "/nix/store"
+SYSTEM: Final = "x86_64-linux"
+_BUILTIN: Final = "builtin"
+_PROLOGUE: Final = """\
+if [ -n "${src:-}" ]; then
+    if [ -d "$src" ]; then cp -R "$src" source; chmod -R u+w source; cd source; fi
+fi
+"""
+
+MakeDependency = Callable[[Dependency], Made]
+
+
+class DerivationMaker:
+    """Makes the derivation of each kind of recipe, and writes derivations into a store."""
+
+    def __init__(self, lock: Lock, lock_file: Path, store_dir: str) -> None:
+        """`lock_file` is for error messages."""
+        self._lock, self._lock_file, self._store_dir = lock, lock_file, store_dir
+        self._sources = Sources(store_dir)
+        self._places: dict[str, Place] = {}
+
+    def make(self, recipe: Recipe, dependency: MakeDependency) -> Made:
+        """The derivation of a recipe; `dependency` makes those of others. Raises `PackageInvalid`, `LockOutdated`."""
+        match recipe:
+            case FetchRecipe():
+                return self._fetch(recipe)
+            case ArchiveRecipe():
+                return self._archive(recipe, dependency)
+            case BuildRecipe():
+                return self._build(recipe, dependency)
+            case DebianRecipe():
+                return self._debian(recipe)
+            case _:
+                raise TypeError(f"{type(recipe).__name__} is no kind of recipe")
+
+    def place_of(self, output: str) -> Place | None:
+        """Where the hash of a fixed output is pinned."""
+        return self._places.get(output)
+
+    def write(self, store: Store, made: Iterable[Made]) -> None:
+        """Write derivations and all that they need into a store, needed ones first."""
+        done: set[str] = set()
+        todo = [(item, False) for item in made]
+        while todo:
+            item, ready = todo.pop()
+            if str(item.path) in done:
+                continue
+            if not ready:
+                todo.append((item, True))
+                todo.extend((needed, False) for needed in item.inputs)
+                continue
+            done.add(str(item.path))
+            item.write(store)
+
+    def _fetch(self, recipe: FetchRecipe) -> Made:
+        if recipe.file is not None:
+            source = self._source(recipe, recipe.file, wanted=recipe.hash)
+            if recipe.file.is_dir():
+                raise PackageInvalid(recipe.name, f"{recipe.file} is a directory; 'fetch' is for one file", recipe.place)
+            return self._copy(recipe, str(source.path), sources=(source,))
+        name = safe_name(recipe.name)
+        if not recipe.executable:
+            return self._fetch_url(name, recipe.url, recipe.hash, recipe.place)
+        fetched = self._fetch_url(f"{name}-file", recipe.url, recipe.hash, recipe.place)
+        return self._copy(recipe, str(fetched.output), inputs=(fetched,))
+
+    def _fetch_url(self, name: str, url: str, digest: str, place: Place | None) -> Made:
+        algorithm, _, text = digest.partition("-")
+        environment = {"url": url, "urls": url, "executable": "", "unpack": "", "preferLocalBuild": "1"}
+        made = make_derivation(
+            name,
+            builder="builtin:fetchurl",
+            system=_BUILTIN,
+            environment=environment,
+            fixed=(algorithm, base64.b64decode(text)),
+            store_dir=self._store_dir,
+        )
+        if place is not None:
+            self._places[str(made.output)] = place
+        return made
+
+    def _copy(self, recipe: FetchRecipe, file: str, *, sources: tuple[Source, ...] = (), inputs: tuple[Made, ...] = ()) -> Made:
+        entries = [{"path": "", "type": "file", "source": file, "executable": recipe.executable}]
+        return make_derivation(
+            safe_name(recipe.name),
+            builder="builtin:tree",
+            system=_BUILTIN,
+            environment={"entries": json.dumps(entries, sort_keys=True)},
+            sources=sources,
+            inputs=inputs,
+            store_dir=self._store_dir,
+        )
+
+    def _archive(self, recipe: ArchiveRecipe, dependency: MakeDependency) -> Made:
+        archive = dependency(recipe.source)
+        return make_derivation(
+            safe_name(recipe.name),
+            builder="builtin:unpack",
+            system=_BUILTIN,
+            environment={"src": str(archive.output), "strip_components": str(recipe.strip_components)},
+            inputs=(archive,),
+            store_dir=self._store_dir,
+        )
+
+    def _build(self, recipe: BuildRecipe, dependency: MakeDependency) -> Made:
+        toolchain = dependency(recipe.toolchain)
+        inputs = [dependency(needed) for needed in recipe.inputs]
+        path = [f"{item.output}/bin" for item in inputs]
+        environment = {
+            **recipe.environment,
+            "PATH": ":".join([*path, "/usr/bin", "/bin", "/usr/sbin", "/sbin"]),
+            "inputs": " ".join(str(item.output) for item in inputs),
+            "toolchain": str(toolchain.output),
+        }
+        sources: tuple[Source, ...] = ()
+        if isinstance(recipe.source, Path):
+            sources = (self._source(recipe, recipe.source),)
+            environment["src"] = str(sources[0].path)
+        elif recipe.source is not None:
+            source = dependency(recipe.source)
+            inputs.append(source)
+            environment["src"] = str(source.output)
+        return make_derivation(
+            safe_name(recipe.name),
+            builder="/bin/sh",
+            arguments=("-e", "-c", _PROLOGUE + recipe.script),
+            system=SYSTEM,
+            environment=environment,
+            inputs=(toolchain, *inputs),
+            sources=sources,
+            store_dir=self._store_dir,
+        )
+
+    def _debian(self, recipe: DebianRecipe) -> Made:
+        locked = self._lock.debian.get(recipe.name)
+        lock = str(self._lock_file)
+        if locked is None:
+            raise LockOutdated(recipe.name, lock, "does not pin it", recipe.place)
+        if (locked.suites, locked.packages, locked.architecture) != (recipe.suites, recipe.packages, recipe.architecture):
+            raise LockOutdated(recipe.name, lock, "pins another set of packages", recipe.place)
+        files = [(deb, self._deb(deb)) for deb in locked.debs]
+        debs = [{"name": deb.name, "file": str(made.output)} for deb, made in files]
+        environment = {"debs": json.dumps(debs, sort_keys=True), "links": json.dumps(dict(recipe.links), sort_keys=True)}
+        return make_derivation(
+            safe_name(recipe.name),
+            builder="builtin:debian-root",
+            system=_BUILTIN,
+            environment=environment,
+            inputs=tuple(made for _, made in files),
+            store_dir=self._store_dir,
+        )
+
+    def _deb(self, deb: LockedDeb) -> Made:
+        digest = base64.b64encode(bytes.fromhex(deb.sha256)).decode()
+        name = safe_name(deb.file.rpartition("/")[2])
+        return self._fetch_url(name, f"mirror://debian/{deb.file}", f"sha256-{digest}", Place(str(self._lock_file)))
+
+    def _source(self, recipe: Recipe, path: Path, *, wanted: str = "") -> Source:
+        try:
+            return self._sources.add(path, wanted=wanted, place=recipe.place)
+        except FileNotFoundError:
+            raise PackageInvalid(recipe.name, f"there is no {path}", recipe.place) from None

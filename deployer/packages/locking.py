@@ -1,0 +1,40 @@
+"""Writing deployer.lock: what every package of kind `debian` comes to today."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from deployer.packages.loading import read_recipes
+from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock
+from deployer.packages.mirrors import Mirror, find_mirrors
+from deployer.packages.recipes import DebianRecipe
+from deployer.packages.solve import solve
+
+
+async def lock_packages(packages: Path, *, only: Collection[str] = (), mirrors: Sequence[Mirror] | None = None) -> Lock:
+    """Solve the `debian` packages of packages.yaml, and write the lock beside it.
+
+    With `only`, the others keep what they are pinned to, where that still is what they ask for. Returns the new lock.
+    Raises `MirrorsUnknown`, `PackageInvalid`, and errors of running apt.
+    """
+    file = packages.with_name(LOCK_NAME)
+    requests = [_request(recipe) for recipe in read_recipes(packages).values() if isinstance(recipe, DebianRecipe)]
+    old = Lock.read(file) if only else Lock({})
+    kept = {
+        request.name: old.debian[request.name]
+        for request in requests
+        if request.name not in only and request.name in old.debian and old.debian[request.name].answers(request)
+    }
+    stale = [request for request in requests if request.name not in kept]
+    solved = await solve(stale, mirrors or find_mirrors()) if stale else {}
+    lock = Lock({**kept, **solved})
+    temporary = file.with_name(f".{file.name}.new")
+    temporary.write_text(str(lock))
+    os.replace(temporary, file)
+    return lock
+
+
+def _request(recipe: DebianRecipe) -> DebianRequest:
+    return DebianRequest(recipe.name, recipe.suites, recipe.packages, recipe.architecture, recipe.place)

@@ -1,0 +1,187 @@
+"""The set of packages: names to recipes to derivations, each made only when something refers to it.
+
+Overlays are functions `(final, prev) -> {NAME: recipe}`, applied in order. `prev` is the set so far; `final` the set with all
+overlays, in which a recipe's dependencies are looked up by name: so replacing a package replaces it for all that need it. A value
+may also be a function without arguments that returns the recipe; it may read `final`, which an overlay's body may not.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from deployer.errors import Place, raise_all
+from deployer.formats import Derivation, StorePath
+from deployer.packages.derivations import DEFAULT_STORE_DIR, DerivationMaker, Made
+from deployer.packages.errors import PackageCycle, PackageUnknown
+from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock
+from deployer.packages.recipes import DebianRecipe, Dependency, Recipe
+
+if TYPE_CHECKING:
+    from deployer.store import Store
+
+Overlay = Callable[["RecipeView", "RecipeView"], Mapping[str, Union[Recipe, Callable[[], Recipe]]]]
+
+
+class RecipeView(Mapping[str, Recipe]):
+    """The recipes that an overlay sees."""
+
+    def __init__(self, layers: Callable[[], Mapping[str, Union[Recipe, Callable[[], Recipe]]]]) -> None:
+        """`layers` returns the recipes, or functions that return them."""
+        self._layers = layers
+        self._forced: dict[str, Recipe] = {}
+        self._forcing: list[str] = []
+
+    def __getitem__(self, name: str) -> Recipe:
+        """A recipe by name. Raises `PackageUnknown`."""
+        if name in self._forced:
+            return self._forced[name]
+        layers = self._layers()
+        if name not in layers:
+            raise PackageUnknown(name, tuple(difflib.get_close_matches(name, layers, 3)))
+        if name in self._forcing:
+            raise PackageCycle((*self._forcing[self._forcing.index(name) :], name))
+        value = layers[name]
+        self._forcing.append(name)
+        try:
+            self._forced[name] = value if isinstance(value, Recipe) else value()
+        finally:
+            self._forcing.pop()
+        return self._forced[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._layers())
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._layers())
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is one of this name; forces nothing."""
+        return name in self._layers()
+
+
+class PackageSet:
+    """All packages that a fleet can refer to."""
+
+    def __init__(
+        self,
+        recipes: Mapping[str, Recipe],
+        *,
+        lock: Lock | None = None,
+        lock_file: Path | None = None,
+        store_dir: str = DEFAULT_STORE_DIR,
+        overlays: tuple[Overlay, ...] = (),
+    ) -> None:
+        """A set of `recipes`, in which `lock` pins what they do not pin themselves."""
+        self._recipes, self._overlays = recipes, overlays
+        self._lock, self._lock_file, self._store_dir = lock or Lock({}), lock_file or Path(LOCK_NAME), store_dir
+        self._layered: Mapping[str, Union[Recipe, Callable[[], Recipe]]] | None = None
+        self._layering = False
+        self.recipes = RecipeView(self._layers)
+        self._maker = DerivationMaker(self._lock, self._lock_file, store_dir)
+        self._made: dict[int, tuple[Recipe, Made]] = {}
+        self._making: list[Recipe] = []
+
+    @classmethod
+    def load(cls, path: Path | None, *, store_dir: str = DEFAULT_STORE_DIR) -> PackageSet:
+        """Read packages.yaml and the lock beside it; None is the set without packages. Raises all of a file's errors together."""
+        if path is None:
+            return cls({}, store_dir=store_dir)
+        from deployer.packages.loading import read_recipes
+
+        lock_file = path.with_name(LOCK_NAME)
+        return cls(read_recipes(path), lock=Lock.read(lock_file), lock_file=lock_file, store_dir=store_dir)
+
+    def with_overlay(self, overlay: Overlay) -> PackageSet:
+        """This set with one more overlay on top."""
+        return PackageSet(
+            self._recipes,
+            lock=self._lock,
+            lock_file=self._lock_file,
+            store_dir=self._store_dir,
+            overlays=(*self._overlays, overlay),
+        )
+
+    def names(self) -> Collection[str]:
+        """The names of all packages."""
+        return sorted(self.recipes)
+
+    def output_path(self, name: str) -> str:
+        """The store path of a package, known without building it. Raises `PackageUnknown` and what is wrong with its recipe."""
+        return str(self._make(self.recipes[name]).output)
+
+    def derivation(self, name: str) -> Derivation:
+        """How a package is made."""
+        return self._make(self.recipes[name]).derivation
+
+    def derivation_path(self, name: str) -> StorePath:
+        """The store path of a package's derivation."""
+        return self._make(self.recipes[name]).path
+
+    def instantiate(self, store: Store, names: Iterable[str]) -> dict[str, StorePath]:
+        """Write the derivations of packages, and all that they need, into a store. Returns the derivations' paths."""
+        made = {name: self._make(self.recipes[name]) for name in names}
+        self._maker.write(store, made.values())
+        return {name: item.path for name, item in made.items()}
+
+    def place_of(self, output: str) -> Place | None:
+        """Where the hash that pins an output stands, for outputs of packages that were referred to."""
+        return self._maker.place_of(output)
+
+    def debian_requests(self) -> tuple[DebianRequest, ...]:
+        """What a lock must pin."""
+        recipes = [recipe for recipe in (self.recipes[name] for name in self.names()) if isinstance(recipe, DebianRecipe)]
+        return tuple(DebianRequest(item.name, item.suites, item.packages, item.architecture, item.place) for item in recipes)
+
+    def check(self) -> None:
+        """Make every derivation, and raise all that is wrong, together."""
+        from deployer.errors import DeployerError
+
+        errors: list[DeployerError] = []
+        for name in self.names():
+            try:
+                self._make(self.recipes[name])
+            except DeployerError as error:
+                errors.append(error)
+        raise_all(errors)
+
+    def _make(self, recipe: Recipe) -> Made:
+        known = self._made.get(id(recipe))
+        if known is not None:
+            return known[1]
+        if any(recipe is other for other in self._making):
+            names = [other.name for other in self._making]
+            raise PackageCycle((*names[names.index(recipe.name) :], recipe.name), recipe.place)
+        self._making.append(recipe)
+        try:
+            made = self._maker.make(recipe, lambda needed: self._make(self._resolve(needed, recipe)))
+        finally:
+            self._making.pop()
+        self._made[id(recipe)] = (recipe, made)
+        return made
+
+    def _resolve(self, needed: Dependency, by: Recipe) -> Recipe:
+        if isinstance(needed, Recipe):
+            return needed
+        if needed not in self.recipes:
+            raise PackageUnknown(needed, tuple(difflib.get_close_matches(needed, self.recipes, 3)), by.place)
+        return self.recipes[needed]
+
+    def _layers(self) -> Mapping[str, Union[Recipe, Callable[[], Recipe]]]:
+        if self._layered is None:
+            if self._layering:
+                raise PackageCycle(("an overlay", "final", "the same overlay"))
+            self._layering = True
+            try:
+                layered: dict[str, Union[Recipe, Callable[[], Recipe]]] = dict(self._recipes)
+                for overlay in self._overlays:
+                    below = dict(layered)
+                    layered.update(overlay(self.recipes, RecipeView(lambda below=below: below)))  # type: ignore[misc]
+                self._layered = layered
+            finally:
+                self._layering = False
+        return self._layered
