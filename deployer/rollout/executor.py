@@ -395,7 +395,10 @@ class _Execution:
         return events.RolloutFinished(self._record.number, ending, ending.exit_code, outcomes, reason, seconds)
 
     def _emit(self, event: events.Event) -> None:
-        self._sink(event)
+        try:
+            self._sink(event)
+        except OSError:  # whoever watched has gone; the hosts under way matter more than telling of them
+            self._sink = _nobody
         try:
             self._history.record(self._record.number, event.to_json())
         except DeployerError as error:
@@ -408,6 +411,10 @@ class _Execution:
         return events.WaveFinished(index + 1, good, len(outcomes) - good - lost, lost)
 
 
+def _nobody(event: events.Event) -> None:
+    """Takes events after the stream that they went to was closed."""
+
+
 def _ended_already(found: Preflight | HostResult, record: HostRecord | None) -> HostOutcome | None:
     """How a host stands before it is begun; None: it is to be begun.
 
@@ -417,7 +424,8 @@ def _ended_already(found: Preflight | HostResult, record: HostRecord | None) -> 
     if record is not None and record.outcome in {HostOutcome.ROLLED_BACK, HostOutcome.FAILED, HostOutcome.RETURNED}:
         return record.outcome
     if isinstance(found, HostResult):
-        return found.outcome
+        was_confirmed = record is not None and record.outcome is HostOutcome.CONFIRMED
+        return HostOutcome.CONFIRMED if was_confirmed and found.outcome is HostOutcome.UNREACHABLE else found.outcome
     if found.needs_change:
         return None
     was_begun = record is not None and record.outcome in {HostOutcome.CONFIRMED, HostOutcome.UNDER_WAY, HostOutcome.UNREACHABLE}

@@ -9,7 +9,7 @@ import pytest
 
 from deployer.errors import DeploymentError
 from deployer.formats.state import SETTLED, StateLine
-from deployer.history import History, Holder, HostLocked, HostOutcome, open_history
+from deployer.history import History, HistoryUnwritable, Holder, HostLocked, HostOutcome, open_history
 from deployer.rollout import Cancellation, Ending, HostResult, Preflight, Rollout, Strategy, events, roll_out
 from deployer.rollout.events import Event, EventSink
 
@@ -222,3 +222,53 @@ async def test_a_resumed_rollout_does_no_host_twice_and_can_still_take_all_back(
 
     assert result.ending is Ending.ROLLED_BACK
     assert hosts.calls == ["deploy web2", "deploy web3", "rollback web2 1", "rollback web1 1"]
+
+
+async def test_a_history_that_cannot_be_written_begins_no_more_hosts(history: History) -> None:
+    hosts = fleet(3, on_deploy=lambda host: history._connection.execute("PRAGMA query_only = ON"))
+
+    with pytest.raises(HistoryUnwritable):
+        await roll_out(Rollout("deploy", Strategy.parse({"max_parallel": 1}), hosts.hosts), hosts, history, lambda event: None)
+
+    assert hosts.calls == ["deploy web1"]
+    assert history.rollout(1).ended is None
+
+
+async def test_ctrl_c_during_the_build_changes_nothing(history: History) -> None:
+    hosts, cancellation = fleet(2), Cancellation()
+
+    async def build(names: object) -> None:
+        cancellation.request()
+        await asyncio.sleep(1000)
+
+    result = await roll_out(
+        Rollout("deploy", Strategy(), hosts.hosts), hosts, history, lambda event: None, build=build, cancellation=cancellation
+    )
+
+    assert result.ending is Ending.CANCELLED
+    assert hosts.calls == []
+    assert history.rollout(1).state == "cancelled"
+
+
+async def test_a_reader_that_goes_away_does_not_disturb_the_rollout(history: History) -> None:
+    hosts = fleet(2)
+
+    def closed(event: Event) -> None:
+        raise BrokenPipeError
+
+    assert (await roll_out(Rollout("deploy", Strategy(), hosts.hosts), hosts, history, closed)).exit_code == 0
+
+
+async def test_a_mistake_in_one_host_s_operation_leaves_the_others_alone(history: History) -> None:
+    def crash(host: str) -> None:
+        if host == "web1":
+            raise ZeroDivisionError
+
+    hosts = fleet(2, on_deploy=crash)
+
+    result = await roll_out(
+        Rollout("deploy", Strategy.parse({"max_failures": 1}), hosts.hosts), hosts, history, lambda event: None
+    )
+
+    assert result.exit_code == 3
+    assert result.outcomes == {"web1": HostOutcome.FAILED, "web2": HostOutcome.CONFIRMED}
