@@ -6,19 +6,25 @@ A rollout whose controller has died is seen as interrupted, and can be resumed. 
 documents here.
 """
 
-from deployer.history.database import History, open_history
-from deployer.history.errors import (
-    HistoryBusy,
-    HistoryCorrupt,
-    HistoryNewer,
-    HistorySchemeUnknown,
-    HistoryUnwritable,
-    HostLocked,
-    NoSuchRollout,
-    RolloutNotResumable,
-)
-from deployer.history.holder import Holder
-from deployer.history.records import EventRecord, HostOutcome, HostRecord, LockRecord, PlannedHost, RolloutRecord
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from deployer.history.database import History, open_history
+    from deployer.history.errors import (
+        HistoryBusy,
+        HistoryCorrupt,
+        HistoryNewer,
+        HistorySchemeUnknown,
+        HistoryUnwritable,
+        HostLocked,
+        NoSuchRollout,
+        RolloutNotResumable,
+    )
+    from deployer.history.holder import Holder
+    from deployer.history.records import EventRecord, HostOutcome, HostRecord, LockRecord, PlannedHost, RolloutRecord
 
 __all__ = [
     "EventRecord",
@@ -39,3 +45,37 @@ __all__ = [
     "RolloutRecord",
     "open_history",
 ]
+
+_HOMES: Final = {
+    "deployer.history.database": (
+        "History",
+        "open_history",
+    ),
+    "deployer.history.errors": (
+        "HistoryBusy",
+        "HistoryCorrupt",
+        "HistoryNewer",
+        "HistorySchemeUnknown",
+        "HistoryUnwritable",
+        "HostLocked",
+        "NoSuchRollout",
+        "RolloutNotResumable",
+    ),
+    "deployer.history.holder": ("Holder",),
+    "deployer.history.records": (
+        "EventRecord",
+        "HostOutcome",
+        "HostRecord",
+        "LockRecord",
+        "PlannedHost",
+        "RolloutRecord",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: command lines that only print need no event loop and no database."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(name)

@@ -139,6 +139,7 @@ class Simulation:
                     self.later(self.dice.uniform(1, 50), ReturnEnded(host, back))
                 case WaitUntil(moment, _):
                     self.baked_until = moment
+                    self.later((moment - self.now) / 2, TimePassed())
                     self.later(moment - self.now, TimePassed())
                 case EndWave(index):
                     assert index == self.wave
