@@ -12,7 +12,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence, Set
 
-from deployer.errors import DeploymentError
+from deployer.errors import DeployerError, DeploymentError
 from deployer.formats.manifest import EtcEntry, Manifest
 from deployer.formats.messages import Action, Plan
 from deployer.host import deadman
@@ -45,6 +45,23 @@ class UnitsFailed(DeploymentError):
     def remedy(self) -> str:
         """Where to look."""
         return "The last lines of each unit's journal are in the report."
+
+
+@dataclass(eq=False)
+class NotRestored(DeploymentError):
+    """Parts of a rollback did not succeed; all others did."""
+
+    troubles: Sequence[str]
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return "; ".join(self.troubles)
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Remove the cause, then cancel the transaction: the host tries the rollback once more."
 
 
 class Switch:
@@ -195,9 +212,9 @@ class Switch:
     def back(self, *, booting: bool) -> None:
         """Put everything back as the undo log says. At boot nothing is waited for."""
         records = self._undo.records()
-        units = next((record for record in records if record["op"] == "units"), {"active": [], "touched": []})
-        touched: Set[str] = set(units["touched"])
-        was_active: Set[str] = set(units["active"])
+        units: Mapping[str, Any] = next((record for record in records if record["op"] == "units"), {})
+        touched: Set[str] = set(units.get("touched", ()))
+        was_active: Set[str] = set(units.get("active", ()))
         systemd, timeout = self._machine.systemd, self._previous.timing.unit_timeout
         if not booting and records:
             known = {unit.name for unit in self._previous.units}
@@ -206,8 +223,20 @@ class Switch:
             stale = [name for name in suspects if now[name].is_active or now[name].is_failed]
             if stale:
                 systemd.change("stop", stale, timeout)
+        troubles: List[str] = []
         for record in reversed(records):
-            self._undo_one(record)
+            try:
+                self._undo_one(record)
+            except (DeployerError, OSError) as error:
+                troubles.append(error.message if isinstance(error, DeployerError) else str(error))
+        self._restart_what_ran(records, touched, was_active, booting=booting)
+        if troubles:
+            raise NotRestored(troubles)
+
+    def _restart_what_ran(
+        self, records: Sequence[Mapping[str, Any]], touched: Set[str], was_active: Set[str], *, booting: bool
+    ) -> None:
+        systemd = self._machine.systemd
         has_units = bool(self._previous.units or self._next.units or touched)
         if not has_units and not any("/systemd/" in record.get("path", "") for record in records):
             return
@@ -250,7 +279,7 @@ class Switch:
             self._machine.profile.switch(record["before"])
         elif operation == "accounts":
             undo_accounts(disk, record)
-        elif operation == "sysctl" and record["before"] is not None:
+        elif operation == "sysctl" and record["before"] not in (None, self._machine.system.sysctl(record["key"])):
             self._machine.system.set_sysctl(record["key"], record["before"])
         elif operation == "made":
             remove_made(self._machine, record["paths"])
