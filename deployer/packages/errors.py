@@ -119,3 +119,23 @@ class MirrorsUnknown(ConfigurationError):
     def remedy(self) -> str:
         """How to name one."""
         return "Set DEPLOYER_DEBIAN_MIRRORS to the URLs of your mirrors, separated by spaces."
+
+
+@dataclass(eq=False)
+class FileChanged(ConfigurationError):
+    """A file beside packages.yaml is not the one that is pinned."""
+
+    file: str
+    expected: str
+    found: str
+    place: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """Both hashes, one below the other."""
+        return f"the hash of {self.file} is not the pinned one\n    pinned: {self.expected}\n    found:  {self.found}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do with the two."""
+        return "If the file is right, write the hash that was found."
