@@ -9,6 +9,8 @@ builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import shutil
@@ -80,16 +82,13 @@ def _fetchurl(job: BuiltinJob) -> None:
 
 def _digest(text: str, algorithm: str) -> bytes:
     """A hash in whatever way Nix allows to write it."""
-    import base64
-    import hashlib
-
-    from deployer.formats import base32
-
     size = hashlib.new(algorithm).digest_size
     text = text.removeprefix(f"{algorithm}-").removeprefix(f"{algorithm}:")
     if len(text) == 2 * size:
         return bytes.fromhex(text)
     if len(text) == (size * 8 - 1) // 5 + 1:
+        from deployer.formats import base32
+
         return base32.decode(text)
     return base64.b64decode(text)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from deployer.formats import StorePath
-from deployer.store import Store
+if TYPE_CHECKING:
+    from deployer.formats import StorePath
+    from deployer.store import Store
 
 
 @runtime_checkable

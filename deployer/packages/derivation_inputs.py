@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deployer.formats import Derivation, StorePath
-
-if TYPE_CHECKING:
-    from deployer.store import Store
 
 
 @dataclass(frozen=True, slots=True)

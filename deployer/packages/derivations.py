@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deployer.packages.derivation_inputs import Made, Source, make_derivation
-from deployer.packages.sources import Sources
-
 from deployer.errors import Place
+from deployer.packages.derivation_inputs import Made, Source, make_derivation
 from deployer.packages.errors import LockOutdated, PackageInvalid
 from deployer.packages.lockfile import Lock, LockedDeb
 from deployer.packages.recipes import (
@@ -26,6 +24,7 @@ from deployer.packages.recipes import (
     Recipe,
     safe_name,
 )
+from deployer.packages.sources import Sources
 
 if TYPE_CHECKING:
     from deployer.store import Store
