@@ -98,18 +98,11 @@ async def make_disk(host: LabHost) -> None:
 def leader(host: LabHost) -> int | None:
     """The process id, on this machine, of the host's PID 1; None where it is not up."""
     machine = machine_process(host.pid_file, host.disk / "root")
-    if machine is None:
-        return None
-    with contextlib.suppress(OSError, ValueError):
-        children = Path(f"/proc/{machine}/task/{machine}/children").read_text(encoding="utf-8").split()
-        for child in children:
-            if _namespace_id(int(child)) == 1:
-                return int(child)
-    return None
+    return next((process for process in _descendants(machine) if _is_first(process)), None) if machine else None
 
 
 def machine_process(pid_file: Path, root: Path) -> int | None:
-    """The process id of the systemd-nspawn that a file names, if that process still lives and runs that root."""
+    """The process id that a file names, if that process still lives and keeps a machine with that root."""
     try:
         process = int(pid_file.read_text(encoding="utf-8"))
         command = Path(f"/proc/{process}/cmdline").read_bytes()
@@ -132,7 +125,10 @@ async def _boot_until_running(host: LabHost, timeout: float) -> str:
 
 
 async def _launch(host: LabHost) -> None:
-    """Start systemd-nspawn so that it outlives us: in a session, and a control group, of its own."""
+    """Start systemd-nspawn so that it outlives us: in a session, and a control group, of its own.
+
+    With --keep-unit systemd-nspawn ends with 133 when the machine in it reboots, and leaves the starting again to us.
+    """
     record = Record(host.directory / "record")
     root, name = host.disk / "root", f"{host.lab}-{host.name}"
     nspawn = [
@@ -154,7 +150,9 @@ async def _launch(host: LabHost) -> None:
         cgroups.make(groups)
         prefix = ["setsid", "--fork"]
     joins = "".join(f'echo $$ >"{group}/cgroup.procs"; ' for group in groups)
-    await run([*prefix, "sh", "-c", script + joins + 'exec "$@"', host.pid_file, host.console, *nspawn])
+    await run(
+        [*prefix, "sh", "-c", script + joins + 'while "$@"; [ $? -eq 133 ]; do :; done', host.pid_file, host.console, *nspawn]
+    )
 
 
 async def _kill(host: LabHost) -> None:
@@ -169,12 +167,10 @@ async def _kill(host: LabHost) -> None:
 
 
 async def end(pid_file: Path, root: Path) -> None:
-    """Kill the systemd-nspawn that a file names, and its child that is the host's PID 1."""
+    """Kill the keeper of a machine that a file names, its systemd-nspawn, and with the host's PID 1 all that runs on the host."""
     machine = machine_process(pid_file, root)
     if machine is not None:
-        with contextlib.suppress(OSError, ValueError):
-            children = Path(f"/proc/{machine}/task/{machine}/children").read_text(encoding="utf-8").split()
-            await run(["kill", "-KILL", str(machine), *children], check=False)
+        await run(["kill", "-KILL", str(machine), *(str(process) for process in _descendants(machine))], check=False)
     pid_file.unlink(missing_ok=True)
 
 
@@ -218,11 +214,24 @@ async def _failed_units(host: LabHost) -> Iterable[str]:
     return [line.split()[0] for line in answer.text.splitlines() if line.split()]
 
 
-def _namespace_id(process: int) -> int:
-    for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return 0
+def _descendants(process: int) -> list[int]:
+    """The keeper's systemd-nspawn and the host's PID 1, without what runs on the host."""
+    found: list[int] = []
+    with contextlib.suppress(OSError, ValueError):
+        for child in Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split():
+            found.append(int(child))
+            if not _is_first(int(child)):
+                found += _descendants(int(child))
+    return found
+
+
+def _is_first(process: int) -> bool:
+    """Whether a process is the PID 1 of a namespace below ours."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("NSpid:"):
+                return len(line.split()) > 2 and line.split()[-1] == "1"
+    return False
 
 
 def _last_line(log: Path) -> str:
