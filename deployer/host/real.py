@@ -15,4 +15,5 @@ from deployer.host.system_port import RealSystem, RealSystemd
 def real_machine(root: Path) -> Machine:
     """With the real disk, PID 1, store, kernel and clock."""
     interpreter = (sys.executable or "/usr/bin/python3", "-I")
-    return Machine(Disk(root), RealSystemd(), HostStore(root), RealSystem(), Clock(), interpreter)
+    disk = Disk(root)
+    return Machine(disk, RealSystemd(), HostStore(disk), RealSystem(), Clock(), interpreter)

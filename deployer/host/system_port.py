@@ -112,7 +112,7 @@ class RealSystemd(SystemdPort):
                 return {name: reason for name in names for reason in [_failure(verb, shown[name])] if reason}
             if time.monotonic() >= deadline:
                 run(["systemctl", "cancel", "--", *[shown[name]["Job"] for name in pending]], timeout=_QUICK, check=False)
-                return {name: f"it did not {verb} within {timeout:g} s" for name in pending}
+                return dict.fromkeys(pending, f"it did not {verb} within {timeout:g} s")
             time.sleep(_POLL)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -63,7 +64,7 @@ def histories(record: Record, depth: int, path: tuple[Record, ...] = ()) -> Iter
 
 def test_no_order_of_events_reaches_confirmed_but_through_healthy() -> None:
     for history in histories(BEGIN, DEPTH):
-        for before, after in zip(history, history[1:], strict=False):
+        for before, after in itertools.pairwise(history):
             if after.state == CONFIRMED:
                 assert before.state == HEALTHY
 

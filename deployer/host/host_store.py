@@ -1,0 +1,87 @@
+"""The real answer to `machine.StorePort`: the store below `/nix`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final, Mapping
+
+from deployer.errors import DeployerError
+from deployer.formats.manifest import Manifest
+from deployer.host.disk import Disk
+from deployer.host.ledger import Metadata
+from deployer.host.machine import StorePort
+
+_ROOTS: Final = "/nix/var/deployer/gcroots"
+_OURS: Final = ("generation-", "good", "next")
+_NIX_DATABASE: Final = "nix/var/nix/db"
+_RUNTIME: Final = "deployer.pyz"
+_DIRECTORY: Final = Metadata(0o755, 0, 0)
+
+
+class HostStore(StorePort):
+    """Validity is the store's to tell; systems are read from where they lie."""
+
+    def __init__(self, disk: Disk) -> None:
+        """Below the root of `disk`."""
+        self._disk = disk
+
+    def is_valid(self, path: str) -> bool:
+        """Whether a path is registered."""
+        from deployer.formats import StorePath
+        from deployer.store import Store
+
+        if not self._disk.exists("/nix/var/deployer"):
+            return False
+        try:
+            return bool(Store(self._disk.root).is_valid(StorePath.parse(path)))
+        except (DeployerError, ValueError):
+            return False
+
+    def manifest(self, system: str) -> Manifest:
+        """Of a system; an empty one for the host before us."""
+        return Manifest.from_bytes((self._on_disk(system) / "manifest.json").read_bytes()) if system else Manifest()
+
+    def runtime(self, system: str) -> str:
+        """The zipapp that a system brings; empty for the host before us, and where it is gone."""
+        directory = self.manifest(system).runtime if system else ""
+        return f"{directory}/{_RUNTIME}" if directory and (self._on_disk(directory) / _RUNTIME).is_file() else ""
+
+    def hold(self, roots: Mapping[str, str]) -> None:
+        """Make exactly these paths, by name, the roots that are ours. New ones are made before old ones go."""
+        above = ""
+        for part in _ROOTS.split("/")[1:]:
+            above += "/" + part
+            if self._disk.entry(above) is None:
+                self._disk.make_directory(above, _DIRECTORY)
+        for name, path in roots.items():
+            entry = self._disk.entry(f"{_ROOTS}/{name}")
+            if entry is None or entry.target != path:
+                self._disk.link(f"{_ROOTS}/{name}", path)
+        for name in self._disk.names(_ROOTS):
+            if name.startswith(_OURS) and name not in roots:
+                self._disk.remove(f"{_ROOTS}/{name}")
+
+    def remove(self) -> None:
+        """Remove all that is ours below `/nix`. On a host that has Nix the paths are left to its collector, which knows them."""
+        root = self._disk.root
+        has_nix = (root / _NIX_DATABASE).exists()
+        if not has_nix:
+            for place in sorted((root / "nix/store").glob("*")) + sorted((root / "nix/store").glob(".*")):
+                _remove(place)
+        _remove(root / "nix/var/deployer")
+        if not has_nix:
+            for name in ("/nix/var", "/nix/store", "/nix"):
+                if self._disk.entry(name) is not None:
+                    self._disk.remove_directory(name)
+
+    def _on_disk(self, path: str) -> Path:
+        return self._disk.root / path.lstrip("/")
+
+
+def _remove(place: Path) -> None:
+    """All of it. Nothing in it is written any more, so nobody can swap a directory for a link."""
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+    elif place.is_dir():
+        shutil.rmtree(place)
