@@ -294,12 +294,23 @@ def _changing(name: str) -> Iterator[None]:
     """Hold the lab's lock. Raises `LabBusy`."""
     state = directory_of(name).parent
     state.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(state / f".{name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    descriptor = _lock(state / f".{name}.lock", name)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LabBusy(name) from None
         yield
     finally:
+        if not directory_of(name).exists():
+            (state / f".{name}.lock").unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _lock(path: Path, name: str) -> int:
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise LabBusy(name) from None
+        os.close(descriptor)  # who held it removed the lab, and the lock's file with it
