@@ -87,6 +87,12 @@ def _load(store: Store, path: str, asker: str) -> Node:
     parsed = StorePath.parse(path)
     if not store.is_valid(parsed):
         raise InputMissing(asker, path)
-    derivation = Derivation.parse(store.physical(parsed).read_text(), name=parsed.name.removesuffix(".drv"))
+    derivation = read_derivation(store, path)
     outputs = {name: StorePath.parse(output.path) for name, output in derivation.outputs.items()}
     return Node(parsed, derivation, outputs, tuple(sorted(str(needed) for needed in derivation.input_derivations)))
+
+
+def read_derivation(store: Store, path: str) -> Derivation:
+    """Parse a derivation that is valid in the store."""
+    parsed = StorePath.parse(path)
+    return Derivation.parse(store.physical(parsed).read_text(), parsed.name.removesuffix(".drv"))

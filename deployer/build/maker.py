@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import platform
 import tempfile
 import threading
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from deployer.build.builtins import PREFIX, BuiltinJob, clear
-from deployer.build.errors import BuilderUnknown, OutputMissing
-from deployer.build.fetch import Progress
-from deployer.build.graph import Node
+from deployer.build.errors import BuilderUnknown, HashMismatch, OutputMissing
+from deployer.build.fetch import Progress, sri
+from deployer.build.graph import Node, read_derivation
 from deployer.build.sandbox import ETC_FILES, SandboxSpec, build_environment
 from deployer.build.sandboxed import RunLimits, run_in_sandbox
 from deployer.build.settings import BuildSettings
+from deployer.formats import StorePath
+from deployer.packages.derivation_inputs import dump_nar
 from deployer.store import Store
 
 InThread = Callable[..., Awaitable[Any]]
@@ -113,6 +116,36 @@ class Maker:
                 raise OutputMissing(str(node.path), name)
         return made
 
+    def _input_closure(self, node: Node) -> list[StorePath]:
+        """What the build may see: its sources, the outputs it asked for, and all that they refer to."""
+        store, derivation = self._store, node.derivation
+        wanted = [StorePath.parse(str(source)) for source in derivation.input_sources]
+        for path, names in derivation.input_derivations.items():
+            needed = read_derivation(store, str(path))
+            wanted += [StorePath.parse(str(needed.outputs[name].path)) for name in names]
+        return list(store.closure(wanted))
+
+    def _register(self, node: Node, made: Mapping[str, Path]) -> None:
+        """Check fixed outputs, and hand what was made to the store."""
+        store = self._store
+        candidates = [*self._input_closure(node), *node.outputs.values()]
+        for name, output in node.outputs.items():
+            fixed = node.derivation.outputs[name]
+            if fixed.digest:
+                self._check(str(output), made[name], fixed.algorithm, fixed.digest)
+        for name, output in node.outputs.items():
+            store.register_output(output, made[name], candidates=candidates, deriver=node.path)
+
+    def _check(self, output: str, made: Path, algorithm: str, expected: str) -> None:
+        recursive = algorithm.startswith("r:")
+        plain = algorithm.removeprefix("r:")
+        if not recursive and (made.is_symlink() or not made.is_file() or made.stat().st_mode & 0o100):
+            raise OutputMissing(output, "out: a plain file that is not executable")
+        found = _hash_nar(made, plain) if recursive else _hash_file(made, plain)
+        if found.hex() != expected:
+            place = self._settings.place_of(output) if self._settings.place_of else None
+            raise HashMismatch(output, sri(plain, bytes.fromhex(expected)), sri(plain, found), place)
+
     def _find_mirrors(self) -> Mapping[str, Sequence[str]]:
         if self._settings.mirrors is not None:
             return self._settings.mirrors
@@ -124,3 +157,15 @@ class Maker:
 def log_file(store: Store, derivation: str) -> Path:
     """Where the log of the last build of a derivation is kept."""
     return store.log_directory / f"{Path(derivation).name}.log"
+
+
+def _hash_file(file: Path, algorithm: str) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).digest()
+
+
+def _hash_nar(path: Path, algorithm: str) -> bytes:
+    digest = hashlib.new(algorithm)
+    for piece in dump_nar(path, frozenset()):
+        digest.update(piece)
+    return digest.digest()
