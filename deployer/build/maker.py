@@ -20,8 +20,8 @@ from deployer.build.sandbox import ETC_FILES, SandboxSpec, build_environment
 from deployer.build.sandboxed import RunLimits, run_in_sandbox
 from deployer.build.settings import BuildSettings
 from deployer.formats import StorePath
-from deployer.packages.derivation_inputs import dump_nar
 from deployer.store import Store
+from deployer.store.trees import write_nar
 
 InThread = Callable[..., Awaitable[Any]]
 _OUR_SYSTEMS: Final = ("builtin", f"{platform.machine()}-linux")
@@ -166,6 +166,5 @@ def _hash_file(file: Path, algorithm: str) -> bytes:
 
 def _hash_nar(path: Path, algorithm: str) -> bytes:
     digest = hashlib.new(algorithm)
-    for piece in dump_nar(path, frozenset()):
-        digest.update(piece)
+    write_nar(str(path), digest.update)
     return digest.digest()

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from deployer.packages import PackageSet
-from deployer.packages.derivation_inputs import dump_nar
 from deployer.packages.errors import FileChanged, LockOutdated, PackageCycle, PackageInvalid, PackageUnknown
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
 
@@ -131,23 +130,14 @@ def test_an_overlay_that_needs_itself_is_told(load):
 def test_real_nix_agrees_on_sources_and_derivations(load, tmp_path):
     environment = {**os.environ, "NIX_STORE_DIR": "/nix/store", "NIX_STATE_DIR": str(tmp_path / "state"), "HOME": str(tmp_path)}
     packages = load()
-    dumped = subprocess.run(["nix-store", "--dump", tmp_path / "src"], capture_output=True, check=True, env=environment).stdout
-    assert b"".join(dump_nar(tmp_path / "src", frozenset())) == dumped
-
     for name in ("other", "toolchain", "hello"):
         made = packages._make(packages.recipes[name])
         expression = nix_expression(made)
-        command = [
-            "nix-instantiate",
-            "--readonly-mode",
-            "--eval",
-            "--json",
-            "--expr",
-            f"let d = {expression}; in [d.drvPath d.outPath]",
-        ]
+        evaluate = f"let d = {expression}; in builtins.toJSON [ d.drvPath d.outPath ]"
+        command = ["nix-instantiate", "--readonly-mode", "--eval", "--expr", evaluate]
         answer = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert answer.returncode == 0, answer.stderr
-        assert json.loads(answer.stdout) == [str(made.path), str(made.output)]
+        assert json.loads(json.loads(answer.stdout)) == [str(made.path), str(made.output)]
 
 
 def nix_expression(made):
