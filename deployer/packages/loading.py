@@ -63,7 +63,7 @@ def _plain(loader: yaml.SafeLoader, node: yaml.Node, errors: list[DeployerError]
             if names.count(text) > 1:
                 errors.append(PackageInvalid(text, "the key stands twice", _place(path, name)))
     try:
-        return loader.construct_document(node)  # type: ignore[no-untyped-call]
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         errors.append(PackageInvalid(_FILE, str(error.problem), _place(path, node)))
         return None

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Union
 
 from deployer.errors import Place, raise_all
 from deployer.formats import Derivation, StorePath
-from deployer.packages.derivations import DEFAULT_STORE_DIR, DerivationMaker, Made
+from deployer.packages.derivation_inputs import Made
+from deployer.packages.derivations import DEFAULT_STORE_DIR, DerivationMaker
 from deployer.packages.errors import PackageCycle, PackageUnknown
 from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock
 from deployer.packages.recipes import DebianRecipe, Dependency, Recipe
