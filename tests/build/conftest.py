@@ -41,7 +41,7 @@ def toolchain_tree(tmp_path_factory):
         (root / directory).symlink_to(f"usr/{directory}")
     (root / "bin").symlink_to("usr/bin")
     for program in PROGRAMS:
-        real = os.path.realpath(shutil.which(program))
+        real = os.path.realpath(shutil.which(program) or program)
         shutil.copy(real, root / "usr/bin" / program)
         listed = subprocess.run(["ldd", real], capture_output=True, text=True, check=False).stdout
         for library in re.findall(r"(/\S+\.so\S*)", listed):

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,8 +35,7 @@ def server(monkeypatch):
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=http.serve_forever, daemon=True).start()
-    http.asked, http.url = asked, f"http://127.0.0.1:{http.server_port}"
-    yield http
+    yield SimpleNamespace(asked=asked, url=f"http://127.0.0.1:{http.server_port}")
     http.shutdown()
     http.server_close()
 

@@ -43,7 +43,7 @@ class Room:
         )
 
     async def run(self, script, limits=LIMITS):
-        lines = []
+        lines: list[str] = []
         await run_in_sandbox(
             self.spec(script), derivation="test", log_file=self.path / "log", limits=limits, on_line=lines.append
         )

@@ -54,7 +54,10 @@ def test_a_cycle_is_refused():
 def test_every_job_runs_once_after_its_dependencies_within_the_slots(edges, slots, bad, keep_going):
     graph = {number: {other for other in needed if other < number} for number, needed in enumerate(edges)}
     scheduler = Scheduler(graph, slots={"build": slots}, kind_of=lambda _: "build", keep_going=keep_going)
-    done, failed, lost, running = set(), set(), set(), []
+    done: set[int] = set()
+    failed: set[int] = set()
+    lost: set[int] = set()
+    running: list[int] = []
 
     while not scheduler.finished:
         started = scheduler.start()

@@ -40,7 +40,7 @@ hello: {{kind: build, source: ./src, script: make, toolchain: toolchain, inputs:
     assert recipes["hello"] == BuildRecipe(
         name="hello", source=tmp_path / "./src", script="make", toolchain="toolchain", inputs=("tree",), environment={"A": "1"}
     )
-    assert recipes["hello"].place.line == 7
+    assert str(recipes["hello"].place).endswith(":7:1")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,8 @@ def test_an_error_tells_where_and_what_to_write(read, text, message, remedy, lin
         read(text)
 
     first = caught.value.errors[0] if isinstance(caught.value, ManyErrors) else caught.value
-    assert first.place.line == line
+    assert first.location is not None
+    assert first.location.line == line
     assert remedy in first.remedy
 
 
@@ -76,7 +77,7 @@ def test_all_errors_of_a_file_are_told_together(read):
     with pytest.raises(ManyErrors) as caught:
         read("a: {kind: fetch}\nb: {kind: nothing}\nc: {kind: fetch, file: x, more: 1, most: 2}")
 
-    assert [error.package for error in caught.value.errors] == ["a", "b", "c", "c"]
+    assert [getattr(error, "package", "") for error in caught.value.errors] == ["a", "b", "c", "c"]
     assert all(isinstance(error, PackageInvalid) for error in caught.value.errors)
 
 
