@@ -12,7 +12,7 @@ from typing import Final, Sequence
 from deployer.errors import DeploymentError
 from deployer.host.disk import DIRECTORY
 from deployer.host.ledger import Metadata
-from deployer.host.machine import DEADMAN, RECOVER, Machine
+from deployer.host.machine import ACTIVATION, DEADMAN, RECOVER, Machine
 from deployer.host.paths import STATE_DIRECTORY, TRANSACTION
 
 _UNITS: Final = "/etc/systemd/system"
@@ -81,6 +81,7 @@ def is_left_over(machine: Machine) -> bool:
 def disarm(machine: Machine) -> None:
     """Take both away: the boot unit last, since it is what is left if we are cut off here. As often as it takes."""
     machine.systemd.discard(DEADMAN + ".timer")
+    machine.systemd.forget_failures([ACTIVATION])
     disk = machine.disk
     disk.remove(f"{WANTS}/{RECOVER}")
     disk.remove(f"{_UNITS}/{RECOVER}")

@@ -26,7 +26,7 @@ Tell = Callable[[Dict[str, Any]], None]
 
 def follow(machine: Machine, transaction: str, tell: Tell) -> Outcome:
     """Tell all events of a transaction until it waits for its confirmation or stands still. Raises `UnknownTransaction`."""
-    offset, quiet = 0, 0.0
+    offset, quiet, told = 0, 0.0, ""
     while True:
         record = machine.journal.read()
         if record.transaction != transaction:
@@ -34,8 +34,11 @@ def follow(machine: Machine, transaction: str, tell: Tell) -> Outcome:
         stands = record.state == HEALTHY or stands_still(machine, record)
         documents, offset = machine.events.read(offset)
         for document in documents:
+            told = str(document.get("state", told))
             tell(document)
         if stands:
+            if told != record.state:
+                tell({"state": record.state})
             return outcome(machine, record)
         quiet = 0.0 if documents else quiet + _POLL
         if quiet > _LOOK_AFTER:

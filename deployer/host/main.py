@@ -18,7 +18,6 @@ from deployer.errors import DeployerError
 
 _USAGE: Final = 2
 _LOCK_TIMEOUT: Final = 30.0
-_ROLLBACK_TIMEOUT: Final = 600.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,7 +51,7 @@ def _serve(_: List[str]) -> int:
 
 
 def _switch(rest: List[str]) -> int:
-    from deployer.formats.messages import CONFIRMED
+    from deployer.formats.messages import CONFIRMED, ROLLED_BACK
     from deployer.host.activate import Driver
     from deployer.host.lock import locked
     from deployer.host.real import real_machine
@@ -61,7 +60,7 @@ def _switch(rest: List[str]) -> int:
     with locked(machine.disk, _LOCK_TIMEOUT) as ours:
         if not ours or len(rest) != 1:
             return 1
-        return 0 if Driver(machine).run(rest[0]).state == CONFIRMED else 1
+        return 0 if Driver(machine).run(rest[0]).state in (CONFIRMED, ROLLED_BACK) else 1
 
 
 def _recover(rest: List[str]) -> int:

@@ -89,7 +89,7 @@ class RealSystemd(SystemdPort):
         """The last lines of a unit's journal."""
         try:
             command = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", f"--unit={name}"]
-            return run(command, timeout=_QUICK, check=False).stdout.decode(errors="replace").splitlines()
+            return str(run(command, timeout=_QUICK, check=False).stdout, "utf-8", "replace").splitlines()
         except DeployerError:
             return []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -188,7 +189,7 @@ def test_killed_at_any_effect_the_host_is_old_or_new_and_whole(world: World, tmp
     count, seen = 0, set()
     while True:
         trial = copy_of(world, tmp_path / "trial")
-        status = in_child(lambda trial=trial, count=count: deploy(trial.machine(die_at(count)), system, previous, 2))
+        status = in_child(partial(deploy, trial.machine(die_at(count)), system, previous, 2))
         assert status in (0, KILLED)
         recover(trial)
 
@@ -214,7 +215,7 @@ def test_killed_at_any_effect_of_a_rollback_the_host_is_as_before(world: World, 
     count = 0
     while True:
         trial = copy_of(world, tmp_path / "trial")
-        status = in_child(lambda trial=trial, count=count: deploy(trial.machine(die_at(count)), broken, one, 2))
+        status = in_child(partial(deploy, trial.machine(die_at(count)), broken, one, 2))
         assert status in (0, KILLED)
         recover(trial)
 
@@ -274,7 +275,7 @@ def test_an_uninstallation_that_is_killed_anywhere_is_finished_by_the_next(world
     count = 0
     while True:
         trial = copy_of(world, tmp_path / "trial")
-        status = in_child(lambda trial=trial, count=count: uninstall(trial.machine(die_at(count)), dry_run=False))
+        status = in_child(partial(uninstall, trial.machine(die_at(count)), dry_run=False))
         assert status in (0, KILLED)
         uninstall(trial.machine(), dry_run=False)
 
