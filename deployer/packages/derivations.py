@@ -70,18 +70,13 @@ class DerivationMaker:
 
     def write(self, store: Store, made: Iterable[Made]) -> None:
         """Write derivations and all that they need into a store, needed ones first."""
-        done: set[str] = set()
-        todo = [(item, False) for item in made]
-        while todo:
-            item, ready = todo.pop()
-            if str(item.path) in done:
-                continue
-            if not ready:
-                todo.append((item, True))
-                todo.extend((needed, False) for needed in item.inputs)
-                continue
-            done.add(str(item.path))
-            item.write(store)
+        ordered = _needed_first(made)
+        valid = store.valid([item.path for item in ordered])
+        for item in ordered:
+            if str(item.path) not in valid:
+                for source in item.sources:
+                    store.add_tree(source.origin.name, source.origin, ignored=source.ignored)
+                store.write_derivation(item.derivation)
 
     def _fetch(self, recipe: FetchRecipe) -> Made:
         if recipe.file is not None:
@@ -191,3 +186,19 @@ class DerivationMaker:
             return self._sources.add(path, wanted=wanted, place=recipe.place)
         except FileNotFoundError:
             raise PackageInvalid(recipe.name, f"there is no {path}", recipe.place) from None
+
+
+def _needed_first(made: Iterable[Made]) -> list[Made]:
+    """Derivations and all that they need, each once, in an order in which they can be written."""
+    done: dict[str, Made] = {}
+    todo = [(item, False) for item in made]
+    while todo:
+        item, ready = todo.pop()
+        if str(item.path) in done:
+            continue
+        if ready:
+            done[str(item.path)] = item
+            continue
+        todo.append((item, True))
+        todo.extend((needed, False) for needed in item.inputs)
+    return list(done.values())
