@@ -1,0 +1,38 @@
+"""A store on a disk: what is valid, how it gets in whole, what stays, what goes. Nix's formats and rules.
+
+The same code serves the controller and hosts. Standard library only, Python 3.9 and up.
+"""
+
+from deployer.store.batch import Batch
+from deployer.store.collector import Collected, collect
+from deployer.store.database import PathInfo
+from deployer.store.errors import (
+    FileRefused,
+    PathCorrupt,
+    PathNotValid,
+    ReferenceInvalid,
+    StoreError,
+    StoreFull,
+    StoreUnusable,
+)
+from deployer.store.store import SourceChanging, Store, roots_of
+from deployer.store.verify import Damage, verify
+
+__all__ = [
+    "Batch",
+    "Collected",
+    "Damage",
+    "FileRefused",
+    "PathCorrupt",
+    "PathInfo",
+    "PathNotValid",
+    "ReferenceInvalid",
+    "SourceChanging",
+    "Store",
+    "StoreError",
+    "StoreFull",
+    "StoreUnusable",
+    "collect",
+    "roots_of",
+    "verify",
+]

@@ -1,0 +1,210 @@
+"""Adding paths: made aside, checked, synced once, renamed, and only then registered, all of a batch together.
+
+A crash at any point leaves either nothing but names in `.making`, which the collector sweeps, or trees in the store that are
+not registered, which the next to add them replaces. What is registered was on the disk before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Callable, Final, Iterator, List, Optional, Set, Tuple
+
+from deployer.formats.hashes import Hash
+from deployer.formats.nar import NarReader
+from deployer.formats.pathstream import PathHeader
+from deployer.store import trees
+from deployer.store.database import Database, PathInfo
+from deployer.store.errors import PathCorrupt, ReferenceInvalid, StoreError, translate
+from deployer.store.layout import Layout, sync_directory, sync_file_system
+from deployer.store.locks import TemporaryRoots, held
+
+Read = Callable[[int], bytes]
+_MAX_LINKS: Final = 30_000
+"""Below what any file system allows for one file."""
+
+
+class Batch:
+    """Paths on their way into a store. Use as a context; what was not committed is removed at its end."""
+
+    def __init__(self, layout: Layout, database: Database, roots: TemporaryRoots, collector_lock: Path) -> None:
+        """Use `Store.batch`."""
+        self._layout, self._database, self._roots, self._lock = layout, database, roots, collector_lock
+        self._pending: List[Tuple[PathInfo, str]] = []
+        self._new_files: List[Tuple[str, str, str]] = []
+
+    def unpack(self, header: PathHeader, read: Read) -> PathInfo:
+        """Take a path from a stream. Raises `PathCorrupt` where hash or size are not as announced."""
+        info = PathInfo(header.path, header.nar_hash, header.nar_size, header.references, header.deriver)
+        self._keep(info)
+        digest, size = hashlib.sha256(), 0
+
+        def seen(data: bytes) -> None:
+            nonlocal size
+            digest.update(data)
+            size += len(data)
+
+        aside = self.place()
+        with self._translated(header.path):
+            sink = trees.Unpacker(aside, self._file)
+            NarReader(read, sink, seen, held=True).tree()
+            sink.finish()
+        found = Hash("sha256", digest.digest()).base32
+        if (found, size) != (Hash.parse(header.nar_hash).base32, header.nar_size):
+            trees.remove(aside)
+            expected = f"{header.nar_hash} ({header.nar_size} bytes)"
+            raise PathCorrupt(header.path, expected, f"{found} ({size} bytes)")
+        self._take(info, aside)
+        return info
+
+    def move(self, info: PathInfo, aside: str) -> None:
+        """Take a tree that stands on the store's file system already, with a store's metadata; its hash was computed from it."""
+        self._keep(info)
+        self._take(info, aside)
+
+    def place(self) -> str:
+        """A name aside at which nothing stands."""
+        return str(self._layout.aside / f"{os.getpid()}-{secrets.token_hex(8)}")
+
+    def commit(self) -> Tuple[PathInfo, ...]:
+        """Make all of them valid. Raises `ReferenceInvalid`; then none of them is."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return ()
+        names = {info.path for info, _ in pending}
+        try:
+            with held(self._lock, exclusive=False), self._translated(pending[0][0].path):
+                self._check_references(pending, names)
+                sync_file_system(self._layout.store)
+                already = self._database.valid(names)
+                for info, aside in pending:
+                    if info.path in already:
+                        trees.remove(aside)
+                        continue
+                    _put(aside, str(self._layout.root / info.path.lstrip("/")), info)
+                sync_directory(self._layout.store)
+                self._database.register([info for info, _ in pending if info.path not in already])
+                self._link_new_files()
+        except BaseException:
+            for _, aside in pending:
+                trees.remove(aside)
+            raise
+        return tuple(info for info, _ in pending)
+
+    def close(self) -> None:
+        """Remove what was not committed."""
+        pending, self._pending = self._pending, []
+        for _, aside in pending:
+            trees.remove(aside)
+
+    def __enter__(self) -> Batch:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove what was not committed."""
+        self.close()
+
+    def _keep(self, info: PathInfo) -> None:
+        # Before the path is looked up or made: the collector must not take what it refers to meanwhile.
+        self._roots.add([info.path, *info.references])
+
+    def _take(self, info: PathInfo, aside: str) -> None:
+        self._pending.append((info, aside))
+        with self._translated(info.path):
+            self._deduplicate(info.path, aside)
+
+    def _deduplicate(self, path: str, aside: str) -> None:
+        for file, size, executable in list(trees.regular_files(aside)):
+            if size == 0:
+                continue
+            name = trees.file_hash(file, executable=executable, size=size)
+            link = self._layout.links / name
+            status = _status(link)
+            if status is None:
+                self._new_files.append((name, path, os.path.relpath(file, aside)))
+            elif status.st_size == size and status.st_nlink < _MAX_LINKS and status.st_ino != os.lstat(file).st_ino:
+                _replace_by_link(str(link), file)
+
+    def _link_new_files(self) -> None:
+        # Only what is synced and registered is ever named by its hash, so that a power cut can't leave a wrong file there.
+        for name, path, relative in self._new_files:
+            file = os.path.normpath(os.path.join(str(self._layout.root), path.lstrip("/"), relative))
+            with contextlib.suppress(OSError):
+                os.link(file, self._layout.links / name, follow_symlinks=False)
+        self._new_files = []
+
+    def _check_references(self, pending: List[Tuple[PathInfo, str]], names: Set[str]) -> None:
+        wanted = {reference for info, _ in pending for reference in info.references} - names
+        invalid = wanted - self._database.valid(wanted)
+        for info, _ in pending:
+            for reference in info.references:
+                if reference in invalid:
+                    raise ReferenceInvalid(info.path, reference)
+
+    def _file(self, name: str) -> str:
+        path = self._layout.links / name
+        if "/" in name or not path.is_file():
+            raise PathCorrupt(name, "a file that is held here", "nothing")
+        return str(path)
+
+    @contextlib.contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            raise translate(error, path) from None
+
+
+def _put(aside: str, destination: str, info: PathInfo) -> None:
+    """Put a path in place. What a crash left there is replaced; what is right already (another Nix's) stays."""
+    if os.path.lexists(destination):
+        digest, size = trees.nar_hash(destination)
+        if (Hash("sha256", digest).base32, size) == (info.nar_hash, info.nar_size):
+            trees.remove(aside)
+            return
+        trees.remove(destination)
+    _rename(aside, destination)
+
+
+def _rename(aside: str, destination: str) -> None:
+    # The parent entry of a directory can only be changed while the directory is writable.
+    is_directory = os.path.isdir(aside) and not os.path.islink(aside)
+    if is_directory and os.geteuid() != 0:
+        os.chmod(aside, 0o755)
+    os.rename(aside, destination)
+    if is_directory and os.geteuid() != 0:
+        os.chmod(destination, trees.PROGRAM_MODE)
+        os.utime(destination, (trees.MTIME, trees.MTIME))
+
+
+def _replace_by_link(link: str, file: str) -> None:
+    # Too many links and a full directory are no reason to fail: the file is whole as it is.
+    parent, temporary = os.path.dirname(file), f"{link}-{secrets.token_hex(8)}"
+    status = os.stat(parent)
+    is_inside = stat.S_IMODE(status.st_mode) == trees.PROGRAM_MODE
+    with contextlib.suppress(OSError):
+        os.link(link, temporary, follow_symlinks=False)
+        try:
+            if is_inside:
+                os.chmod(parent, 0o755)
+            os.rename(temporary, file)
+        except OSError:
+            os.unlink(temporary)
+        finally:
+            if is_inside:
+                os.chmod(parent, trees.PROGRAM_MODE)
+                os.utime(parent, (trees.MTIME, trees.MTIME))
+
+
+def _status(path: Path) -> Optional[os.stat_result]:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None

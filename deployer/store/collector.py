@@ -1,0 +1,101 @@
+"""The collector: removes what no root leads to, while builds, copies and services go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Iterable, Iterator, List, Set, Tuple
+
+from deployer.store import trees
+from deployer.store.locks import held, temporary_roots
+from deployer.store.store import Store, roots_of
+
+NIX_DATABASE: Final = "nix/var/nix/db"
+"""Where this is, the store is a real Nix's too: what we don't know may be valid there, and is never swept."""
+_ABANDONED: Final = 24 * 3600.0
+"""Seconds after which something in `.making` that no living process owns by name is swept."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was removed, or would be."""
+
+    paths: Tuple[str, ...]
+    bytes: int
+    """Of their NARs; less is freed where files are shared."""
+
+
+def collect(store: Store, *, keep: Iterable[str] = (), dry_run: bool = False) -> Collected:
+    """Remove every path that neither a root, nor `keep`, nor a process leads to."""
+    with held(store.layout.state / "gc.lock", exclusive=True):
+        graph = store.database.graph()
+        start = {*keep, *roots_of(store).values(), *temporary_roots(store.layout.temporary_roots), *_in_use(store)}
+        live = _reached(graph, {path for path in start if path in graph})
+        dead = [path for path in graph if path not in live]
+        size = sum(store.query(path).nar_size for path in dead)
+        if not dry_run:
+            store.database.invalidate(dead)
+            has_nix = (store.root / NIX_DATABASE).exists()
+            for path in [] if has_nix else dead:
+                trees.remove(str(store.physical(path)))
+            _sweep(store, live)
+        return Collected(tuple(sorted(dead)), size)
+
+
+def _reached(graph: dict[str, Tuple[str, ...]], start: Set[str]) -> Set[str]:
+    live: Set[str] = set()
+    todo: List[str] = list(start)
+    while todo:
+        path = todo.pop()
+        if path not in live:
+            live.add(path)
+            todo.extend(graph[path])
+    return live
+
+
+def _in_use(store: Store) -> Iterator[str]:
+    """Paths that running processes execute, map, have open, or are in."""
+    pattern = re.compile(re.escape(str(store.layout.store)).encode() + rb"/([0-9a-z]{32}-[0-9a-zA-Z+._?=-]+)")
+    for process in Path("/proc").glob("[0-9]*"):
+        seen: List[bytes] = []
+        for name in ("exe", "cwd", "root"):
+            with contextlib.suppress(OSError):
+                seen.append(os.fsencode(os.readlink(process / name)))
+        for name in ("maps", "environ"):
+            with contextlib.suppress(OSError):
+                seen.append((process / name).read_bytes())
+        with contextlib.suppress(OSError):
+            for descriptor in os.listdir(process / "fd"):
+                with contextlib.suppress(OSError):
+                    seen.append(os.fsencode(os.readlink(process / "fd" / descriptor)))
+        for text in seen:
+            for match in pattern.finditer(text):
+                yield f"{store.store_dir}/{match[1].decode()}"
+
+
+def _sweep(store: Store, live: Set[str]) -> None:
+    """Remove what crashes left: names aside, trees that were never registered, contents that no path links to any more."""
+    for entry in _entries(store.layout.aside):
+        owner = entry.name.split("-")[0]
+        mine_no_more = owner.isdecimal() and not os.path.exists(f"/proc/{owner}")
+        old = time.time() - entry.stat(follow_symlinks=False).st_ctime > _ABANDONED
+        if mine_no_more or (old and not owner.isdecimal()):
+            trees.remove(entry.path)
+    valid = {os.path.basename(path) for path in live}
+    locked = {name[: -len(".lock")] for name in os.listdir(store.layout.locks)}
+    has_nix = (store.root / NIX_DATABASE).exists()
+    for entry in [] if has_nix else _entries(store.layout.store):
+        if not entry.name.startswith(".") and entry.name not in valid and entry.name not in locked:
+            trees.remove(entry.path)
+    for entry in _entries(store.layout.links):
+        if entry.stat(follow_symlinks=False).st_nlink == 1:
+            os.unlink(entry.path)
+
+
+def _entries(directory: Path) -> List[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
+        return list(entries)

@@ -1,0 +1,169 @@
+"""Which paths are valid, and what refers to what: one SQLite file, with the tables that Nix has."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Collection, Dict, Final, Iterable, Iterator, List, Optional, Set, Tuple
+
+from deployer.store.errors import StoreUnusable
+
+VERSION: Final = 1
+BUSY: Final = 60.0
+"""Seconds to wait for another process's transaction."""
+_VARIABLES: Final = 500
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS ValidPaths (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    path TEXT UNIQUE NOT NULL,
+    hash TEXT NOT NULL,
+    registrationTime INTEGER NOT NULL,
+    deriver TEXT,
+    narSize INTEGER NOT NULL,
+    ca TEXT
+);
+CREATE TABLE IF NOT EXISTS Refs (
+    referrer INTEGER NOT NULL REFERENCES ValidPaths(id) ON DELETE CASCADE,
+    reference INTEGER NOT NULL REFERENCES ValidPaths(id) ON DELETE RESTRICT,
+    PRIMARY KEY (referrer, reference)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS IndexReference ON Refs(reference);
+"""
+
+
+@dataclass(frozen=True)
+class PathInfo:
+    """What is registered of a valid path."""
+
+    path: str
+    nar_hash: str
+    """`sha256:` and base 32."""
+    nar_size: int
+    references: Tuple[str, ...] = ()
+    deriver: str = ""
+    ca: str = ""
+    """How its content made its name (`fixed:r:sha256:…`, `text:sha256:…`); empty where its inputs did."""
+
+
+class Database:
+    """One process's connections to the file. A connection serves one call at a time, in any thread."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open, or make, the file. Raises `StoreUnusable`."""
+        self._path = path
+        try:
+            if read_only:
+                self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY, check_same_thread=False)
+            else:
+                self._connection = sqlite3.connect(str(path), timeout=BUSY, check_same_thread=False)
+                self._prepare()
+        except sqlite3.Error as error:
+            raise StoreUnusable(str(path), str(error)) from None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it, durably, or nothing. Raises `StoreUnusable`."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StoreUnusable(str(self._path), str(error)) from None
+
+    def valid(self, paths: Collection[str]) -> Set[str]:
+        """Those that are valid."""
+        found: Set[str] = set()
+        for some in _chunks(list(paths)):
+            marks = ",".join("?" * len(some))
+            found.update(row[0] for row in self._rows(f"SELECT path FROM ValidPaths WHERE path IN ({marks})", some))
+        return found
+
+    def query(self, path: str) -> Optional[PathInfo]:
+        """What is registered of a path."""
+        rows = self._rows("SELECT id, hash, narSize, deriver, ca FROM ValidPaths WHERE path = ?", [path])
+        if not rows:
+            return None
+        number, nar_hash, nar_size, deriver, ca = rows[0]
+        references = self._rows(
+            "SELECT path FROM Refs JOIN ValidPaths ON id = reference WHERE referrer = ? ORDER BY path", [number]
+        )
+        return PathInfo(path, nar_hash, nar_size, tuple(row[0] for row in references), deriver or "", ca or "")
+
+    def referrers(self, path: str) -> Tuple[str, ...]:
+        """The paths that refer to a path, without itself."""
+        rows = self._rows(
+            "SELECT a.path FROM Refs JOIN ValidPaths a ON a.id = referrer JOIN ValidPaths b ON b.id = reference"
+            " WHERE b.path = ? AND a.id != b.id ORDER BY a.path",
+            [path],
+        )
+        return tuple(row[0] for row in rows)
+
+    def all_paths(self) -> Tuple[str, ...]:
+        """Every valid path."""
+        return tuple(row[0] for row in self._rows("SELECT path FROM ValidPaths ORDER BY path", []))
+
+    def graph(self) -> Dict[str, Tuple[str, ...]]:
+        """Every valid path and what it refers to."""
+        references: Dict[str, List[str]] = {path: [] for path in self.all_paths()}
+        for referrer, reference in self._rows(
+            "SELECT a.path, b.path FROM Refs JOIN ValidPaths a ON a.id = referrer JOIN ValidPaths b ON b.id = reference", []
+        ):
+            references[referrer].append(reference)
+        return {path: tuple(found) for path, found in references.items()}
+
+    def register(self, infos: Iterable[PathInfo]) -> None:
+        """Make paths valid, in one transaction. References must be valid, or among them."""
+        infos = list(infos)
+        now = int(time.time())
+        with self.writing() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO ValidPaths (path, hash, registrationTime, deriver, narSize, ca) VALUES (?, ?, ?, ?, ?, ?)",
+                [(info.path, info.nar_hash, now, info.deriver or None, info.nar_size, info.ca or None) for info in infos],
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO Refs (referrer, reference) VALUES"
+                " ((SELECT id FROM ValidPaths WHERE path = ?), (SELECT id FROM ValidPaths WHERE path = ?))",
+                [(info.path, reference) for info in infos for reference in info.references],
+            )
+
+    def invalidate(self, paths: Iterable[str]) -> None:
+        """Make paths invalid that nothing valid refers to, in one transaction."""
+        with self.writing() as connection:
+            for path in paths:
+                connection.execute("DELETE FROM Refs WHERE referrer = (SELECT id FROM ValidPaths WHERE path = ?)", (path,))
+            connection.executemany("DELETE FROM ValidPaths WHERE path = ?", [(path,) for path in paths])
+
+    def _prepare(self) -> None:
+        connection = self._connection
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise StoreUnusable(str(self._path), f"a newer deployer made it (version {version})")
+        if version < VERSION:
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+
+    def _rows(self, query: str, parameters: List[object]) -> List[Tuple[Any, ...]]:
+        try:
+            return self._connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnusable(str(self._path), str(error)) from None
+
+
+def _chunks(items: List[str]) -> Iterator[List[object]]:
+    for at in range(0, len(items), _VARIABLES):
+        yield list(items[at : at + _VARIABLES])

@@ -1,0 +1,120 @@
+"""What can go wrong with a store on a disk."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from deployer.errors import DeploymentError
+
+
+class StoreError(DeploymentError):
+    """A store could not do what was asked; what was valid before is valid still."""
+
+
+@dataclass(eq=False)
+class PathCorrupt(StoreError):
+    """What arrived for a path is not what was announced."""
+
+    path: str
+    expected: str
+    found: str
+
+    @property
+    def message(self) -> str:
+        """Both hashes."""
+        return f"{self.path} is corrupt: its hash is {self.found}, and should be {self.expected}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Nothing was registered. Try again; if it happens again, suspect the network or the disk."
+
+
+@dataclass(eq=False)
+class ReferenceInvalid(StoreError):
+    """A path refers to another that is not in the store."""
+
+    path: str
+    reference: str
+
+    @property
+    def message(self) -> str:
+        """Both."""
+        return f"{self.path} refers to {self.reference}, which is not valid here"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Bring the paths that it refers to first."
+
+
+@dataclass(eq=False)
+class PathNotValid(StoreError):
+    """A path is asked for that is not in the store."""
+
+    path: str
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"{self.path} is not in the store"
+
+
+@dataclass(eq=False)
+class FileRefused(StoreError):
+    """Something stands in a tree that has no place in a store."""
+
+    path: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What."""
+        return f"{self.path} can't be put into the store: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What may stand there."""
+        return "Only regular files, directories and symbolic links may stand in a store."
+
+
+@dataclass(eq=False)
+class StoreFull(StoreError):
+    """The disk, or a quota, has no room."""
+
+    path: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Where, and of what."""
+        return f"there is no room for {self.path}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Nothing was changed. Free space or inodes on the file system of /nix/store, and try again."
+
+
+@dataclass(eq=False)
+class StoreUnusable(StoreError):
+    """The store can't be read or written."""
+
+    path: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Where, and why."""
+        return f"the store at {self.path} can't be used: {self.reason}"
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the kernel says of a disk without room."""
+
+
+def translate(error: OSError, path: str) -> StoreError:
+    """The store's error for one of the kernel's."""
+    reason = error.strerror or str(error)
+    return StoreFull(path, reason) if error.errno in FULL else StoreUnusable(error.filename or path, reason)
