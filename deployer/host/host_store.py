@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Final, Mapping
 
-from deployer.errors import DeployerError
+from deployer.formats import StorePath, StorePathRefused
 from deployer.formats.manifest import Manifest
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.machine import StorePort
+from deployer.store import Store
 
 _ROOTS: Final = "/nix/var/deployer/gcroots"
 _OURS: Final = ("generation-", "good", "next")
@@ -25,17 +26,13 @@ class HostStore(StorePort):
     def __init__(self, disk: Disk) -> None:
         """Below the root of `disk`."""
         self._disk = disk
+        self.store = Store(disk.root)
 
     def is_valid(self, path: str) -> bool:
         """Whether a path is registered."""
-        from deployer.formats import StorePath
-        from deployer.store import Store
-
-        if not self._disk.exists("/nix/var/deployer"):
-            return False
         try:
-            return bool(Store(self._disk.root).is_valid(StorePath.parse(path)))
-        except (DeployerError, ValueError):
+            return self.store.is_valid(StorePath.parse(path))
+        except StorePathRefused:
             return False
 
     def manifest(self, system: str) -> Manifest:

@@ -20,6 +20,7 @@ from deployer.host.machine import Machine
 from deployer.host.prepare import busy, check_space, lay_out, prepare, start, unchanged
 from deployer.host.refusals import RequestRefused
 from deployer.host.verdict import check_now, observe_now, plan_for
+from deployer.store import Store
 
 _READ_SIZE: Final = 1 << 16
 _Answer = Dict[str, JsonValue]
@@ -92,12 +93,13 @@ class Channel:
 class Server:
     """Answers one controller."""
 
-    def __init__(self, machine: Machine, channel: Channel) -> None:
+    def __init__(self, machine: Machine, channel: Channel, store: Optional[Store] = None) -> None:
         """Until the channel closes."""
         self._machine, self._channel = machine, channel
+        self._store = store or Store(machine.disk.root)
         self._verbs: Mapping[str, Callable[[_Request], _Answer]] = {
             "hello": lambda request: host_facts(self._machine.disk).to_document(),
-            "missing": lambda request: importing.missing(self._machine, request.strings("paths"), request.strings("files")),
+            "missing": lambda request: importing.missing(self._store, request.strings("paths"), request.strings("files")),
             "import": self._import,
             "plan": self._plan,
             "activate": self._activate,
@@ -146,9 +148,7 @@ class Server:
 
         stream = self._channel.stream()
         try:
-            registered = importing.import_paths(
-                self._machine, request.string("compression"), request.number("paths"), stream, tell
-            )
+            registered = importing.import_paths(self._store, request.string("compression"), request.number("paths"), stream, tell)
         finally:
             for _ in stream:
                 pass
@@ -161,7 +161,6 @@ class Server:
 
     def _activate(self, request: _Request) -> _Answer:
         machine, asked = self._machine, Activation.from_document(request.rest())
-        importing.require_store(machine)
         with locked_for(machine) as ours:
             if not ours:
                 raise busy(machine, machine.journal.read())

@@ -1,0 +1,75 @@
+"""Taking a path stream into the store: unpacked aside, checked against its hash, synced and registered in batches.
+
+A batch is committed every so many bytes, and what is whole is committed when the stream breaks: a copy that was cut off goes
+on with the path that it was at, not from the beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Dict, Final, Iterator, List, Sequence, Tuple
+
+from deployer.errors import DeployerError
+from deployer.formats import StorePath
+from deployer.formats.frames import FrameRefused
+from deployer.formats.pathstream import read_header
+from deployer.host.inflate import Reader
+from deployer.store import Batch, Store
+
+_BATCH_BYTES: Final = 64 << 20
+_BATCH_PATHS: Final = 200
+_MAX_QUESTIONS: Final = 2_000_000
+
+
+def missing(store: Store, paths: Sequence[str], files: Sequence[str]) -> Dict[str, Any]:
+    """Which paths are not valid here, in the order of the question, and which files are held here."""
+    if len(paths) + len(files) > _MAX_QUESTIONS:
+        raise FrameRefused("too many paths are asked for")
+    for path in paths:
+        StorePath.parse(path)
+    valid = store.valid(paths)
+    return {"missing": [path for path in paths if path not in valid], "held": sorted(store.held_files(files))}
+
+
+def import_paths(
+    store: Store, compression: str, count: int, pieces: Iterator[bytes], tell: Callable[[str], None]
+) -> Tuple[str, ...]:
+    """Register the paths of a stream; `tell` is called for each. Raises `PathCorrupt`, `StoreFull`, `FrameRefused`."""
+    reader = Reader(pieces, compression)
+    registered: List[str] = []
+    whole = False
+    while not whole:
+        with store.batch() as batch:
+            try:
+                whole = _fill(batch, reader, count - len(registered))
+            except (DeployerError, OSError):
+                with contextlib.suppress(DeployerError, OSError):
+                    _commit(batch, registered, tell)
+                raise
+            _commit(batch, registered, tell)
+    if len(registered) != count:
+        raise FrameRefused(f"{count} paths were announced, and {len(registered)} came")
+    return tuple(registered)
+
+
+def _fill(batch: Batch, reader: Reader, most: int) -> bool:
+    """Unpack paths until the batch is large enough, or the stream ends; say whether it has."""
+    size = paths = 0
+    while size < _BATCH_BYTES and paths < _BATCH_PATHS:
+        header = read_header(reader.read)
+        if header is None:
+            return True
+        if paths >= most:
+            raise FrameRefused("more paths came than were announced")
+        for path in (header.path, *header.references):
+            StorePath.parse(path)
+        batch.unpack(header, reader.read)
+        size += header.nar_size
+        paths += 1
+    return False
+
+
+def _commit(batch: Batch, registered: List[str], tell: Callable[[str], None]) -> None:
+    for info in batch.commit():
+        registered.append(info.path)
+        tell(info.path)
