@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deployer.build.realise import realise
+    from deployer.build.realiser import realise
     from deployer.build.settings import BuildSettings
 
 __all__ = ["BuildSettings", "realise"]
@@ -18,7 +18,7 @@ __all__ = ["BuildSettings", "realise"]
 def __getattr__(name: str) -> Any:
     """Import late: most commands build nothing."""
     if name == "realise":
-        from deployer.build.realise import realise
+        from deployer.build.realiser import realise
 
         return realise
     if name == "BuildSettings":
