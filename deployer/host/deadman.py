@@ -88,6 +88,8 @@ def disarm(machine: Machine) -> None:
     if disk.entry(_MADE_WANTS) is not None:
         disk.remove_directory(WANTS)
         disk.remove(_MADE_WANTS)
+    if machine.systemd.states([RECOVER])[RECOVER].load == "loaded":
+        machine.systemd.daemon_reload()
 
 
 def _install_boot_unit(machine: Machine, command: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     if command not in commands:
         print(__doc__, file=sys.stderr)  # noqa: T201
         return _USAGE
-    os.umask(0o077)
+    os.umask(0o022)  # the store and links through our profile are read by every service; what is private has its mode set
     try:
         return commands[command](rest)
     except DeployerError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 STATE_DIRECTORY: Final = "/var/lib/deployer"
-"""All that is ours outside the store and `/etc`. Mode 0700."""
+"""All that is ours outside the store and `/etc`. Others may pass through it to the profile (0711), and see nothing else."""
 PROFILE: Final = STATE_DIRECTORY + "/profile"
 CURRENT: Final = PROFILE + "/current"
 """The one commit point: a link to `N-link` beside it."""

@@ -45,6 +45,8 @@ _RESERVE_SIZE: Final = 2 << 20
 _MIN_BYTES: Final = 8 << 20
 _MIN_INODES: Final = 256
 _DIRECTORY: Final = Metadata(0o700, 0, 0)
+_PASSAGE: Final = Metadata(0o711, 0, 0)
+_OPEN: Final = Metadata(0o755, 0, 0)
 _TRANSACTION_NAME: Final = re.compile(r"[0-9a-f]{32}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -53,9 +55,10 @@ def lay_out(disk: Disk) -> None:
     """Make our directory, where it is not there, and the journal in it."""
     above = disk.root / STATE_DIRECTORY.lstrip("/")
     above.parent.mkdir(parents=True, exist_ok=True)
+    modes = {STATE_DIRECTORY: _PASSAGE, PROFILE: _OPEN}
     for path in (STATE_DIRECTORY, PROFILE, ORIGINALS, KEPT, QUARANTINE):
         if disk.entry(path) is None:
-            disk.make_directory(path, _DIRECTORY)
+            disk.make_directory(path, modes.get(path, _DIRECTORY))
 
 
 def check_request(request: Activation) -> None:
@@ -159,7 +162,7 @@ def check_space(disk: Disk) -> None:
         path = path.parent
     status = os.statvfs(path)
     free = status.f_bavail * status.f_frsize
-    if free < _MIN_BYTES or 0 < status.f_files and status.f_favail < _MIN_INODES:
+    if free < _MIN_BYTES or (status.f_files > 0 and status.f_favail < _MIN_INODES):
         raise NoSpace("/var/lib", free, status.f_favail)
 
 
