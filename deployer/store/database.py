@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class Database:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open, or make, the file. Raises `StoreUnusable`."""
         self._path = path
+        self._serving = threading.RLock()
         try:
             if read_only:
                 self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY, check_same_thread=False)
@@ -71,16 +73,17 @@ class Database:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it, durably, or nothing. Raises `StoreUnusable`."""
         connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._serving:
             try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise StoreUnusable(str(self._path), str(error)) from None
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise StoreUnusable(str(self._path), str(error)) from None
 
     def valid(self, paths: Collection[str]) -> Set[str]:
         """Those that are valid."""
@@ -159,7 +162,8 @@ class Database:
 
     def _rows(self, query: str, parameters: List[object]) -> List[Tuple[Any, ...]]:
         try:
-            return self._connection.execute(query, parameters).fetchall()
+            with self._serving:
+                return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise StoreUnusable(str(self._path), str(error)) from None
 
