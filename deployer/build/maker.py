@@ -56,6 +56,10 @@ class Maker:
                 made = await self._run_script(node, scratch, on_line)
             await self._in_thread(self._register, node, made)
             return True
+        except HashMismatch as mismatch:
+            if mismatch.place is None and self._settings.place_of is not None:
+                mismatch.place = self._settings.place_of(str(node.outputs["out"]))
+            raise
         finally:
             await self._in_thread(resources.close)
 
@@ -143,8 +147,7 @@ class Maker:
             raise OutputMissing(output, "out: a plain file that is not executable")
         found = _hash_nar(made, plain) if recursive else _hash_file(made, plain)
         if found.hex() != expected:
-            place = self._settings.place_of(output) if self._settings.place_of else None
-            raise HashMismatch(output, sri(plain, bytes.fromhex(expected)), sri(plain, found), place)
+            raise HashMismatch(output, sri(plain, bytes.fromhex(expected)), sri(plain, found))
 
     def _find_mirrors(self) -> Mapping[str, Sequence[str]]:
         if self._settings.mirrors is not None:
