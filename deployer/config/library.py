@@ -1,0 +1,49 @@
+"""Where modules come from: the library beside the package, and directories that the caller names."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from deployer.config.errors import ModuleBroken
+from deployer.config.module import Module
+from deployer.errors import Place
+
+
+@cache
+def library_directory() -> Path:
+    """The module library: `modules/` of a checkout, or what was installed with the package."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_modules"
+    return installed if installed.is_dir() else package.parent / "modules"
+
+
+@cache
+def load_modules(directory: Path) -> tuple[Module, ...]:
+    """Every module of a directory, in order of file name. Raises `ModuleBroken`."""
+    return tuple(module for path in sorted(directory.glob("*.py")) if (module := _load(path)) is not None)
+
+
+def all_modules(directories: Sequence[Path] = ()) -> tuple[Module, ...]:
+    """The library, and the modules of more directories."""
+    return tuple(module for directory in (library_directory(), *directories) for module in load_modules(directory))
+
+
+def _load(path: Path) -> Module | None:
+    name = f"deployer_modules.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or path.stem.startswith("_"):
+        return None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded
+    try:
+        spec.loader.exec_module(loaded)
+    except Exception as error:
+        raise ModuleBroken(path.stem, f"{type(error).__name__}: {error}", Place(str(path))) from error
+    module = getattr(loaded, "module", None)
+    if not isinstance(module, Module):
+        raise ModuleBroken(path.stem, "it has no `module = Module(…)`", Place(str(path)))
+    return module

@@ -1,0 +1,118 @@
+"""A module: a page of Python that declares options, and says what their values mean in terms of other options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from deployer.config.types import NOTHING, OptionType
+from deployer.errors import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A typed slot of the configuration."""
+
+    path: str
+    type: OptionType
+    description: str
+    default: Any
+    example: Any
+    declared: Place
+
+    @property
+    def has_default(self) -> bool:
+        """Whether it may be left undefined."""
+        return self.default is not NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a module's assertion found wrong."""
+
+    message: str
+    remedy: str = ""
+    at: str = ""
+    """The option path whose definition is to blame; empty: none in particular."""
+
+
+class ConfigView(Mapping[str, Any]):
+    """What a module reads: `config["etc"]`, evaluated when it is read."""
+
+    def __init__(self, read: Callable[[str], Any], paths: Callable[[], Iterator[str]]) -> None:
+        """Made by the evaluation."""
+        self._read, self._paths = read, paths
+
+    def __getitem__(self, path: str) -> Any:
+        """An option's value."""
+        return self._read(path)
+
+    def __iter__(self) -> Iterator[str]:
+        """The paths of all options."""
+        return self._paths()
+
+    def __len__(self) -> int:
+        """How many options there are."""
+        return sum(1 for _ in self._paths())
+
+
+Contribution = Callable[[ConfigView], Any]
+Assertion = Callable[[ConfigView], Iterator[Fault]]
+_C = TypeVar("_C", bound=Contribution)
+_A = TypeVar("_A", bound=Assertion)
+
+
+@dataclass(frozen=True, slots=True)
+class Contributed:
+    """What a module defines of one option."""
+
+    path: str
+    value: Contribution
+    place: Place
+
+
+class Module:
+    """Options and what follows from them. Made once, at the top of the module's file."""
+
+    def __init__(self, name: str, description: str) -> None:
+        """`name` is what `imports` and messages call it."""
+        self.name: Final = name
+        self.description: Final = description
+        self.options: Final[dict[str, Option]] = {}
+        self.contributions: Final[list[Contributed]] = []
+        self.assertions: Final[list[Assertion]] = []
+        self.warnings: Final[list[Assertion]] = []
+
+    def option(
+        self, path: str, type: OptionType, description: str, *, default: Any = NOTHING, example: Any = None
+    ) -> None:
+        """Declare an option. Without a default it must be defined where it is read."""
+        self.options[path] = Option(path, type, description, default, example, _caller())
+
+    def defines(self, path: str) -> Callable[[_C], _C]:
+        """Mark the function that says what this module defines of an option. It reads others when it is called."""
+        place = _caller()
+
+        def remember(function: _C) -> _C:
+            self.contributions.append(Contributed(path, function, place))
+            return function
+
+        return remember
+
+    def asserts(self, function: _A) -> _A:
+        """Mark a generator of `Fault`s that make the configuration wrong."""
+        self.assertions.append(function)
+        return function
+
+    def warns(self, function: _A) -> _A:
+        """Mark a generator of `Fault`s that are worth a warning."""
+        self.warnings.append(function)
+        return function
+
+
+def _caller() -> Place:
+    frame = inspect.currentframe()
+    outer = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
+    return Place(outer.f_code.co_filename, outer.f_lineno) if outer is not None else Place("?")
