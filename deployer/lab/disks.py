@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from deployer.lab.errors import OverlayMissing
+from deployer.lab.errors import LabNotClean, OverlayMissing
 from deployer.lab.record import DIRECTORY, MOUNT, Record
 from deployer.process import ProgramFailed, run
 
@@ -40,7 +40,8 @@ async def mount(base: Path, disk: Path, record: Record, host: str) -> None:
 
 async def wipe(disk: Path) -> None:
     """Empty a disk: unmount it and throw its changes away."""
-    await unmount(disk / "root")
+    if not await unmount(disk / "root"):
+        raise LabNotClean(disk.parent.parent.name, (str(disk / "root"),))
     for part in ("upper", "work"):
         shutil.rmtree(disk / part, ignore_errors=True)
 
@@ -50,6 +51,12 @@ async def unmount(point: Path) -> bool:
     if os.path.ismount(point):
         await run(["umount", "--recursive", point], check=False)
     return not os.path.ismount(point)
+
+
+def mounted_below(directory: Path) -> tuple[str, ...]:
+    """The mount points at and below a directory. A tree that has any must not be deleted."""
+    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+    return tuple(point for point in points if Path(point).is_relative_to(directory))
 
 
 def personalise(root: Path, *, name: str, address: str, authorized_key: str, host_key: Path) -> None:

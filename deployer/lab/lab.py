@@ -8,9 +8,11 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from deployer.errors import raise_all
 from deployer.lab import cgroups, disks, files, machines, network
@@ -19,6 +21,8 @@ from deployer.lab.errors import LabBusy, LabNotClean, NoSuchLab, NoSuchLabHost, 
 from deployer.lab.needs import missing_needs, raise_inotify_limits
 from deployer.lab.places import DEFAULT_LAB, check_name, directory_of, known_labs
 from deployer.lab.record import CGROUP, MACHINE, NAMESPACE, UNIT, Entry, Record
+
+_LOCK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ async def up(
     names = tuple(check_name(host) for host in hosts) or tuple(f"host{number}" for number in range(1, count + 1))
     tree = Base(release, base)
     directory = directory_of(check_name(name))
-    with _changing(name):
+    async with _changing(name):
         raise_inotify_limits()
         await ensure_base(tree, on_build)
         _make_directory(directory, owner)
@@ -160,8 +164,8 @@ async def down(name: str = DEFAULT_LAB) -> None:
     directory = directory_of(name)
     if not directory.is_dir():
         raise NoSuchLab(name, known_labs())
-    with _changing(name):
-        left = await _undo(Record(directory / "record").entries())
+    async with _changing(name):
+        left = await _undo(Record(directory / "record").entries()) or disks.mounted_below(directory)
         if left:
             raise LabNotClean(name, left)
         shutil.rmtree(directory)
@@ -245,7 +249,7 @@ async def _undo_one(entry: Entry) -> bool:
             await network.remove(entry.name)
             return not (network.NETNS / entry.name).exists()
         case "directory":
-            if os.path.ismount(path / "root"):
+            if disks.mounted_below(path):
                 return False
             shutil.rmtree(path, ignore_errors=True)
             return not path.exists()
@@ -289,12 +293,12 @@ def _started(process: int) -> str:
         return "0"
 
 
-@contextlib.contextmanager
-def _changing(name: str) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _changing(name: str) -> AsyncIterator[None]:
     """Hold the lab's lock. Raises `LabBusy`."""
     state = directory_of(name).parent
     state.mkdir(parents=True, exist_ok=True)
-    descriptor = _lock(state / f".{name}.lock", name)
+    descriptor = await _lock(state / f".{name}.lock", name)
     try:
         yield
     finally:
@@ -303,14 +307,18 @@ def _changing(name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(path: Path, name: str) -> int:
+async def _lock(path: Path, name: str) -> int:
+    """Take the lock; wait a moment for it, because what a killed run had just started holds it until it becomes its program."""
+    deadline = time.monotonic() + _LOCK_SECONDS
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
+            os.close(descriptor)  # who held it removed the lab, and the lock's file with it
         except BlockingIOError:
             os.close(descriptor)
-            raise LabBusy(name) from None
-        os.close(descriptor)  # who held it removed the lab, and the lock's file with it
+            if time.monotonic() > deadline:
+                raise LabBusy(name) from None
+            await asyncio.sleep(0.05)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -37,37 +38,44 @@ class Entry:
 
 
 class Record:
-    """The record of one lab."""
+    """The record of one lab. The file is the only truth: nothing of it is kept in memory, so any number of these agree."""
 
     def __init__(self, path: Path) -> None:
-        """Open the record at `path`, whether or not it exists."""
+        """The record at `path`, whether or not it exists."""
         self._path = path
-        self._entries = self._read()
 
     def note(self, kind: str, name: str | Path, host: str = "") -> None:
         """Write down that this is going to be made. Writing it twice is harmless."""
-        entry = Entry(kind, str(name), host)
-        if entry not in self._entries:
+        line = _line(Entry(kind, str(name), host))
+        lines = self._whole_lines()
+        if line not in lines:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(entry)) + "\n")
-            self._entries.append(entry)
+                file.write(line)
 
     def entries(self, host: str | None = None) -> tuple[Entry, ...]:
         """What was noted last comes first; with `host`, only what belongs to that host."""
-        return tuple(entry for entry in reversed(self._entries) if host is None or entry.host == host)
+        found = (Entry(**json.loads(line)) for line in reversed(self._whole_lines()))
+        return tuple(entry for entry in found if host is None or entry.host == host)
 
     def forget(self, host: str) -> None:
         """Drop the entries of one host, all of which have been undone."""
-        self._entries = [entry for entry in self._entries if entry.host != host]
-        temporary = self._path.with_name(self._path.name + ".new")
-        temporary.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in self._entries), encoding="utf-8")
-        os.replace(temporary, self._path)
+        self._write(line for line in self._whole_lines() if Entry(**json.loads(line)).host != host)
 
-    def _read(self) -> list[Entry]:
+    def _whole_lines(self) -> list[str]:
+        """All lines. One without its newline was cut off, so what it names was never made: it is taken out of the file."""
         if not self._path.is_file():
             return []
-        lines = self._path.read_text(encoding="utf-8").split("\n")
-        whole = lines[:-1]  # a line without its newline was cut off, so what it names was never made
-        if lines[-1]:
-            self._path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
-        return [Entry(**json.loads(line)) for line in whole]
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if lines and not lines[-1].endswith("\n"):
+            self._write(lines[:-1])
+            return lines[:-1]
+        return lines
+
+    def _write(self, lines: Iterable[str]) -> None:
+        temporary = self._path.with_name(self._path.name + ".new")
+        temporary.write_text("".join(lines), encoding="utf-8")
+        os.replace(temporary, self._path)
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps(asdict(entry)) + "\n"
