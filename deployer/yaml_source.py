@@ -1,50 +1,40 @@
-"""YAML that remembers where everything stands, and means only what it says.
+"""YAML that remembers where everything stands, and in which nothing changes its meaning silently.
 
-YAML 1.2's core scalars: `no`, `0644` and `1:30` are text, whatever YAML 1.1 made of them. Refused, because nobody means them:
-duplicate keys, keys that are not text, anchors and aliases that multiply, depth over 32, files over 4 MiB, infinities.
+Files are read as YAML 1.2: `no`, `0644`, `1:30` and `2024-01-01` are strings. What could be a trap or an attack is refused:
+aliases that multiply, keys that stand twice or are no strings, depth, size, NaN, more than one document, tags of programming
+languages. Local tags (`!force`) survive on the nodes for those who give them a meaning.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeAlias
 
-from deployer.errors import ConfigurationError, Place
+import yaml
 
-if TYPE_CHECKING:
-    import yaml
+from deployer.errors import ConfigurationError, DeployerError, Place, raise_all
 
 MAX_SIZE: Final = 4 << 20
-"""Bytes of one file."""
+"""Bytes of a file."""
 MAX_DEPTH: Final = 32
-MAX_NODES: Final = 200_000
-"""Values of one file, aliases counted as often as they are used."""
-_INTEGER: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_LEADING_ZERO: Final = re.compile(r"[-+]?0[0-9]")
-_WORDS: Final[dict[str, Any]] = {
-    "": None,
-    "~": None,
-    "null": None,
-    "Null": None,
-    "NULL": None,
-    "true": True,
-    "True": True,
-    "TRUE": True,
-    "false": False,
-    "False": False,
-    "FALSE": False,
-}
+"""Collections within collections."""
+MAX_ALIASED: Final = 50_000
+"""Nodes that aliases may add to those that are written down."""
+
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
+"""A node without places and tags."""
 
 
 @dataclass(eq=False)
 class YamlRefused(ConfigurationError):
-    """A file is not YAML that we read."""
+    """A file is not YAML, or not YAML that we read."""
 
-    reason: str
     place: Place
+    reason: str
     advice: str = ""
 
     @property
@@ -54,140 +44,379 @@ class YamlRefused(ConfigurationError):
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """How to write it instead."""
         return self.advice
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A value and where it stands."""
+class Scalar:
+    """One value."""
 
-    value: Any
-    """A `dict` of text to `Node`, a `list` of `Node`, text, a number, true, false or null."""
+    value: bool | int | float | str | None
     place: Place
-    tag: str = ""
-    """A local tag such as `!force`; empty: none."""
-    key_places: dict[str, Place] | None = None
-    """Of a mapping: where each key stands."""
+    tag: str | None = None
+    """A local tag, `!force`."""
+    text: str = ""
+    """The value as it is written, without quotes: `1.10` where `value` is 1.1."""
 
-    def plain(self) -> Any:
-        """The value without places."""
-        match self.value:
-            case dict():
-                return {key: node.plain() for key, node in self.value.items()}
-            case list():
-                return [node.plain() for node in self.value]
-        return self.value
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Several nodes in order."""
+
+    value: tuple[Node, ...]
+    place: Place
+    tag: str | None = None
+
+    def __iter__(self) -> Iterator[Node]:
+        """The nodes."""
+        return iter(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Nodes by name, in the order of the file."""
+
+    value: dict[str, Node]
+    place: Place
+    tag: str | None = None
+    key_places: dict[str, Place] = field(default_factory=dict)
+    """Where each key stands."""
 
     def place_of(self, key: str) -> Place:
-        """Where a key of a mapping stands."""
-        return (self.key_places or {}).get(key, self.place)
+        """Where a key stands; the mapping's own place for a key that it lacks."""
+        return self.key_places.get(key, self.place)
+
+    def get(self, key: str) -> Node | None:
+        """The node of a key."""
+        return self.value.get(key)
+
+
+Node: TypeAlias = Scalar | Sequence | Mapping
 
 
 def load(path: Path) -> Node:
-    """Read a file. Raises `YamlRefused`."""
+    """The one document of a file. Raises `YamlRefused` for all that is wrong with it, also where it can't be read."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_SIZE + 1)
     except OSError as error:
-        reason = f"it can't be read: {error.strerror or error}"
-        raise YamlRefused(reason, Place(str(path)), "Check the path, and that you may read it.") from None
-    return loads(data, str(path))
-
-
-def loads(text: bytes | str, file: str) -> Node:
-    """Read a text; `file` is what messages call it. An empty text is an empty mapping. Raises `YamlRefused`."""
-    import yaml
-
-    data = text.encode() if isinstance(text, str) else text
-    if len(data) > MAX_SIZE:
         raise YamlRefused(
-            f"it has {len(data)} bytes; at most {MAX_SIZE} are read", Place(file), "Split it, and import the parts."
-        )
+            Place(str(path)), f"it can't be read: {error.strerror or error}", "Check the path, and who may read it."
+        ) from None
+    if len(data) > MAX_SIZE:
+        raise _too_large(str(path))
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(data.decode("utf-8"))
-        try:
-            root = loader.get_single_node()
-        finally:
-            loader.dispose()
-    except UnicodeDecodeError:
-        raise YamlRefused("it is not UTF-8", Place(file), "Save it as UTF-8.") from None
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        place = Place(str(path), before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
+        raise YamlRefused(place, "it is not UTF-8", "Save the file as UTF-8.") from None
+    return loads(text, str(path))
+
+
+def loads(text: str, file: str) -> Node:
+    """The one document of a text. `file` is what places name. An empty text is the value null."""
+    if len(text) > MAX_SIZE:
+        raise _too_large(file)
+    text = text.removeprefix("\ufeff")
+    if bad := _FORBIDDEN.search(text):
+        raise YamlRefused(_at(text, bad.start(), file), f"the control character {bad[0]!r} stands here", "Remove it.")
+    loader = _Loader(text)
+    try:
+        top = loader.get_single_node()
+    except _Deep as error:
+        raise YamlRefused(
+            _place(file, error.node), f"more than {MAX_DEPTH} levels are nested here", "Write it flatter."
+        ) from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        raise YamlRefused(f"it is not YAML: {error.problem or error.context}", place, _advice(str(error.problem))) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise YamlRefused(f"it is not YAML: {str(error).splitlines()[0]}", Place(file)) from None
-    if root is None:
-        return Node({}, Place(file, 1, 1), key_places={})
-    return _Converter(file).node(root, MAX_DEPTH)
-
-
-def load_mapping(path: Path) -> Node:
-    """Read a file whose top must be a mapping. Raises `YamlRefused`."""
-    node = load(path)
-    if not isinstance(node.value, dict):
-        raise YamlRefused("it must be a mapping at the top (`key: value` lines)", node.place, "Write `key: value` lines.")
+        raise _syntax(error, text, file) from None
+    except yaml.YAMLError as error:
+        raise YamlRefused(Place(file), f"it is not YAML: {error}", "") from None
+    finally:
+        loader.dispose()
+    if top is None:
+        return Scalar(None, Place(file, 1, 1))
+    reader = _Reader(file)
+    node = reader.convert(top, 0)
+    raise_all(reader.errors)
+    assert node is not None
     return node
 
 
-class _Converter:
-    """From PyYAML's nodes to ours, with what we refuse."""
+def top_mapping(node: Node, what: str) -> Mapping:
+    """The document's top as a mapping; nothing at all is an empty one. `what` names what the file is to hold."""
+    match node:
+        case Mapping():
+            return node
+        case Scalar(value=None, tag=None):
+            return Mapping({}, node.place)
+    raise YamlRefused(node.place, f"{what} is a mapping, and this is {kind_of(node)}", "Write `key: value` lines at the top.")
+
+
+def kind_of(node: Node) -> str:
+    """What a node is, in words for messages."""
+    match node:
+        case Mapping():
+            return "a mapping"
+        case Sequence():
+            return "a list"
+        case Scalar(value=None):
+            return "nothing"
+        case Scalar(value=bool()):
+            return f"the boolean {node.text}"
+        case Scalar(value=int() | float()):
+            return f"the number {node.text}"
+    return f"the text {node.value!r}"
+
+
+def to_plain(node: Node, *, ignore_tags: bool = False) -> Any:
+    """The bare value. Raises `YamlRefused` for a local tag, which would be lost."""
+    if node.tag is not None and not ignore_tags:
+        raise YamlRefused(
+            node.place, f"the tag {node.tag} has no meaning here", "Remove it, or quote the text if it is part of it."
+        )
+    match node:
+        case Mapping():
+            return {key: to_plain(value, ignore_tags=ignore_tags) for key, value in node.value.items()}
+        case Sequence():
+            return [to_plain(value, ignore_tags=ignore_tags) for value in node.value]
+        case Scalar():
+            return node.value
+
+
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_WORDS: Final[dict[str, bool | None]] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+_INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_STANDARD: Final = "tag:yaml.org,2002:"
+_SCALAR_TAGS: Final = {"str", "int", "float", "bool", "null"}
+_MERGE: Final = "<<"
+
+
+class _Deep(Exception):
+    """Ends composing at the limit of depth, before the composer's own stack is in danger."""
+
+    def __init__(self, node: yaml.Node) -> None:
+        self.node = node
+
+
+class _Resolver:
+    """Takes the place of YAML 1.1's guesses: nothing is resolved while composing, and depth is bounded."""
+
+    depth = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, index: object) -> None:
+        """One level down."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH + 1 and parent is not None:
+            raise _Deep(parent)
+
+    def ascend_resolver(self) -> None:
+        """One level up."""
+        self.depth -= 1
+
+    def resolve(self, kind: object, value: object, implicit: object) -> str:
+        """No tag."""
+        return ""
+
+
+if hasattr(yaml, "CParser"):
+
+    class _Loader(_Resolver, yaml.CParser):  # type: ignore[misc, name-defined]
+        """libyaml's parser, ten times as fast."""
+
+        def __init__(self, text: str) -> None:
+            yaml.CParser.__init__(self, text)  # type: ignore[attr-defined]
+
+else:
+
+    class _Loader(_Resolver, yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer):  # type: ignore[no-redef]
+        """The same in Python."""
+
+        def __init__(self, text: str) -> None:
+            yaml.reader.Reader.__init__(self, text)
+            yaml.scanner.Scanner.__init__(self)
+            yaml.parser.Parser.__init__(self)
+            yaml.composer.Composer.__init__(self)
+
+
+class _Reader:
+    """Makes our nodes of PyYAML's. Each is made once; aliases share it."""
 
     def __init__(self, file: str) -> None:
+        self.errors: list[DeployerError] = []
         self._file = file
-        self._count = 0
+        self._done: dict[int, tuple[Node | None, int, int]] = {}
+        self._open: set[int] = set()
+        self._aliased = 0
+        self._size = 0
+        self._height = 0
 
-    def node(self, node: yaml.Node, depth: int) -> Node:
-        import yaml
+    def convert(self, node: yaml.Node, depth: int) -> Node | None:
+        """The node; None where it was refused. Leaves its size and height behind."""
+        known = self._done.get(id(node))
+        if known is not None:
+            made, self._size, self._height = known
+            self._aliased += self._size
+            if self._aliased > MAX_ALIASED:
+                raise YamlRefused(
+                    _place(self._file, node), "aliases multiply this out of proportion", "Write it out, or use fewer aliases."
+                )
+            if depth + self._height > MAX_DEPTH:
+                raise YamlRefused(
+                    _place(self._file, node), f"aliases nest this deeper than {MAX_DEPTH} levels", "Write it flatter."
+                )
+            return made
+        if id(node) in self._open:
+            raise YamlRefused(_place(self._file, node), "an alias makes this a part of itself", "Remove the alias.")
+        self._open.add(id(node))
+        result: Node | None
+        if isinstance(node, yaml.ScalarNode):
+            result, self._size, self._height = self._scalar(node), 1, 0
+        elif isinstance(node, yaml.SequenceNode):
+            result = self._sequence(node, depth)
+        else:
+            assert isinstance(node, yaml.MappingNode)
+            result = self._mapping(node, depth)
+        self._open.discard(id(node))
+        self._done[id(node)] = (result, self._size, self._height)
+        return result
 
-        place = self._place(node)
-        self._count += 1
-        if depth == 0:
-            raise YamlRefused(f"it is nested deeper than {MAX_DEPTH}", place, "Nest less.")
-        if self._count > MAX_NODES:
-            raise YamlRefused(f"it has more than {MAX_NODES} values, counting aliases as often as they are used", place)
-        tag = "" if node.tag.startswith("tag:yaml.org,2002:") else node.tag
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, place, tag, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return Node([self.node(item, depth - 1) for item in node.value], place, tag)
-        if node.tag.startswith("tag:yaml.org,2002:python"):
-            raise YamlRefused(f"the tag {node.tag} is refused", place, "Write plain values.")
-        plain = getattr(node, "style", None) is None and node.tag != "tag:yaml.org,2002:str"
-        return Node(self._scalar(node.value, place) if plain or (tag and node.style is None) else node.value, place, tag)
+    def _sequence(self, node: yaml.SequenceNode, depth: int) -> Sequence:
+        items, size, height = [], 1, 0
+        for item in node.value:
+            made = self.convert(item, depth + 1)
+            size, height = size + self._size, max(height, self._height)
+            if made is not None:
+                items.append(made)
+        self._size, self._height = size, height + 1
+        return Sequence(tuple(items), _place(self._file, node), self._collection_tag(node, "seq"))
 
-    def _mapping(self, node: yaml.MappingNode, place: Place, tag: str, depth: int) -> Node:
-        import yaml
-
+    def _mapping(self, node: yaml.MappingNode, depth: int) -> Mapping:
         values: dict[str, Node] = {}
         places: dict[str, Place] = {}
+        merged: list[Mapping] = []
+        size, height = 1, 0
         for key_node, value_node in node.value:
-            at = self._place(key_node)
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise YamlRefused("a key must be text", at, "Quote it, if it is meant as text.")
-            key = key_node.value
+            place = _place(self._file, key_node)
+            key = self._key(key_node)
+            made = self.convert(value_node, depth + 1)
+            size, height = size + self._size, max(height, self._height)
+            if key is None or made is None:
+                continue
             if key in values:
-                raise YamlRefused(f"the key '{key}' stands twice; first at {places[key]}", at, "Remove one of them.")
-            values[key], places[key] = self.node(value_node, depth - 1), at
-        return Node(values, place, tag, places)
+                self._refuse(place, f"the key '{key}' stands twice; first in line {places[key].line}", "Keep one of the two.")
+            elif key == _MERGE and not key_node.style:
+                merged += self._merged(made)
+            else:
+                values[key], places[key] = made, place
+        for other in merged:
+            for key, made in other.value.items():
+                if key not in values:
+                    values[key], places[key] = made, other.place_of(key)
+        self._size, self._height = size, height + 1
+        return Mapping(values, _place(self._file, node), self._collection_tag(node, "map"), places)
 
-    def _scalar(self, text: str, place: Place) -> Any:
+    def _merged(self, node: Node) -> list[Mapping]:
+        found = [*node.value] if isinstance(node, Sequence) else [node]
+        good = [item for item in found if isinstance(item, Mapping)]
+        if len(good) < len(found):
+            self._refuse(
+                node.place, "`<<` merges mappings, and this is none", "Give it an alias of a mapping, or a list of such."
+            )
+        return good
+
+    def _key(self, node: yaml.Node) -> str | None:
+        place = _place(self._file, node)
+        if not isinstance(node, yaml.ScalarNode):
+            self._refuse(place, "a key is a list or a mapping", "Keys are strings; write text that holds `[` or `{` in quotes.")
+            return None
+        made = self._scalar(node)
+        if made is None:
+            return None
+        if not isinstance(made.value, str):
+            self._refuse(place, f"the key `{node.value}` is not a string", f'Write it in quotes: "{node.value}".')
+            return None
+        return made.value
+
+    def _scalar(self, node: yaml.ScalarNode) -> Scalar | None:
+        place, text = _place(self._file, node), node.value
+        tag = node.tag or ""
+        standard = tag.removeprefix(_STANDARD) if tag.startswith(_STANDARD) else ""
+        if standard and standard not in _SCALAR_TAGS:
+            self._refuse(place, f"the tag !!{standard} is not read", "Remove it.")
+            return None
+        value = text if node.style or standard == "str" or tag == "!" else self._resolve(text, place)
+        if standard in _SCALAR_TAGS - {"str"} and standard != _type_of(value := self._resolve(text, place)):
+            self._refuse(place, f"{text!r} is not what its tag !!{standard} says", "Correct the value, or remove the tag.")
+            return None
+        return Scalar(value, place, tag if len(tag) > 1 and not standard else None, text)
+
+    def _resolve(self, text: str, place: Place) -> bool | int | float | str | None:
+        """The type of a plain scalar by YAML 1.2's core schema; a number with a leading 0 is text."""
         if text in _WORDS:
             return _WORDS[text]
+        if text[0] not in "-+.0123456789":
+            return text
         if _INTEGER.fullmatch(text):
-            return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
-        if _FLOAT.fullmatch(text) and not _LEADING_ZERO.match(text):
-            return float(text)
-        if text.lower().lstrip("+-") in {".inf", ".nan"}:
-            raise YamlRefused(f"{text} is not a number that we take", place, "Write a number, or quote it.")
-        return text
+            if len(text) > 1000:
+                self._refuse(place, "this number has more than 1000 digits", "Write it in quotes if it is text.")
+                return None
+            return int(text, 0)
+        if _NOT_FINITE.fullmatch(text) or (_FLOAT.fullmatch(text) and not math.isfinite(float(text))):
+            self._refuse(place, f"{text} is not a finite number", "Write it in quotes if it is text.")
+            return None
+        return float(text) if _FLOAT.fullmatch(text) else text
 
-    def _place(self, node: yaml.Node) -> Place:
-        mark = node.start_mark
-        return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file)
+    def _collection_tag(self, node: yaml.CollectionNode, own: str) -> str | None:
+        tag = node.tag or ""
+        if tag.startswith(_STANDARD):
+            if tag != _STANDARD + own:
+                self._refuse(_place(self._file, node), f"the tag !!{tag.removeprefix(_STANDARD)} is not read", "Remove it.")
+            return None
+        return tag if len(tag) > 1 else None
+
+    def _refuse(self, place: Place, reason: str, advice: str) -> None:
+        self.errors.append(YamlRefused(place, reason, advice))
 
 
-def _advice(problem: str) -> str:
-    if "\\t" in problem:
-        return "Indent with spaces, not with tabs."
-    return "Look at the line, and at the one before it: often a colon, a quote or an indent is missing."
+def _type_of(value: object) -> str:
+    return {bool: "bool", int: "int", float: "float", str: "str"}.get(type(value), "null")
+
+
+def _place(file: str, node: yaml.Node) -> Place:
+    mark = node.start_mark
+    return Place(file, mark.line + 1, mark.column + 1)
+
+
+def _at(text: str, index: int, file: str) -> Place:
+    return Place(file, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
+
+
+def _too_large(file: str) -> YamlRefused:
+    return YamlRefused(Place(file), f"it is larger than {MAX_SIZE >> 20} MiB", "Split it into several files.")
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str, file: str) -> YamlRefused:
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return YamlRefused(Place(file), f"it is not YAML: {error.problem or error.context}")
+    place = Place(file, mark.line + 1, mark.column + 1)
+    problem = error.problem or error.context or "it can't be understood"
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    if "single document" in str(error.context) or "another document" in problem:
+        return YamlRefused(place, "a second document begins here", "Keep one document a file: remove the line `---`.")
+    if "\t" in line[: mark.column + 1]:
+        return YamlRefused(place, "a tab stands where YAML wants spaces", "Indent with spaces.")
+    if "alias" in problem and "undefined" in problem:
+        return YamlRefused(place, problem, "Define it by `&NAME` further up.")
+    context = f" ({error.context})" if error.context and error.problem else ""
+    return YamlRefused(
+        place, f"it is not YAML: {problem}{context}", "Look for a missing quote, colon or bracket just before here."
+    )
