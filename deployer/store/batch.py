@@ -12,11 +12,12 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import Callable, Final, Iterator, List, Optional, Set, Tuple
+from typing import Callable, Dict, Final, Iterator, List, Optional, Set, Tuple
 
 from deployer.formats.hashes import Hash
 from deployer.formats.nar import NarReader
 from deployer.formats.pathstream import PathHeader
+from deployer.formats.storepath import StorePath
 from deployer.store import trees
 from deployer.store.database import Database, PathInfo
 from deployer.store.errors import PathCorrupt, ReferenceInvalid, StoreError, translate
@@ -36,6 +37,8 @@ class Batch:
         self._layout, self._database, self._roots, self._lock = layout, database, roots, collector_lock
         self._pending: List[Tuple[PathInfo, str]] = []
         self._new_files: List[Tuple[str, str, str]] = []
+        self._fresh: Dict[str, str] = {}
+        """Files of this batch that are not linked yet: hash to where they lie aside."""
 
     def unpack(self, header: PathHeader, read: Read) -> PathInfo:
         """Take a path from a stream. Raises `PathCorrupt` where hash or size are not as announced."""
@@ -43,21 +46,27 @@ class Batch:
         self._keep(info)
         digest, size = hashlib.sha256(), 0
 
+        expected = f"{header.nar_hash} ({header.nar_size} bytes)"
+
         def seen(data: bytes) -> None:
             nonlocal size
             digest.update(data)
             size += len(data)
+            if size > header.nar_size:
+                raise PathCorrupt(header.path, expected, "longer")
 
         aside = self.place()
-        with self._translated(header.path):
-            sink = trees.Unpacker(aside, self._file)
-            NarReader(read, sink, seen, held=True).tree()
-            sink.finish()
-        found = Hash("sha256", digest.digest()).base32
-        if (found, size) != (Hash.parse(header.nar_hash).base32, header.nar_size):
+        try:
+            with self._translated(header.path):
+                sink = trees.Unpacker(aside, self._file)
+                NarReader(read, sink, seen, held=True).tree()
+                sink.finish()
+            found = Hash("sha256", digest.digest()).base32
+            if (found, size) != (Hash.parse(header.nar_hash).base32, header.nar_size):
+                raise PathCorrupt(header.path, expected, f"{found} ({size} bytes)")
+        except BaseException:
             trees.remove(aside)
-            expected = f"{header.nar_hash} ({header.nar_size} bytes)"
-            raise PathCorrupt(header.path, expected, f"{found} ({size} bytes)")
+            raise
         self._take(info, aside)
         return info
 
@@ -73,6 +82,7 @@ class Batch:
     def commit(self) -> Tuple[PathInfo, ...]:
         """Make all of them valid. Raises `ReferenceInvalid`; then none of them is."""
         pending, self._pending = self._pending, []
+        self._fresh = {}
         if not pending:
             return ()
         names = {info.path for info, _ in pending}
@@ -80,14 +90,9 @@ class Batch:
             with held(self._lock, exclusive=False), self._translated(pending[0][0].path):
                 self._check_references(pending, names)
                 sync_file_system(self._layout.store)
-                already = self._database.valid(names)
-                for info, aside in pending:
-                    if info.path in already:
-                        trees.remove(aside)
-                        continue
-                    _put(aside, str(self._layout.root / info.path.lstrip("/")), info)
-                sync_directory(self._layout.store)
-                self._database.register([info for info, _ in pending if info.path not in already])
+                # One at a time: otherwise what stands at a path could be replaced after another process has registered it.
+                with held(self._lock.with_name("commit.lock"), exclusive=True):
+                    self._put_all(pending, names)
                 self._link_new_files()
         except BaseException:
             for _, aside in pending:
@@ -109,7 +114,19 @@ class Batch:
         """Remove what was not committed."""
         self.close()
 
+    def _put_all(self, pending: List[Tuple[PathInfo, str]], names: Set[str]) -> None:
+        already = self._database.valid(names)
+        for info, aside in pending:
+            if info.path in already:
+                trees.remove(aside)
+                continue
+            _put(aside, str(self._layout.root / info.path.lstrip("/")), info)
+        sync_directory(self._layout.store)
+        self._database.register([info for info, _ in pending if info.path not in already])
+
     def _keep(self, info: PathInfo) -> None:
+        for path in (info.path, *info.references):
+            StorePath.parse(path, self._layout.store_dir)
         # Before the path is looked up or made: the collector must not take what it refers to meanwhile.
         self._roots.add([info.path, *info.references])
 
@@ -125,10 +142,15 @@ class Batch:
             name = trees.file_hash(file, executable=executable, size=size)
             link = self._layout.links / name
             status = _status(link)
+            source = str(link)
+            if status is None and name in self._fresh:
+                source = self._fresh[name]
+                status = os.lstat(source)
             if status is None:
+                self._fresh[name] = file
                 self._new_files.append((name, path, os.path.relpath(file, aside)))
             elif status.st_size == size and status.st_nlink < _MAX_LINKS and status.st_ino != os.lstat(file).st_ino:
-                _replace_by_link(str(link), file)
+                _replace_by_link(source, file, self.place())
 
     def _link_new_files(self) -> None:
         # Only what is synced and registered is ever named by its hash, so that a power cut can't leave a wrong file there.
@@ -184,9 +206,9 @@ def _rename(aside: str, destination: str) -> None:
         os.utime(destination, (trees.MTIME, trees.MTIME))
 
 
-def _replace_by_link(link: str, file: str) -> None:
+def _replace_by_link(link: str, file: str, temporary: str) -> None:
     # Too many links and a full directory are no reason to fail: the file is whole as it is.
-    parent, temporary = os.path.dirname(file), f"{link}-{secrets.token_hex(8)}"
+    parent = os.path.dirname(file)
     status = os.stat(parent)
     is_inside = stat.S_IMODE(status.st_mode) == trees.PROGRAM_MODE
     with contextlib.suppress(OSError):

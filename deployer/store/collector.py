@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Iterable, Iterator, List, Set, Tuple
 
+from deployer.formats.storepath import StorePath, StorePathRefused
 from deployer.store import trees
 from deployer.store.locks import held, temporary_roots
 from deployer.store.store import Store, roots_of
@@ -89,11 +90,20 @@ def _sweep(store: Store, live: Set[str]) -> None:
     locked = {name[: -len(".lock")] for name in os.listdir(store.layout.locks)}
     has_nix = (store.root / NIX_DATABASE).exists()
     for entry in [] if has_nix else _entries(store.layout.store):
-        if not entry.name.startswith(".") and entry.name not in valid and entry.name not in locked:
+        if _is_store_name(entry.name) and entry.name not in valid and entry.name not in locked:
             trees.remove(entry.path)
     for entry in _entries(store.layout.links):
         if entry.stat(follow_symlinks=False).st_nlink == 1:
             os.unlink(entry.path)
+
+
+def _is_store_name(name: str) -> bool:
+    """Whether it can be ours: a file system's `lost+found`, or an administrator's note, is not."""
+    try:
+        StorePath.parse_base(name)
+    except StorePathRefused:
+        return False
+    return True
 
 
 def _entries(directory: Path) -> List[os.DirEntry[str]]:

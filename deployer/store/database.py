@@ -136,8 +136,10 @@ class Database:
                 [(info.path, info.nar_hash, now, info.deriver or None, info.nar_size, info.ca or None) for info in infos],
             )
             connection.executemany(
-                "INSERT OR IGNORE INTO Refs (referrer, reference) VALUES"
-                " ((SELECT id FROM ValidPaths WHERE path = ?), (SELECT id FROM ValidPaths WHERE path = ?))",
+                # Not OR IGNORE, which would also drop a reference to what is not valid, and with it what keeps that alive.
+                "INSERT INTO Refs (referrer, reference) VALUES"
+                " ((SELECT id FROM ValidPaths WHERE path = ?), (SELECT id FROM ValidPaths WHERE path = ?))"
+                " ON CONFLICT (referrer, reference) DO NOTHING",
                 [(info.path, reference) for info in infos for reference in info.references],
             )
 

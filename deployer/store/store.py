@@ -21,7 +21,7 @@ from deployer.store.batch import Batch
 from deployer.store.database import Database, PathInfo
 from deployer.store.errors import PathNotValid, StoreError, translate
 from deployer.store.layout import Layout
-from deployer.store.locks import TemporaryRoots, locked
+from deployer.store.locks import TemporaryRoots, held, locked
 
 AnyPath = Union[StorePath, str]
 
@@ -111,6 +111,7 @@ class Store:
         """Add a file with known content."""
         refs = sorted(str(reference) for reference in references)
         path = make_text_path(name, content, [StorePath.parse(ref, self.store_dir) for ref in refs], self.store_dir)
+        self.keep([path])
         if self.is_valid(path):
             return path
         with self.batch() as batch:
@@ -128,6 +129,7 @@ class Store:
         """Add a file or directory of this machine by the hash of its NAR (a `source` path)."""
         digest, size = trees.nar_hash(str(source), ignored=ignored)
         path = make_source_path(name, digest, (), self.store_dir)
+        self.keep([path])
         if not self.is_valid(path):
             ca = f"fixed:r:{Hash('sha256', digest).base32}"
             self._copy_in(PathInfo(str(path), Hash("sha256", digest).base32, size, ca=ca), source, ignored)
@@ -138,6 +140,7 @@ class Store:
         nar, size = trees.nar_hash(str(source))
         digest = _digest(source, algorithm, recursive=recursive)
         path = make_fixed_output_path(name, algorithm, digest, self.store_dir, recursive=recursive)
+        self.keep([path])
         if not self.is_valid(path):
             ca = f"fixed:{'r:' if recursive else ''}{Hash(algorithm, digest).base32}"
             self._copy_in(PathInfo(str(path), Hash("sha256", nar).base32, size, ca=ca), source, frozenset())
@@ -192,7 +195,9 @@ class Store:
     def keep(self, paths: Iterable[AnyPath]) -> None:
         """Keep paths from the collector until this process ends."""
         self.database  # noqa: B018 - makes the directories
-        self._roots.add([str(path) for path in paths])
+        # A collector that is at work has not seen these; once we have the lock, what it was to remove is gone, and known to be.
+        with held(self.layout.state / "gc.lock", exclusive=False):
+            self._roots.add([str(path) for path in paths])
 
     @contextlib.contextmanager
     def lock_paths(self, paths: Iterable[AnyPath]) -> Iterator[None]:

@@ -166,7 +166,11 @@ class Unpacker:
     def held(self, path: bytes, executable: bool, name: str) -> Tuple[int, Iterator[bytes]]:
         """Link a file that is here already. Its bytes still go into the hash, so a wrong one can't slip in."""
         source, where = self._file_of(name), self._at(path)
-        size = os.lstat(source).st_size
+        status = os.lstat(source)
+        size = status.st_size
+        if bool(status.st_mode & stat.S_IXUSR) != executable:
+            # The hash is of what the stream says; the link would have the other file's mode.
+            raise FileRefused(name, "it is named as a program and is none, or the other way round")
         try:
             os.link(source, where, follow_symlinks=False)
         except OSError:
