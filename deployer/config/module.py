@@ -85,9 +85,7 @@ class Module:
         self.assertions: Final[list[Assertion]] = []
         self.warnings: Final[list[Assertion]] = []
 
-    def option(
-        self, path: str, type: OptionType, description: str, *, default: Any = NOTHING, example: Any = None
-    ) -> None:
+    def option(self, path: str, type: OptionType, description: str, *, default: Any = NOTHING, example: Any = None) -> None:
         """Declare an option. Without a default it must be defined where it is read."""
         self.options[path] = Option(path, type, description, default, example, _caller())
 

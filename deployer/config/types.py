@@ -41,7 +41,7 @@ def strongest(definitions: Sequence[Definition]) -> list[Definition]:
 class OptionType:
     """What an option may hold."""
 
-    description = ""
+    description: str
     """Completes "must be …"."""
 
     def merge(self, option: str, definitions: Sequence[Definition], scope: Scope) -> Any:

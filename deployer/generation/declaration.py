@@ -26,7 +26,7 @@ from deployer.formats.manifest import (
 
 LARGEST_TEXT: Final = 256 << 10
 """Bytes. Larger files of the user's, and those that are not UTF-8, become store paths of their own."""
-ENVIRONMENT_MARK: Final = "sw"
+UNIT_DIRECTORY: Final = "systemd/system"
 
 
 class Evaluated(Protocol):
@@ -59,6 +59,24 @@ class SourceUnreadable(ConfigurationError):
         return "Paths are relative to the file that says them; correct `source`, or give `text`."
 
 
+@dataclass(eq=False)
+class UnitFileDeclaredTwice(ConfigurationError):
+    """An `etc` entry stands where a unit's file does."""
+
+    path: str
+    place: Place | None
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"etc entry '{self.path}' stands where a declared unit has its file"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Remove the `etc` entry, and say it under `systemd`."
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """Where the bytes of an entry come from: one of the three is given."""
@@ -85,8 +103,12 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
     """Read the options that hosts act on. Raises `SourceUnreadable`."""
     entries: list[EtcEntry] = []
     contents: dict[str, Content] = {}
-    for path, value in sorted(config.get("etc").items()):
-        entry, content = _etc(path, value, config.place_of(f"etc.{path}"), store_dir)
+    unit_files = _unit_files(config.get("systemd.units"))
+    for path, value in sorted({**unit_files, **config.get("etc")}.items()):
+        place = config.place_of(f"etc.{path}")
+        if path in unit_files and path in config.get("etc"):
+            raise UnitFileDeclaredTwice(path, place)
+        entry, content = _etc(path, value, place, store_dir)
         entries.append(entry)
         if content is not None:
             contents[path] = content
@@ -112,15 +134,31 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
     return Declaration(manifest, contents, tuple(config.get("packages")))
 
 
+def _unit_files(units: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The files of units, where systemd looks for them."""
+    files: dict[str, dict[str, Any]] = {}
+    for name, unit in units.items():
+        if unit["masked"]:
+            files[f"{UNIT_DIRECTORY}/{name}"] = {"target": "/dev/null"}
+        elif unit["text"]:
+            files[f"{UNIT_DIRECTORY}/{name}"] = {"text": unit["text"]}
+        for drop_in, text in unit["drop_ins"].items():
+            files[f"{UNIT_DIRECTORY}/{name}.d/{drop_in}"] = {"text": text}
+        for kind, others in (("wants", unit["wanted_by"]), ("requires", unit["required_by"])):
+            for other in others:
+                files[f"{UNIT_DIRECTORY}/{other}.{kind}/{name}"] = {"target": f"../{name}"}
+    return files
+
+
 def _etc(path: str, value: Mapping[str, Any], place: Place | None, store_dir: str) -> tuple[EtcEntry, Content | None]:
-    kind = value["kind"]
+    kind = value.get("kind") or ("symlink" if value.get("target") else "file" if value.get("mode") else "link")
     common = EtcEntry(
         path,
         kind,
-        mode=value["mode"],
-        owner=value["owner"],
-        group=value["group"],
-        replace=value["replace"],
+        mode=(value.get("mode") or ("0755" if kind == "directory" else "0644")).zfill(4),
+        owner=value.get("owner", "root"),
+        group=value.get("group", "root"),
+        replace=value.get("replace", False),
     )
     match kind:
         case "directory":

@@ -1,0 +1,34 @@
+"""The configuration: typed options that modules declare, values that YAML files give, and their evaluation.
+
+For those who evaluate: `Evaluator`, `HostView`, `Config`. For authors of modules: `Module`, `types`, `Field`, `Fault`, and the
+weights `force`, `default`, `before`, `after`.
+"""
+
+from deployer.config import types
+from deployer.config.definitions import Definition, after, before, default, force
+from deployer.config.evaluation import Config, Evaluator, PackageResolver
+from deployer.config.host_view import HostView
+from deployer.config.library import all_modules, library_directory
+from deployer.config.module import ConfigView, Fault, Module, Option
+from deployer.config.types import Field, Submodule
+
+__all__ = [
+    "Config",
+    "ConfigView",
+    "Definition",
+    "Evaluator",
+    "Fault",
+    "Field",
+    "HostView",
+    "Module",
+    "Option",
+    "PackageResolver",
+    "Submodule",
+    "after",
+    "all_modules",
+    "before",
+    "default",
+    "force",
+    "library_directory",
+    "types",
+]

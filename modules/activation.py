@@ -1,0 +1,23 @@
+"""How long an activation may take."""
+
+from deployer.config import Field, Module, Submodule, types
+
+module = Module("activation", "How long an activation may take before the host goes back.")
+
+module.option(
+    "activation",
+    Submodule(
+        {
+            "unit_timeout": Field(types.seconds, "Seconds for one job of systemd's.", 90.0),
+            "check_deadline": Field(types.seconds, "Seconds until all checks must be green.", 60.0),
+            "min_healthy_time": Field(types.seconds, "Seconds for which they must stay green.", 0.0),
+            "confirm_timeout": Field(
+                types.seconds, "Seconds until the controller must have confirmed over a fresh connection.", 30.0
+            ),
+        },
+        "a mapping of times in seconds",
+    ),
+    "How long an activation may take before the host goes back by itself.",
+    default={},
+    example={"check_deadline": 20},
+)

@@ -1,0 +1,93 @@
+"""Files, links and directories in /etc."""
+
+import re
+from collections.abc import Iterator
+
+from deployer.config import ConfigView, Fault, Field, Module, Submodule, types
+
+module = Module("etc", "Files, links and directories in /etc.")
+
+
+def wrong_path(path: str) -> str:
+    """What is wrong with a path below /etc; empty: nothing."""
+    if path.startswith("/"):
+        return "is relative to /etc, without a leading '/'"
+    if not path or any(part in ("", ".", "..") for part in path.split("/")):
+        return "has no empty part and no '..'"
+    if re.search(r"[\x00-\x1f\x7f]", path):
+        return "has no control characters"
+    return ""
+
+
+ENTRY = Submodule(
+    {
+        "text": Field(types.null_or(types.string), "The content.", None, "Welcome\n"),
+        "source": Field(
+            types.null_or(types.string),
+            "A file or directory with the content, relative to the file that says so, or in a package: ${pkgs.NAME}/share/x.",
+            None,
+        ),
+        "target": Field(types.null_or(types.line), "Makes a plain symbolic link to this, letter for letter.", None),
+        "kind": Field(
+            types.null_or(types.enumeration("link", "file", "symlink", "directory")),
+            "link: a link that moves with the generation (the default); file: a real file, for readers that refuse links; "
+            "symlink: a link to `target`; directory.",
+            None,
+        ),
+        "mode": Field(types.null_or(types.mode), "Permissions of a file or directory.", None),
+        "owner": Field(types.name, "Owner of a file or directory.", "root"),
+        "group": Field(types.name, "Group of a file or directory.", "root"),
+        "replace": Field(
+            types.boolean, "Whether a file of the host's own may be set aside; it returns when this entry goes.", False
+        ),
+    },
+    "a mapping with `text`, `source`, `target` or `kind: directory`",
+)
+
+module.option(
+    "etc",
+    types.attributes_of(ENTRY, wrong_path),
+    "What stands in /etc, by path relative to it. What is not declared is left alone.",
+    default={},
+    example={"hello/hello.conf": {"text": "port = 8080\n"}},
+)
+
+
+@module.asserts
+def each_entry_has_one_content(config: ConfigView) -> Iterator[Fault]:
+    """An entry has one content, and only what its kind can have."""
+    for path, entry in config["etc"].items():
+        given = [name for name in ("text", "source", "target") if entry[name] is not None]
+        kind = kind_of(entry)
+        if kind == "directory" and given:
+            yield Fault(f"etc entry '{path}' is a directory and has `{given[0]}`", f"Remove `{given[0]}`.", f"etc.{path}")
+        elif kind != "directory" and len(given) != 1:
+            found = " and ".join(f"`{name}`" for name in given) or "none"
+            yield Fault(f"etc entry '{path}' needs one of `text`, `source` and `target`, and has {found}", "", f"etc.{path}")
+        elif (kind == "symlink") != (given == ["target"]):
+            yield Fault(
+                f"etc entry '{path}' is of kind {kind} and has `{given[0]}`", "`target` goes with symlink.", f"etc.{path}"
+            )
+        if kind in ("link", "symlink") and (entry["mode"], entry["owner"], entry["group"]) != (None, "root", "root"):
+            remedy = "Add `kind: file` to make it a real file."
+            yield Fault(f"etc entry '{path}' is a link, and links have no mode or owner", remedy, f"etc.{path}")
+
+
+@module.asserts
+def no_entry_stands_below_another(config: ConfigView) -> Iterator[Fault]:
+    """A file can't be a directory as well."""
+    entries = config["etc"]
+    for path in entries:
+        parents = ["/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 1)]
+        for parent in parents:
+            if parent in entries and kind_of(entries[parent]) != "directory":
+                yield Fault(f"etc entry '{path}' stands below '{parent}', which is no directory", "Remove one.", f"etc.{path}")
+
+
+def kind_of(entry: dict[str, object]) -> str:
+    """The kind that an entry has, where it does not say."""
+    if entry["kind"] is not None:
+        return str(entry["kind"])
+    if entry["target"] is not None:
+        return "symlink"
+    return "file" if entry["mode"] is not None else "link"

@@ -1,0 +1,80 @@
+"""Accounts: users and groups."""
+
+import re
+from collections.abc import Iterator
+
+from deployer.config import ConfigView, Fault, Field, Module, Submodule, types
+
+module = Module("users", "Accounts: users and groups.")
+
+
+def wrong_name(name: str) -> str:
+    """What is wrong with an account's name; empty: nothing."""
+    return "" if re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", name) else "starts with a letter or _ and has only a-z 0-9 _ -"
+
+
+IDENTIFIER = types.null_or(types.integer(1, 65533))
+
+module.option(
+    "users",
+    types.attributes_of(
+        Submodule(
+            {
+                "uid": Field(IDENTIFIER, "The number; null: the host picks a free one, once, and keeps it.", None),
+                "group": Field(types.null_or(types.name), "The primary group; null: one of the user's own name.", None),
+                "groups": Field(types.list_of(types.name), "Supplementary groups.", []),
+                "home": Field(types.absolute_path, "The home directory.", "/nonexistent"),
+                "create_home": Field(types.boolean, "Whether to make the home directory.", False),
+                "shell": Field(types.absolute_path, "The login shell.", "/usr/sbin/nologin"),
+                "description": Field(types.text("one line without ':'", pattern=r"[^:\n]*"), "Who it is, for people.", ""),
+                "system": Field(types.boolean, "Whether it is a service's account rather than a person's.", True),
+                "purge": Field(types.boolean, "Whether it is removed, not only locked, once it is not declared any more.", False),
+            },
+            "a mapping that describes a user",
+        ),
+        wrong_name,
+    ),
+    "Users, by name. Accounts that are not declared are left alone.",
+    default={},
+    example={"hello": {"description": "Serves the hello page"}},
+)
+
+module.option(
+    "groups",
+    types.attributes_of(
+        Submodule(
+            {
+                "gid": Field(IDENTIFIER, "The number; null: the host picks a free one, once, and keeps it.", None),
+                "members": Field(types.list_of(types.name), "Users whose supplementary group it is.", []),
+                "system": Field(types.boolean, "Whether it is a service's rather than people's.", True),
+            },
+            "a mapping that describes a group",
+        ),
+        wrong_name,
+    ),
+    "Groups, by name. Groups that are not declared are left alone.",
+    default={},
+    example={"deploy": {"members": ["alice"]}},
+)
+
+
+@module.asserts
+def nobody_is_root(config: ConfigView) -> Iterator[Fault]:
+    """The superuser is the host's own."""
+    for kind in ("users", "groups"):
+        if "root" in config[kind]:
+            yield Fault("the account 'root' is the host's own", f"Remove `{kind}.root`.", f"{kind}.root")
+
+
+@module.asserts
+def numbers_are_unique(config: ConfigView) -> Iterator[Fault]:
+    """Two accounts can't share a number."""
+    for kind, number in (("users", "uid"), ("groups", "gid")):
+        seen: dict[int, str] = {}
+        for name, account in config[kind].items():
+            wanted = account[number]
+            if wanted is not None and wanted in seen:
+                where = f"{kind}.{name}.{number}"
+                yield Fault(f"'{name}' and '{seen[wanted]}' both have {number} {wanted}", "Change one of them.", where)
+            elif wanted is not None:
+                seen[wanted] = name
