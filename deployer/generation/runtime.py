@@ -8,12 +8,21 @@ the source code alone.
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
+import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import deployer
+from deployer.formats import StorePath
+from deployer.formats.nar import MAGIC, token
+from deployer.formats.storepath import make_source_path
+
+if TYPE_CHECKING:
+    from deployer.store import Store
 
 ROOMS: Final = ("formats", "store", "host")
 """The rooms that travel, besides `deployer/__init__.py` and `deployer/errors.py`."""
@@ -45,3 +54,36 @@ def runtime_image() -> bytes:
             member.create_system = 3
             archive.writestr(member, content)
     return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The host runtime as a store path."""
+
+    path: StorePath
+    """A directory that holds `ARCHIVE`."""
+    image: bytes
+
+    @property
+    def archive(self) -> str:
+        """The zipapp's path, on every machine."""
+        return f"{self.path}/{ARCHIVE}"
+
+    def add_to(self, store: Store) -> None:
+        """Have it in a store."""
+        if store.is_valid(self.path):
+            return
+        with tempfile.TemporaryDirectory(prefix="deployer-runtime-") as directory:
+            (Path(directory) / ARCHIVE).write_bytes(self.image)
+            (Path(directory) / ARCHIVE).chmod(0o644)
+            store.add_tree(NAME, Path(directory))
+
+
+@functools.cache
+def runtime(store_dir: str) -> Runtime:
+    """The runtime of this version; its path is computed from its bytes, without a store."""
+    image = runtime_image()
+    node = token(b"(") + token(b"type") + token(b"regular") + token(b"contents") + token(image) + token(b")")
+    entry = token(b"entry") + token(b"(") + token(b"name") + token(ARCHIVE.encode()) + token(b"node") + node + token(b")")
+    nar = token(MAGIC) + token(b"(") + token(b"type") + token(b"directory") + entry + token(b")")
+    return Runtime(make_source_path(NAME, hashlib.sha256(nar).digest(), (), store_dir), image)

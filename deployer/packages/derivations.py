@@ -75,7 +75,8 @@ class DerivationMaker:
         for item in ordered:
             if str(item.path) not in valid:
                 for source in item.sources:
-                    store.add_tree(source.origin.name, source.origin, ignored=source.ignored)
+                    if not store.is_valid(source.path):
+                        store.add_tree(source.origin.name, source.origin, ignored=source.ignored)
                 store.write_derivation(item.derivation)
 
     def _fetch(self, recipe: FetchRecipe) -> Made:

@@ -123,6 +123,19 @@ class PackageSet:
         """The store path of a package's derivation."""
         return self._make(self.recipes[name]).path
 
+    def made(self, name: str) -> Made:
+        """A package's derivation with all that it is made from."""
+        return self._make(self.recipes[name])
+
+    def mentioned(self, text: str) -> tuple[Made, ...]:
+        """The packages whose outputs a text mentions, of those that were referred to, in order of path."""
+        found = {made.output: made for _, made in self._made.values() if made.output.hash_part in text}
+        return tuple(found[output] for output in sorted(found))
+
+    def write(self, store: Store, made: Iterable[Made]) -> None:
+        """Write derivations, and all that they need, into a store."""
+        self._maker.write(store, made)
+
     def instantiate(self, store: Store, names: Iterable[str]) -> dict[str, StorePath]:
         """Write the derivations of packages, and all that they need, into a store. Returns the derivations' paths."""
         made = {name: self._make(self.recipes[name]) for name in names}

@@ -1,0 +1,133 @@
+"""A host's system: the store path that holds all of one configuration, known before anything is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from deployer.config import Config
+from deployer.errors import ConfigurationError, Place
+from deployer.formats import StorePath
+from deployer.formats.manifest import EtcEntry, Manifest
+from deployer.generation.declaration import Content, Declaration, declare
+from deployer.generation.runtime import Runtime
+from deployer.packages import PackageSet
+from deployer.packages.derivation_inputs import Made, Source, make_derivation, make_source
+
+if TYPE_CHECKING:
+    from deployer.store import Store
+
+NAME: Final = "system"
+ENVIRONMENT_NAME: Final = "environment"
+MANIFEST: Final = "manifest.json"
+_IGNORED: Final = frozenset({".git"})
+
+
+@dataclass(eq=False)
+class PackageNotThere(ConfigurationError):
+    """`packages` names a package that does not exist."""
+
+    name: str
+    place: Place | None
+    near: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"there is no package '{self.name}'"
+
+    @property
+    def remedy(self) -> str:
+        """The nearest names."""
+        return f"Did you mean {' or '.join(repr(name) for name in self.near)}?" if self.near else "Declare it in packages.yaml."
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What hosts of one configuration are brought to."""
+
+    manifest: Manifest
+    made: Made
+    """Its derivation, with all that it needs."""
+    runtime: Runtime
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def output(self) -> StorePath:
+        """Its store path."""
+        return self.made.output
+
+
+def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> System:
+    """The system of a configuration. Builds nothing. Raises `PackageNotThere`, and what is wrong with packages."""
+    store_dir = runtime.path.store_dir
+    declaration = declare(config, store_dir)
+    environment = _environment(config, declaration, packages, store_dir)
+    manifest = dataclasses.replace(
+        declaration.manifest,
+        runtime=str(runtime.path),
+        environment="" if environment is None else str(environment.output),
+    )
+    entries: list[dict[str, Any]] = [
+        {"path": MANIFEST, "type": "file", "text": manifest.to_bytes().decode()},
+        {"path": "runtime", "type": "symlink", "target": str(runtime.path)},
+    ]
+    sources: list[Source] = [Source(runtime.path, Path(runtime.archive).parent, frozenset())]
+    if environment is not None:
+        entries.append({"path": "sw", "type": "symlink", "target": str(environment.output)})
+    for entry in manifest.etc:
+        if entry.path in declaration.contents:
+            entries.append(_entry(entry, declaration.contents[entry.path], sources, store_dir))
+    text = json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    inputs = packages.mentioned(text)
+    made = make_derivation(
+        NAME,
+        builder="builtin:tree",
+        system="builtin",
+        environment={"entries": text},
+        store_dir=store_dir,
+        inputs=(*inputs, *([environment] if environment is not None else [])),
+        sources=tuple(sources),
+    )
+    return System(manifest, made, runtime, config.warnings)
+
+
+def instantiate(store: Store, system: System, packages: PackageSet) -> StorePath:
+    """Write a system's derivation, and all that it needs, into a store. Returns the derivation's path."""
+    system.runtime.add_to(store)
+    packages.write(store, [system.made])
+    return system.made.path
+
+
+def _environment(config: Config, declaration: Declaration, packages: PackageSet, store_dir: str) -> Made | None:
+    if not declaration.packages:
+        return None
+    for name in declaration.packages:
+        if name not in packages.recipes:
+            import difflib
+
+            near = tuple(difflib.get_close_matches(name, packages.names(), 3))
+            raise PackageNotThere(name, config.place_of("packages"), near)
+    members = [packages.made(name) for name in declaration.packages]
+    return make_derivation(
+        ENVIRONMENT_NAME,
+        builder="builtin:buildenv",
+        system="builtin",
+        environment={"paths": " ".join(str(member.output) for member in members)},
+        store_dir=store_dir,
+        inputs=tuple(members),
+    )
+
+
+def _entry(entry: EtcEntry, content: Content, sources: list[Source], store_dir: str) -> dict[str, Any]:
+    path = f"etc/{entry.path}"
+    if content.text is not None:
+        return {"path": path, "type": "file", "text": content.text}
+    if content.local is not None:
+        source = make_source(content.local, store_dir=store_dir, ignored=_IGNORED)
+        sources.append(source)
+        return {"path": path, "type": "symlink", "target": str(source.path)}
+    return {"path": path, "type": "symlink", "target": content.stored}
