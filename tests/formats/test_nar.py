@@ -31,7 +31,8 @@ class Tree:
 
 
 def read(data):
-    stream, tree, seen = io.BytesIO(data), Tree(), []
+    stream, tree = io.BytesIO(data), Tree()
+    seen: list[bytes] = []
 
     def take(size):
         piece = stream.read(size)

@@ -33,7 +33,7 @@ def tree(tmp_path):
 
 
 def written(path):
-    pieces = []
+    pieces: list[bytes] = []
     trees.write_nar(str(path), pieces.append)
     return b"".join(pieces)
 
@@ -94,12 +94,12 @@ EXPRESSION = r"""
 let
   mk = attrs: derivation ({ system = "x86_64-linux"; builder = "/bin/sh"; } // attrs);
   fetched = mk { name = "fetched"; outputHash = "@zeros@"; outputHashAlgo = "sha256"; outputHashMode = "flat"; url = "a"; };
-  fetchedElsewhere = mk { name = "fetched"; outputHash = "@zeros@"; outputHashAlgo = "sha256"; outputHashMode = "flat"; url = "b"; };
+  elsewhere = mk { name = "fetched"; outputHash = "@zeros@"; outputHashAlgo = "sha256"; outputHashMode = "flat"; url = "b"; };
   tree = mk { name = "tree"; outputHash = "@ones@"; outputHashAlgo = "sha1"; outputHashMode = "recursive"; };
   several = mk { name = "several"; outputs = [ "out" "dev" "man" ]; inherit fetched; };
   note = builtins.toFile "note" "quotes \" \\ \t tabs\nlines";
   middle = mk { name = "middle"; args = [ "-c" "echo \"$out\" \\ \n\r\t ä" ]; inherit tree note; dev = several.dev; };
-in mk { name = "top"; inherit middle fetchedElsewhere; all = several.all; script = several.man + fetched; }
+in mk { name = "top"; inherit middle elsewhere; all = several.all; script = several.man + fetched; }
 """.replace("@zeros@", "0" * 64).replace("@ones@", "1" * 40)
 
 
