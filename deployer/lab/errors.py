@@ -233,7 +233,7 @@ class HostsNotRunning(DeploymentError):
 
     states: Mapping[str, str]
     """Host to the state that it reached, with its failed units."""
-    logs: str
+    consoles: str
 
     @property
     def message(self) -> str:
@@ -244,7 +244,9 @@ class HostsNotRunning(DeploymentError):
     @property
     def remedy(self) -> str:
         """Where to look."""
-        return f"Read the consoles in {self.logs}, and see whether the machine is short of memory; running 'up' again goes on."
+        return (
+            f"Read the consoles in {self.consoles}, and see whether the machine is short of memory; running 'up' again goes on."
+        )
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:

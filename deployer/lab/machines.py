@@ -46,7 +46,7 @@ async def start(*hosts: LabHost, timeout: float = BOOT_SECONDS) -> None:
         for host in hosts:
             tasks.create_task(one(host))
     if failed:
-        raise HostsNotRunning(failed, str(hosts[0].disk.parent))
+        raise HostsNotRunning(failed, str(hosts[0].console.parent))
 
 
 async def crash(*hosts: LabHost) -> None:
@@ -119,7 +119,7 @@ async def _boot_until_running(host: LabHost, timeout: float) -> str:
         await _kill(host)
         await _launch(host)
         state = await _wait(host, timeout)
-        if state == "running":
+        if not state.startswith("degraded"):
             break
     return state
 
@@ -202,16 +202,23 @@ async def _state(host: LabHost) -> str:
     if process is None:
         return "dead"
     with contextlib.suppress(DeployerError):
-        answer = await run(["nsenter", f"--target={process}", "--all", "systemctl", "is-system-running"], check=False, timeout=30)
+        answer = await run(_within(process, "systemctl", "is-system-running"), check=False, timeout=30)
         return answer.text or "booting"
     return "booting"
 
 
 async def _failed_units(host: LabHost) -> Iterable[str]:
     process = leader(host)
-    command = ["systemctl", "list-units", "--failed", "--plain", "--no-legend"]
-    answer = await run(["nsenter", f"--target={process}", "--all", *command], check=False, timeout=30)
+    if process is None:
+        return []
+    command = _within(process, "systemctl", "list-units", "--failed", "--plain", "--no-legend")
+    answer = await run(command, check=False, timeout=30)
     return [line.split()[0] for line in answer.text.splitlines() if line.split()]
+
+
+def _within(process: int, *command: str) -> list[str]:
+    """A command in a host. Its root is named besides its namespaces: where this machine is a chroot, theirs is another."""
+    return ["nsenter", f"--target={process}", "--all", "--root", "--wd", *command]
 
 
 def _descendants(process: int) -> list[int]:
