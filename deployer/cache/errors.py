@@ -1,0 +1,81 @@
+"""What can go wrong with a binary cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployer.errors import ConfigurationError, DeploymentError
+
+
+@dataclass(eq=False)
+class CacheUnusable(DeploymentError):
+    """A cache can't be read or written."""
+
+    url: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Which, and why."""
+        return f"the binary cache {self.url} can't be used: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Check the address and the network, or take the cache out of the settings."
+
+
+@dataclass(eq=False)
+class CacheCorrupt(DeploymentError):
+    """A cache sent something else than it announced."""
+
+    url: str
+    path: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What."""
+        return f"the binary cache {self.url} sent something else for {self.path} than it announced: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Nothing was registered. Try again; if it happens again, copy the path to the cache anew."
+
+
+@dataclass(eq=False)
+class PathNotTrusted(DeploymentError):
+    """No trusted key has signed a path."""
+
+    url: str
+    path: str
+    signers: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """Which, and who has signed it."""
+        signed = f"only {', '.join(self.signers)} signed it" if self.signers else "nobody signed it"
+        return f"{self.path} of the binary cache {self.url} is not trusted: {signed}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Add the cache's public key to the trusted keys, if you trust it."
+
+
+@dataclass(eq=False)
+class KeyRefused(ConfigurationError):
+    """A text that should be a signing key is none."""
+
+    name: str
+
+    @property
+    def message(self) -> str:
+        """Only the name: the rest may be secret."""
+        return f"the signing key {self.name!r} is malformed"
+
+    @property
+    def remedy(self) -> str:
+        """What one looks like."""
+        return "Keys are `NAME:BASE64`, as `nix key generate-secret` and `nix key convert-secret-to-public` write them."
