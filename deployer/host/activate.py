@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from typing import Callable, Dict, Final, Mapping, Optional, Tuple
+from typing import Callable, Dict, Final, Mapping, Tuple
 
 from deployer.errors import DeployerError
-from deployer.formats.frames import FrameRefused, parse_document
 from deployer.formats.messages import (
     ARMED,
     CHECKING,
@@ -23,14 +22,11 @@ from deployer.formats.messages import (
     ROLLED_BACK,
     ROLLING_BACK,
     SWITCHING,
-    Activation,
     Outcome,
-    Plan,
 )
-from deployer.formats.state import BROKEN, BUSY, SETTLED, StateLine
+from deployer.formats.state import BROKEN, SETTLED, StateLine
 from deployer.host import deadman
 from deployer.host.disk import Disk
-from deployer.host.ledger import Ledger, Metadata
 from deployer.host.machine import Limits, Machine
 from deployer.host.paths import (
     CANCELLATION,
@@ -41,15 +37,13 @@ from deployer.host.paths import (
     NEXT_LEDGER,
     ORIGINALS,
     QUARANTINE,
-    REQUEST,
     RESERVE,
-    STATE,
 )
+from deployer.host.standing import PRIVATE, read_confirmation, read_ledger, read_request, write_state
 from deployer.host.switching import Switch
 from deployer.host.transaction import UNINSTALLING, Event, Record, advance, is_overdue, refuse_confirmation
-from deployer.host.verdict import Verdict, judge, plan_for
+from deployer.host.verdict import judge
 
-PRIVATE: Final = Metadata(0o600, 0, 0)
 _POLL: Final = 0.05
 _STEP = Tuple[Event, str]
 
@@ -136,7 +130,7 @@ class Driver:
 
     def _check(self, record: Record) -> _STEP:
         manifest = self._machine.store.manifest(record.next)
-        verdict: Verdict = judge(self._machine, manifest, should_stop=self._is_cancelled)
+        verdict = judge(self._machine, manifest, should_stop=self._is_cancelled)
         return (Event.GO_ON, "") if verdict.healthy else (Event.FAIL, verdict.reason)
 
     def _await_confirmation(self, record: Record) -> _STEP:
@@ -212,48 +206,6 @@ def roots(machine: Machine, following: str = "") -> Dict[str, str]:
     return held
 
 
-def write_state(disk: Disk, line: StateLine) -> None:
-    """Say where the host stands, for a shell to print."""
-    content = f"{line}\n".encode()
-    with contextlib.suppress(FileNotFoundError):
-        if disk.read(STATE) == content:
-            return
-    disk.write(STATE, content, PRIVATE)
-
-
-def read_state(disk: Disk) -> StateLine:
-    """Where the host says that it stands."""
-    try:
-        return StateLine.parse(disk.read(STATE).decode())
-    except (FileNotFoundError, NotADirectoryError):
-        return StateLine()
-    except (FrameRefused, UnicodeDecodeError):
-        return StateLine(BUSY)
-
-
-def read_ledger(disk: Disk) -> Ledger:
-    """What is ours. Raises `LedgerDamaged`."""
-    try:
-        return Ledger.from_bytes(disk.read(LEDGER))
-    except (FileNotFoundError, NotADirectoryError):
-        return Ledger()
-
-
-def read_request(disk: Disk) -> Tuple[Activation, Plan]:
-    """What was asked for, and what was planned for it."""
-    document = parse_document(disk.read(REQUEST))
-    return Activation.from_document(document["activation"]), Plan.from_document(document["plan"])
-
-
-def read_confirmation(disk: Disk) -> Optional[Tuple[str, str]]:
-    """Transaction and token that somebody brought."""
-    try:
-        document = json.loads(disk.read(CONFIRMATION))
-        return str(document["transaction"]), str(document["token"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-
-
 def outcome(machine: Machine, record: Record) -> Outcome:
     """How a transaction stands, with all that it told."""
     actions, checks, log = machine.events.summary()
@@ -283,6 +235,3 @@ def _sweep_originals(disk: Disk) -> None:
     for name in disk.names(ORIGINALS):
         if f"{ORIGINALS}/{name}" not in needed:
             disk.remove(f"{ORIGINALS}/{name}")
-
-
-__all__ = ["Driver", "outcome", "plan_for", "settle"]

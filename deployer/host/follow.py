@@ -7,11 +7,12 @@ from typing import Any, Callable, Dict, Final, Optional
 
 from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLBACK_FAILED, ROLLING_BACK, Outcome
 from deployer.formats.state import BUSY
-from deployer.host.activate import PRIVATE, Driver, outcome, read_state
+from deployer.host.activate import Driver, outcome
 from deployer.host.lock import locked
 from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.paths import CANCELLATION, CONFIRMATION
 from deployer.host.refusals import ConfirmRefused, UnknownTransaction
+from deployer.host.standing import PRIVATE, read_state
 from deployer.host.transaction import UNINSTALLING, Event, Record, refuse_confirmation
 
 _POLL: Final = 0.05

@@ -11,7 +11,7 @@ from deployer.formats.manifest import Manifest
 from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Activation, Outcome, Plan
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
-from deployer.host.activate import PRIVATE, Driver, read_state, roots, settle, write_state
+from deployer.host.activate import Driver, roots, settle
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.machine import ACTIVATION, Limits, Machine, without_timing
@@ -38,6 +38,7 @@ from deployer.host.refusals import (
     RequestRefused,
     SystemMissing,
 )
+from deployer.host.standing import PRIVATE, read_state, write_state
 from deployer.host.transaction import Record
 from deployer.host.verdict import plan_for
 

@@ -8,12 +8,13 @@ from typing import Final
 from deployer.formats.frames import FrameRefused
 from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLBACK_FAILED, ROLLING_BACK
 from deployer.host import deadman
-from deployer.host.activate import Driver, read_request, settle
+from deployer.host.activate import Driver, settle
 from deployer.host.disk import PathRefused
 from deployer.host.journal import JournalDamaged
 from deployer.host.lock import locked
 from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.paths import GOOD, JOURNAL, NEXT_LEDGER
+from deployer.host.standing import read_request
 from deployer.host.transaction import UNINSTALLING, Record, is_overdue
 
 _QUICK: Final = 2.0

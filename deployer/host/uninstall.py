@@ -13,13 +13,13 @@ from deployer.formats.manifest import Manifest
 from deployer.formats.messages import ROLLBACK_FAILED, Action, Plan
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
-from deployer.host.activate import PRIVATE, read_ledger, write_state
 from deployer.host.ledger import Ledger, Metadata
 from deployer.host.lock import locked
 from deployer.host.machine import Machine
 from deployer.host.paths import BEFORE, ETC, JOURNAL, LOCK, PROFILE, STATE, STATE_DIRECTORY, TRANSACTION, UNDO
 from deployer.host.prepare import busy, lay_out, ready
 from deployer.host.refusals import HostBroken
+from deployer.host.standing import PRIVATE, read_ledger, write_state
 from deployer.host.switching import Switch, remove_made
 from deployer.host.transaction import UNINSTALLING, Record
 

@@ -18,12 +18,13 @@ import pytest
 from deployer.formats.manifest import EtcEntry, Group, Manifest, Unit, User
 from deployer.formats.messages import CONFIRMED, ROLLED_BACK
 from deployer.formats.state import SETTLED
-from deployer.host.activate import Driver, read_state
+from deployer.host.activate import Driver
 from deployer.host.follow import confirm
 from deployer.host.lock import locked
 from deployer.host.machine import Machine
 from deployer.host.prepare import lay_out, prepare, ready
 from deployer.host.recovery import recover_from_boot, recover_from_timer
+from deployer.host.standing import read_state
 from deployer.host.uninstall import uninstall
 from tests.host.world import TOKEN, World, activation, digest, link, real_file
 

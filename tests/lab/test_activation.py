@@ -73,7 +73,8 @@ class Controller:
         )
         with self.connect() as connection:
             connection.copy(self.store, [self.runtime, system])
-            return connection.ask("activate", **request.to_document())
+            fields: dict[str, Any] = request.to_document()
+            return connection.ask("activate", **fields)
 
     def confirm(self, token: str = TOKEN) -> dict[str, Any]:
         """Over a fresh connection."""
@@ -116,16 +117,17 @@ class Connection:
         self._process.wait(10)
         self._output.close()
 
-    def ask(self, verb: str, _stream: bytes = b"", **fields: Any) -> dict[str, Any]:
+    def ask(self, verb: str, *, following: bytes = b"", **fields: Any) -> dict[str, Any]:
         self._count += 1
-        self._send(encode_document({"id": self._count, "verb": verb, **fields}) + _stream)
+        self._send(encode_document({"id": self._count, "verb": verb, **fields}) + following)
         while True:
             data = os.read(self._output.fileno(), 1 << 16)
             assert data, "the host closed the connection"
             for frame in self._decoder.feed(data):
                 document: Any = frame.document()
                 if "event" not in document:
-                    return document.get("ok") or document["error"]
+                    answer: dict[str, Any] = document.get("ok") or document["error"]
+                    return answer
 
     def copy(self, store: Store, paths: list[str]) -> None:
         missing = self.ask("missing", paths=paths, files=[])["missing"]
@@ -135,7 +137,7 @@ class Connection:
             store.write_nar(path, stream.extend)
         stream += path_stream_end()
         frames = encode_data(zlib.compress(bytes(stream))) + encode_end()
-        registered = self.ask("import", frames, compression="zlib", paths=len(missing))["registered"]
+        registered = self.ask("import", following=frames, compression="zlib", paths=len(missing))["registered"]
         assert registered == missing
 
     def _send(self, data: bytes) -> None:

@@ -1,0 +1,54 @@
+"""The judgements that the transaction and the protocol ask for: what would be done, what is healthy, what has drifted."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Callable, Sequence, Tuple
+
+from deployer.formats.manifest import Manifest
+from deployer.formats.messages import CheckResult, DriftItem, Plan
+from deployer.host.checks import run_checks
+from deployer.host.machine import Machine
+from deployer.host.observe import observe
+from deployer.host.planning import observe_for_plan, plan_activation
+from deployer.host.standing import read_ledger
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether all checks were green for as long as asked."""
+
+    healthy: bool
+    reason: str = ""
+
+
+def judge(machine: Machine, manifest: Manifest, *, should_stop: Callable[[], bool]) -> Verdict:
+    """Run the checks until all have been green for `min_healthy_time`, or `check_deadline` is over, or somebody cancels."""
+    results = run_checks(manifest.checks, manifest.timing, report=machine.events.check, should_stop=should_stop)
+    red = [f"{result.name}: {result.message}" for result in results if not result.healthy]
+    if should_stop():
+        return Verdict(False, "it was cancelled")
+    return Verdict(not red, "; ".join(red))
+
+
+def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool) -> Plan:
+    """What activating `system` would do on this host now."""
+    current, ledger = machine.profile.current(), read_ledger(machine.disk)
+    previous = machine.store.manifest(current.system)
+    observed = observe_for_plan(machine, previous, manifest, ledger)
+    plan: Plan = plan_activation(previous, manifest, observed, ledger, repair=repair)
+    return dataclasses.replace(plan, system=system, previous=current.system, generation=machine.profile.number_for(system))
+
+
+def check_now(machine: Machine) -> Tuple[CheckResult, ...]:
+    """Each check of the current generation, once."""
+    manifest = machine.store.manifest(machine.profile.current().system)
+    once = dataclasses.replace(manifest.timing, check_deadline=0.0, min_healthy_time=0.0)
+    return tuple(run_checks(manifest.checks, once, report=lambda result: None, should_stop=lambda: False))
+
+
+def observe_now(machine: Machine, ignore: Sequence[str]) -> Tuple[DriftItem, ...]:
+    """What differs from the current generation."""
+    manifest = machine.store.manifest(machine.profile.current().system)
+    return tuple(observe(machine, manifest, read_ledger(machine.disk), ignore))
