@@ -24,7 +24,7 @@ from deployer.rollout import Strategy
 @json_option
 @click.pass_context
 def command(
-    context: click.Context, plan_path: Path | None, selector: str | None, dry_run: bool, yes: bool, **overrides: str | None
+    context: click.Context, /, plan_path: Path | None, selector: str | None, dry_run: bool, yes: bool, **overrides: str | None
 ) -> None:
     """Bring hosts to their configurations.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -36,7 +37,8 @@ class Intention:
     details: Mapping[str, JsonValue]
     asks: bool = False
     """Whether a person is asked once the plan is known."""
-    builds: Callable[[Sequence[str], Display], None] | None = None
+    resumes: int | None = None
+    """The number of an interrupted rollout that goes on."""
 
 
 async def show_plan(project: Project, intention: Intention, display: Display) -> tuple[Mapping[str, Plan], int]:
@@ -72,7 +74,7 @@ async def carry_out(project: Project, intention: Intention, display: Display) ->
         await build(project, intention, changing, display)
 
     cancellation = Cancellation()
-    rollout = Rollout(intention.command, intention.strategy, intention.hosts, intention.details)
+    rollout = Rollout(intention.command, intention.strategy, intention.hosts, intention.details, intention.resumes)
     try:
         with _interrupts(cancellation, display):
             result = await roll_out(
@@ -106,7 +108,7 @@ async def build(project: Project, intention: Intention, changing: Sequence[str],
     from deployer.build import BuildSettings, realise
 
     derivations = [instantiate(project.store, system, project.packages) for system in missing]
-    await realise(project.store, derivations, settings=BuildSettings(), on_event=display.built)
+    await realise(project.store, derivations, settings=BuildSettings(place_of=project.packages.place_of), on_event=display.built)
 
 
 async def _plans(operations: LiveOperations, hosts: Sequence[str]) -> tuple[Mapping[str, Plan], list[DeployerError]]:
@@ -139,7 +141,6 @@ def _interrupts(cancellation: Cancellation, display: Display) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def run(work: Callable[[], object]) -> None:
+def run(work: Callable[[], Coroutine[Any, Any, int]]) -> None:
     """Run a command's coroutine and make its result the exit code."""
-    code = asyncio.run(work())  # type: ignore[arg-type]
-    click.get_current_context().exit(int(code or 0))
+    click.get_current_context().exit(asyncio.run(work()))

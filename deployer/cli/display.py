@@ -49,7 +49,7 @@ class Display:
             document: dict[str, JsonValue] = {
                 "event": "plan_made",
                 "hosts": {name: plan.to_document() for name, plan in sorted(plans.items())},
-                "unchanged": sorted(unchanged),
+                "unchanged": [*sorted(unchanged)],
             }
             self.data(document)
             return

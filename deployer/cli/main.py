@@ -29,9 +29,11 @@ COMMANDS: Final[dict[str, str]] = {
     "option": "Explain an option of the configuration",
     "plan": "Show what deploy would do, exactly",
     "reconcile": "Repair drift",
+    "resume": "Go on with a rollout whose controller died",
     "rollback": "Return hosts to an earlier generation",
     "schema": "Print the JSON Schema of configurations",
     "status": "Show generation, state and health of hosts",
+    "unlock": "Break the locks that a dead controller left",
     "uninstall": "Leave hosts as they were before deployer",
 }
 """Name to summary. The module of a command is imported only when it is called, so that start-up stays short."""
@@ -109,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
         print_error(error, as_json=as_json)
         return int(error.exit_code)
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()

@@ -23,9 +23,7 @@ def command(context: click.Context, selector: str | None, out: Path | None) -> N
     """Show what deploy would do, exactly: each host computes it with the code that would do it. Changes nothing."""
     what = project(context)
     hosts = what.select(selector)
-    intention = Intention(
-        "plan", hosts, targets_of_configurations(what, hosts), Strategy.parse(what.fleet.rollout), details={}
-    )
+    intention = Intention("plan", hosts, targets_of_configurations(what, hosts), Strategy.parse(what.fleet.rollout), details={})
     display = Display(what.settings)
 
     async def work() -> int:

@@ -147,5 +147,3 @@ def state_home() -> Path:
 def _home(variable: str, default: str) -> Path:
     given = os.environ.get(variable)
     return Path(given) if given else Path.home() / default
-
-

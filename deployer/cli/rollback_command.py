@@ -27,7 +27,7 @@ from deployer.rollout.live import GenerationMissing, Target
 @dry_run_option
 @json_option
 @click.pass_context
-def command(context: click.Context, selector: str | None, number: int | None, dry_run: bool, **overrides: str | None) -> None:
+def command(context: click.Context, /, selector: str | None, number: int | None, dry_run: bool, **overrides: str | None) -> None:
     """Return hosts to an earlier generation, with the same checks and the same waves as a deploy."""
     what = project(context)
     hosts = what.select(selector)
@@ -48,8 +48,7 @@ async def _targets(project: Project, hosts: tuple[Host, ...], number: int | None
     async def ask(session: HostSession) -> Target:
         status = await session.status()
         generation = _chosen(session.host.name, status.generation, status.generations, number)
-        answer = await session.request("manifest", system=generation.system)
-        manifest = str(answer.get("manifest", "")).encode()
+        manifest = await session.manifest(generation.system)
         return Target(generation.system, manifest, Manifest.from_bytes(manifest).timing, generation=generation.number)
 
     answers = await on_each(project, hosts, ask)

@@ -67,7 +67,7 @@ class HostSession:
 
     async def missing(self, paths: Collection[str], files: Collection[str] = ()) -> tuple[set[str], set[str]]:
         """Which of the store paths the host lacks, and which of the files (by hash) it holds."""
-        answer = await self.request("missing", paths=sorted(paths), files=sorted(files))
+        answer = await self.request("missing", paths=[*sorted(paths)], files=[*sorted(files)])
         return _strings(answer, "missing") & set(paths), _strings(answer, "held") & set(files)
 
     async def plan(self, system: str, manifest: bytes, *, repair: bool = False) -> Plan:
@@ -92,6 +92,13 @@ class HostSession:
         """Have the host go back now."""
         return Outcome.from_document(await self.request("cancel", transaction=transaction))
 
+    async def manifest(self, system: str) -> bytes:
+        """The manifest of a system that is on the host."""
+        text = (await self.request("manifest", system=system)).get("manifest")
+        if not isinstance(text, str):
+            raise FrameRefused("an answer lacks its text `manifest`")
+        return text.encode()
+
     async def status(self) -> HostStatus:
         """How the host stands."""
         return HostStatus.from_document(await self.request("status"))
@@ -102,7 +109,7 @@ class HostSession:
 
     async def observe(self, ignore: Collection[str] = ()) -> tuple[DriftItem, ...]:
         """Where the host differs from what its current generation declares."""
-        answer = await self.request("observe", ignore=sorted(ignore))
+        answer = await self.request("observe", ignore=[*sorted(ignore)])
         return tuple(DriftItem.from_document(item) for item in _items(answer, "drift"))
 
     async def uninstall(self, *, dry_run: bool) -> tuple[Action, ...]:

@@ -15,6 +15,7 @@ Requests are served one at a time, in order.
     attach     `transaction` → as `activate`, from the beginning of that transaction
     confirm    `transaction`, `token` → `Outcome` at `confirmed`; error `ConfirmRefused`
     cancel     `transaction` → `Outcome` at `rolled-back`
+    manifest   `system` → `manifest`: the text of its manifest.json
     status     asks nothing → `HostStatus`
     check      asks nothing → `checks`: list of `CheckResult` of the current generation, run once now
     observe    `ignore`: globs of targets → `drift`: list of `DriftItem`

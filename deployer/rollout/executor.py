@@ -136,7 +136,7 @@ def result_of(error: DeployerError, unreachable: tuple[type[DeployerError], ...]
 class _Execution:
     """One run of one rollout."""
 
-    def __init__(  # noqa: PLR0917 - made in one place
+    def __init__(
         self,
         rollout: Rollout,
         operations: HostOperations,
