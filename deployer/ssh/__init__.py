@@ -1,0 +1,50 @@
+"""Connections to hosts by SSH, strict about who answers, and bounded in time.
+
+`connect` opens a connection through all jump hosts; a `Session` runs commands on it; a `Channel` speaks with one of them.
+Every error derives from `SshError`, names the host, and says at which hop it happened. This is the only room that knows
+asyncssh, and it imports it with the first connection only.
+"""
+
+from __future__ import annotations
+
+from deployer.ssh.errors import (
+    AuthenticationFailed,
+    BecomeRefused,
+    ConnectionBroken,
+    HostKeyChanged,
+    HostKeyRevoked,
+    HostKeyUnknown,
+    IdentityUnusable,
+    JumpHostFailed,
+    KnownHostsUnusable,
+    NotSsh,
+    OutputTooLarge,
+    RemoteCommandTimedOut,
+    SshConfigUnusable,
+    SshError,
+    Unreachable,
+)
+from deployer.ssh.options import ConnectOptions
+from deployer.ssh.session import Channel, Session, connect
+
+__all__ = [
+    "AuthenticationFailed",
+    "BecomeRefused",
+    "Channel",
+    "ConnectOptions",
+    "ConnectionBroken",
+    "HostKeyChanged",
+    "HostKeyRevoked",
+    "HostKeyUnknown",
+    "IdentityUnusable",
+    "JumpHostFailed",
+    "KnownHostsUnusable",
+    "NotSsh",
+    "OutputTooLarge",
+    "RemoteCommandTimedOut",
+    "Session",
+    "SshConfigUnusable",
+    "SshError",
+    "Unreachable",
+    "connect",
+]
