@@ -24,6 +24,7 @@ BATCH: Final = 10
 BOOT_SECONDS: Final = 90.0
 """From the start of a machine until systemd in it must say `running`."""
 _ATTEMPTS: Final = 3
+_KEEPER: Final = Path(__file__).with_name("keeper.sh")
 _POLL_SECONDS: Final = 0.15
 
 
@@ -125,10 +126,7 @@ async def _boot_until_running(host: LabHost, timeout: float) -> str:
 
 
 async def _launch(host: LabHost) -> None:
-    """Start systemd-nspawn so that it outlives us: in a session, and a control group, of its own.
-
-    With --keep-unit systemd-nspawn ends with 133 when the machine in it reboots, and leaves the starting again to us.
-    """
+    """Start the keeper of systemd-nspawn so that both outlive us: in a session, and a control group, of their own."""
     record = Record(host.directory / "record")
     root, name = host.disk / "root", f"{host.lab}-{host.name}"
     nspawn = [
@@ -137,7 +135,6 @@ async def _launch(host: LabHost) -> None:
         *(f"--network-namespace-path={host.namespace}", "--capability=CAP_NET_ADMIN"),
     ]
     record.note(MACHINE, host.pid_file, host.name)
-    script = 'echo $$ >"$0"; exec >>"$1" 2>&1 </dev/null; shift; '
     if cgroups.has_systemd():
         unit = unit_of(host)
         record.note(UNIT, unit, host.name)
@@ -149,10 +146,8 @@ async def _launch(host: LabHost) -> None:
             record.note(CGROUP, group, host.name)
         cgroups.make(groups)
         prefix = ["setsid", "--fork"]
-    joins = "".join(f'echo $$ >"{group}/cgroup.procs"; ' for group in groups)
-    await run(
-        [*prefix, "sh", "-c", script + joins + 'while "$@"; [ $? -eq 133 ]; do :; done', host.pid_file, host.console, *nspawn]
-    )
+    joined = ":".join(str(group) for group in groups)
+    await run([*prefix, "/bin/sh", _KEEPER, host.pid_file, host.console, joined, *nspawn])
 
 
 async def _kill(host: LabHost) -> None:
