@@ -1,12 +1,20 @@
-"""The fleet: which hosts there are, how they are reached, and what they are to be.
+"""The inventory: which hosts there are, in which groups, how they are reached, and which configuration each has.
 
-`load_fleet` reads inventories of our own format and of Ansible's, several of them merged; `Fleet.select` picks hosts.
-Everything that is wrong with the sources is raised together, each with its place.
+`load_fleet` reads our own YAML, Ansible's YAML and INI, directories of such, and programs that print Ansible's JSON.
+`Fleet.select` picks hosts by a selector.
 """
 
-from __future__ import annotations
-
+from deployer.inventory.errors import InventoryError, SelectorError
 from deployer.inventory.loading import load_fleet
-from deployer.inventory.models import Connection, Fleet, Host
+from deployer.inventory.model import Connection, Fleet, GroupNode, Host, HostKeyPolicy
 
-__all__ = ["Connection", "Fleet", "Host", "load_fleet"]
+__all__ = [
+    "Connection",
+    "Fleet",
+    "GroupNode",
+    "Host",
+    "HostKeyPolicy",
+    "InventoryError",
+    "SelectorError",
+    "load_fleet",
+]

@@ -1,187 +1,238 @@
-"""Our own format: `hosts`, `groups`, and what holds for all of them."""
+"""Our own format: `hosts`, `groups`, and what holds for all."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from deployer.errors import Place
-from deployer.inventory.draft import RESERVED_GROUPS, Draft, Layer
-from deployer.inventory.errors import HostTwice, KeyUnknown, RangeWrong, ValueWrong, near
-from deployer.inventory.ranges import RangeRefused, expand
-from deployer.inventory.settings import CONNECTION_KEYS, Expected, read_connection, read_path
-from deployer.yaml_source import Mapping, Node, Scalar, Sequence, YamlRefused, kind_of, to_plain
+from deployer.inventory import values
+from deployer.inventory.ansible_vars import connection_of
+from deployer.inventory.draft import ALL, UNGROUPED, Draft, Settings
+from deployer.inventory.errors import BadGroupName, DuplicateHost, FileMissing, Problems, UnknownKey, WrongType
+from deployer.inventory.ranges import expand
+from deployer.yaml_source import Mapping, Node, Scalar, Sequence, kind_of, to_plain
 
-LAYER_KEYS: Final = ("labels", "vars", "connection", "configuration")
-TOP_KEYS: Final = ("hosts", "groups", *LAYER_KEYS, "rollout", "packages")
-GROUP_KEYS: Final = ("hosts", "children", *LAYER_KEYS)
-_LABEL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
+SETTINGS: Final = ("labels", "vars", "connection", "configuration")
+HOST_KEYS: Final = SETTINGS
+GROUP_KEYS: Final = ("hosts", "children", *SETTINGS)
+TOP_KEYS: Final = ("hosts", "groups", *SETTINGS, "rollout", "packages")
+CONNECTION_KEYS: Final = (
+    "address",
+    "port",
+    "user",
+    "identity_files",
+    "jump",
+    "become",
+    "host_keys",
+    "host_key_alias",
+    "known_hosts",
+    "host_key_policy",
+    "ssh_config",
+    "connect_timeout",
+)
+ROLLOUT_KEYS: Final = (
+    "canary",
+    "waves",
+    "max_parallel",
+    "one_per",
+    "max_failures",
+    "max_unreachable",
+    "canary_max_failures",
+    "on_failure",
+    "bake_time",
+)
+"""Those of `deployer.rollout.strategy`, which this room can't import; a test compares them."""
 
 
-def read_native(top: Mapping, draft: Draft) -> None:
-    """Add one file of our format to the draft."""
-    reader = LayerReader(Path(top.place.file), draft)
-    keys = reader.mapping(top, "the inventory", TOP_KEYS, "Groups belong below `groups`, hosts below `hosts`.")
-    draft.top.update(reader.layer(keys, "the inventory"))
-    _hosts(reader, keys.get("hosts"), draft)
-    if (groups := keys.get("groups")) is not None:
-        for name, node in reader.mapping(groups, "groups").items():
-            _group(reader, name, node, Mapping.place_of(groups, name) if isinstance(groups, Mapping) else groups.place, draft)
-    if (rollout := keys.get("rollout")) is not None:
-        for key, node in reader.mapping(rollout, "rollout").items():
-            draft.rollout[key] = reader.plain(node)
-    if (packages := keys.get("packages")) is not None:
-        draft.packages = reader.path(packages, "packages") or draft.packages
+def read(top: Mapping, base: Path, draft: Draft) -> None:
+    """Add an inventory of our format to a draft. `base` is the directory that its paths are relative to."""
+    _Reader(base, draft).read(top)
 
 
-class LayerReader:
-    """Reads the parts that hosts, groups and the whole have in common. What is wrong goes to the draft's errors."""
-
-    def __init__(self, file: Path, draft: Draft) -> None:
-        """Paths in the file are relative to its directory."""
-        self._base = file.absolute().parent
+class _Reader:
+    def __init__(self, base: Path, draft: Draft) -> None:
+        self._base = base
         self._draft = draft
+        self._problems: Problems = draft.problems
+        self._seen: dict[str, Place] = {}
 
-    def mapping(self, node: Node, where: str, allowed: Iterable[str] | None = None, advice: str = "") -> dict[str, Node]:
-        """The keys of a mapping; nothing at all is an empty one."""
-        if isinstance(node, Scalar) and node.value is None:
-            return {}
-        if not isinstance(node, Mapping):
-            self.wrong(node, where, "a mapping")
-            return {}
-        if allowed is None:
-            return node.value
-        known = tuple(allowed)
+    def read(self, top: Mapping) -> None:
+        self._check_keys(top, "the inventory", TOP_KEYS)
+        self._draft.everything.add(self._settings(top))
+        hosts = top.get("hosts")
+        if isinstance(hosts, Sequence):
+            for node in hosts:
+                self._host(self._text(node, "a host's name"), node.place, None)
+        else:
+            for name, place, node in self._entries(hosts, "`hosts`"):
+                self._host(name, place, node)
+        for name, place, node in self._entries(top.get("groups"), "`groups`"):
+            self._group(name, place, node)
+        for key, place, node in self._entries(top.get("rollout"), "`rollout`"):
+            if key.replace("-", "_") not in ROLLOUT_KEYS:
+                self._problems.add(UnknownKey(place, key, "`rollout`", ROLLOUT_KEYS))
+            else:
+                with self._problems.noted():
+                    self._draft.rollout[key.replace("-", "_")] = to_plain(node)
+        packages = top.get("packages")
+        if packages is not None:
+            self._draft.packages = self._file(packages, "packages") or self._draft.packages
+
+    def _host(self, name: str | None, place: Place, node: Node | None) -> None:
+        if name is None:
+            return
+        settings = Settings()
+        if node is not None:
+            entries = self._mapping(node, f"the host '{name}'")
+            if entries is not None:
+                self._check_keys(entries, f"the host '{name}'", HOST_KEYS)
+                settings = self._settings(entries)
+        with self._problems.noted():
+            for expanded in expand(name, place):
+                with self._problems.noted():
+                    values.host_name(expanded, place)
+                    if expanded in self._seen:
+                        raise DuplicateHost(place, expanded, self._seen[expanded])
+                    self._seen[expanded] = place
+                    self._draft.host(expanded, place).settings.add(settings)
+
+    def _group(self, name: str, place: Place, node: Node) -> None:
+        with self._problems.noted():
+            values.group_name(name, place)
+            if name in {ALL, UNGROUPED}:
+                raise BadGroupName(place, name, "is a group that is always there")
+            group = self._draft.group(name, place)
+            entries = self._mapping(node, f"the group '{name}'")
+            if entries is None:
+                return
+            self._check_keys(entries, f"the group '{name}'", GROUP_KEYS)
+            group.settings.add(self._settings(entries))
+            for text, at in self._names(entries.get("hosts"), f"`hosts` of the group '{name}'"):
+                with self._problems.noted():
+                    group.hosts |= dict.fromkeys(expand(text, at), at)
+            for text, at in self._names(entries.get("children"), f"`children` of the group '{name}'"):
+                group.children[text] = at
+
+    def _settings(self, node: Mapping) -> Settings:
+        settings = Settings()
+        for key, _, value in self._entries(node.get("labels"), "`labels`"):
+            text = self._label(key, value)
+            if text is not None:
+                settings.labels[key] = text
+        places: dict[str, Place] = {}
+        for key, _, value in self._entries(node.get("vars"), "`vars`"):
+            with self._problems.noted():
+                settings.vars[key] = to_plain(value)
+                places[key] = value.place
+        settings.connection, _ = connection_of(settings.vars, places.__getitem__, self._base, self._problems)
+        settings.connection |= self._connection(node.get("connection"))
+        configuration = node.get("configuration")
+        if configuration is not None:
+            settings.configuration = self._file(configuration, "configuration")
+        return settings
+
+    def _label(self, key: str, node: Node) -> str | None:
+        if isinstance(node, Scalar) and node.value is not None and node.tag is None:
+            return node.value if isinstance(node.value, str) else node.text
+        self._problems.add(WrongType(node.place, f"the label `{key}`", "text", kind_of(node)))
+        return None
+
+    def _connection(self, node: Node | None) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if node is None:
+            return found
+        entries = self._mapping(node, "`connection`")
+        if entries is None:
+            return found
+        self._check_keys(entries, "`connection`", CONNECTION_KEYS)
+        for key, value in entries.value.items():
+            if key in CONNECTION_KEYS:
+                with self._problems.noted():
+                    found[key] = self._connection_value(key, value)
+        return found
+
+    def _connection_value(self, key: str, node: Node) -> Any:
+        many, parse = _CONNECTION[key](self._base)
+        if not many:
+            if not isinstance(node, Scalar) or node.value is None:
+                raise WrongType(node.place, f"`{key}`", "a single value", kind_of(node))
+            return parse(to_plain(node), node.place)
+        found: list[Any] = []
+        for item in node if isinstance(node, Sequence) else (node,):
+            if not isinstance(item, Scalar) or item.value is None:
+                raise WrongType(item.place, f"`{key}`", "text, or a list of texts", kind_of(item))
+            parsed = parse(to_plain(item), item.place)
+            found += parsed if isinstance(parsed, tuple) else (parsed,)
+        return tuple(found)
+
+    def _file(self, node: Node, what: str) -> Path | None:
+        with self._problems.noted():
+            found = values.path(self._base)(to_plain(node), node.place)
+            if not found.is_file():
+                raise FileMissing(node.place, what, found)
+            return found
+        return None
+
+    def _names(self, node: Node | None, what: str) -> Iterator[tuple[str, Place]]:
+        match node:
+            case None | Scalar(value=None):
+                return
+            case Sequence():
+                for item in node:
+                    text = self._text(item, f"a name in {what}")
+                    if text is not None:
+                        yield text, item.place
+            case _:
+                self._problems.add(WrongType(node.place, what, "a list of names", kind_of(node)))
+
+    def _text(self, node: Node, what: str) -> str | None:
+        if isinstance(node, Scalar) and node.tag is None and node.value is not None and not isinstance(node.value, bool):
+            return node.value if isinstance(node.value, str) else node.text
+        self._problems.add(WrongType(node.place, what, "text", kind_of(node)))
+        return None
+
+    def _entries(self, node: Node | None, what: str) -> Iterator[tuple[str, Place, Node]]:
+        entries = self._mapping(node, what) if node is not None else None
+        if entries is not None:
+            for key, value in entries.value.items():
+                yield key, entries.place_of(key), value
+
+    def _mapping(self, node: Node, what: str) -> Mapping | None:
+        """The mapping; None for nothing at all, and for what is noted as an error."""
+        match node:
+            case Mapping(tag=None):
+                return node
+            case Scalar(value=None, tag=None):
+                return None
+        self._problems.add(WrongType(node.place, what, "a mapping", kind_of(node)))
+        return None
+
+    def _check_keys(self, node: Mapping, where: str, known: tuple[str, ...]) -> None:
         for key in node.value:
             if key not in known:
-                self._draft.errors.append(self._unknown(node.place_of(key), key, where, known, advice))
-        return {key: value for key, value in node.value.items() if key in known}
-
-    def layer(self, keys: dict[str, Node], where: str) -> Layer:
-        """`labels`, `vars`, `connection` and `configuration`."""
-        layer = Layer()
-        if (labels := keys.get("labels")) is not None:
-            layer.labels = self._labels(labels)
-        if (variables := keys.get("vars")) is not None:
-            layer.vars = {key: self.plain(node) for key, node in self.mapping(variables, f"vars of {where}").items()}
-        if (connection := keys.get("connection")) is not None:
-            for key, node in self.mapping(connection, f"connection of {where}", CONNECTION_KEYS).items():
-                self.connection(layer, key, node)
-        if (configuration := keys.get("configuration")) is not None:
-            layer.configuration = self.path(configuration, "configuration")
-        return layer
-
-    def connection(self, layer: Layer, key: str, node: Node) -> None:
-        """One key of `connection`."""
-        try:
-            layer.connection[key] = read_connection(key, self.plain(node), self._base)
-        except Expected as error:
-            self.wrong(node, f"connection.{key}", str(error))
-
-    def path(self, node: Node, key: str) -> Path | None:
-        """A path; nothing where it is none, or null."""
-        value = self.plain(node)
-        if value is None:
-            return None
-        try:
-            return read_path(value, self._base)
-        except Expected as error:
-            self.wrong(node, key, str(error))
-            return None
-
-    def names(self, text: str, place: Place) -> list[str]:
-        """The names that a name or range stands for."""
-        try:
-            return expand(text)
-        except RangeRefused as error:
-            self._draft.errors.append(RangeWrong(place, text, str(error)))
-            return []
-
-    def plain(self, node: Node) -> object:
-        """The bare value; null where it has a tag, which is an error."""
-        try:
-            return to_plain(node)
-        except YamlRefused as error:
-            self._draft.errors.append(error)
-            return None
-
-    def wrong(self, node: Node, key: str, expected: str) -> None:
-        """Remember that a value is not what it is to be."""
-        self._draft.errors.append(ValueWrong(node.place, key, kind_of(node), expected))
-
-    def _labels(self, node: Node) -> dict[str, str]:
-        labels = {}
-        for key, value in self.mapping(node, "labels").items():
-            if not _LABEL.fullmatch(key):
-                self._draft.errors.append(
-                    ValueWrong(value.place, f"the label {key!r}", "its name", "of letters, digits and . _ / -")
-                )
-            elif not isinstance(value, Scalar) or value.value is None or not value.text.isprintable():
-                self.wrong(value, f"labels.{key}", "a text of one line")
-            else:
-                labels[key] = value.text
-        return labels
-
-    @staticmethod
-    def _unknown(place: Place, key: str, where: str, known: tuple[str, ...], advice: str) -> KeyUnknown:
-        if key in CONNECTION_KEYS and "connection" in known:
-            return KeyUnknown(place, key, where, (), f"Write it below `connection`: `connection: {{{key}: …}}`.")
-        listed = f"Its keys are {', '.join(known)}."
-        return KeyUnknown(place, key, where, near(key, known), f"{advice} {listed}".strip())
+                self._problems.add(UnknownKey(node.place_of(key), key, where, known))
 
 
-def _hosts(reader: LayerReader, node: Node | None, draft: Draft) -> None:
-    if node is None:
-        return
-    here: dict[str, Place] = {}
-    for text, settings in reader.mapping(node, "hosts").items():
-        place = Mapping.place_of(node, text) if isinstance(node, Mapping) else node.place
-        where = f"the host '{text}'"
-        layer = reader.layer(reader.mapping(settings, where, LAYER_KEYS), where)
-        for name in reader.names(text, place):
-            if name in here:
-                draft.errors.append(HostTwice(place, name, here[name]))
-            elif (host := draft.host(name, place)) is not None:
-                here[name] = place
-                host.layer.update(layer)
+_Parser = Callable[[object, Place], Any]
 
 
-def _group(reader: LayerReader, name: str, node: Node, place: Place, draft: Draft) -> None:
-    where = f"the group '{name}'"
-    keys = reader.mapping(node, where, GROUP_KEYS)
-    layer = reader.layer(keys, where)
-    group = draft.group(name, place)
-    if group is None:
-        return
-    group.layer.update(layer)
-    for text, at in _listed(reader, keys.get("hosts"), f"hosts of {where}"):
-        group.hosts.update(dict.fromkeys(reader.names(text, at), at))
-    group.children.update(dict(_listed(reader, keys.get("children"), f"children of {where}")))
+def _one(parse: _Parser) -> Callable[[Path], tuple[bool, _Parser]]:
+    return lambda base: (False, parse)
 
 
-def _listed(reader: LayerReader, node: Node | None, key: str) -> list[tuple[str, Place]]:
-    if node is None or (isinstance(node, Scalar) and node.value is None):
-        return []
-    if not isinstance(node, Sequence):
-        reader.wrong(node, key, "a list of names")
-        return []
-    found = []
-    for item in node:
-        if isinstance(item, Scalar) and isinstance(item.value, str) and item.tag is None:
-            found.append((item.value, item.place))
-        elif isinstance(item, Scalar) and item.value is not None and item.text:
-            found.append((item.text, item.place))
-        else:
-            reader.wrong(item, key, "a name")
-    return found
-
-
-def is_native(top: Mapping) -> bool:
-    """Whether a file is of our format; otherwise its top-level keys are Ansible's groups."""
-    if RESERVED_GROUPS & set(top.value):
-        return False
-    if set(top.value) & set(TOP_KEYS):
-        return True
-    return not any(isinstance(node, Mapping) and set(node.value) & {"hosts", "children", "vars"} for node in top.value.values())
+_CONNECTION: Final[dict[str, Callable[[Path], tuple[bool, _Parser]]]] = {
+    "address": _one(values.address),
+    "port": _one(values.port),
+    "user": _one(values.user),
+    "identity_files": lambda base: (True, values.path(base)),
+    "jump": lambda base: (True, values.jump),
+    "become": _one(values.boolean),
+    "host_keys": lambda base: (True, values.host_key),
+    "host_key_alias": _one(values.address),
+    "known_hosts": lambda base: (False, values.path(base)),
+    "host_key_policy": _one(values.policy),
+    "ssh_config": lambda base: (False, values.path(base)),
+    "connect_timeout": _one(values.seconds),
+}

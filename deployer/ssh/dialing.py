@@ -112,6 +112,10 @@ async def _attempt(
             raise HostKeyChanged(hop.host, hop.address, hop.port, "", _shown(hop.trust.known)) from None
         raise NotSsh(hop.host, hop.address, hop.port, escaped(error.reason)) from None
     except asyncssh.ConnectionLost as error:
+        if hop.trust.known and client.spoke and client.shown is None:
+            raise HostKeyChanged(
+                hop.host, hop.address, hop.port, await _other_key(hop, tunnel), _shown(hop.trust.known)
+            ) from None
         advice = "Check the host's log; it may be starting, or drop logins because too many come at once (MaxStartups)."
         reason = f"it closed the connection during the login ({escaped(error.reason)})"
         raise Unreachable(hop.host, hop.address, hop.port, reason, advice) from None
@@ -137,6 +141,16 @@ class _Client(asyncssh.SSHClient):
         self._hop = hop
         self.shown: asyncssh.SSHKey | None = None
         self.new_key: asyncssh.SSHKey | None = None
+        self._connection: asyncssh.SSHClientConnection | None = None
+
+    @property
+    def spoke(self) -> bool:
+        """Whether an SSH server introduced itself."""
+        return self._connection is not None and bool(self._connection.get_extra_info("server_version"))
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Remember the connection."""
+        self._connection = conn
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Only `accept-new`, and only for a host of which no key is known."""
@@ -145,6 +159,16 @@ class _Client(asyncssh.SSHClient):
             self.new_key = key
             return True
         return False
+
+
+async def _other_key(hop: Hop, tunnel: asyncssh.SSHClientConnection | None) -> str:
+    """The fingerprint of the key of a server that has none of the known kinds; empty where it does not tell."""
+    given = {key: value for key, value in hop.options.items() if key in {"config", "port"}}
+    try:
+        key = await asyncssh.get_server_host_key(hop.target, tunnel=tunnel, **given)
+    except (asyncssh.Error, OSError):
+        return ""
+    return _fingerprint(key) if key is not None else ""
 
 
 def _host_key_error(hop: Hop, client: _Client, reason: str) -> SshError:

@@ -9,6 +9,7 @@ import pytest
 
 from deployer.ssh import (
     AuthenticationFailed,
+    BecomeRefused,
     ConnectionBroken,
     ConnectOptions,
     HostKeyChanged,
@@ -69,7 +70,7 @@ async def test_accept_new_remembers_a_key_and_refuses_another_one(server, start,
     assert ours.stat().st_mode & 0o777 == 0o600
     other = keygen(tmp_path / "other")
     ours.write_text(f"[web]:{server.port} {' '.join(other.with_suffix('.pub').read_text().split()[:2])}\n")
-    with pytest.raises(HostKeyChanged, match="shows the key ssh-ed25519 SHA256:"):
+    with pytest.raises(HostKeyChanged, match=r"shows the key ssh-ed25519 SHA256:"):
         await run(server.host(**settings))
 
 
@@ -93,7 +94,7 @@ async def test_a_host_of_which_another_kind_of_key_is_known_has_changed(server, 
     key = (tmp_path / "other.pub").read_text().split()
     (tmp_path / "known").write_text(f"[127.0.0.1]:{server.port} {key[0]} {key[1]}\n")
 
-    with pytest.raises(HostKeyChanged, match="no key of the known kinds"):
+    with pytest.raises(HostKeyChanged, match=r"shows the key ssh-ed25519 SHA256:.*; known is ecdsa"):
         await run(server.host(known_hosts=tmp_path / "known"))
 
 
@@ -227,3 +228,31 @@ async def test_many_connections_at_once(server):
     done = await asyncio.gather(*(run(target) for _ in range(8)))
 
     assert {one.stdout for one in done} == {b"hello\n"}
+
+
+@pytest.fixture
+def with_sudo(start, tmp_path):
+    """Starts a server where `sudo` is a script."""
+
+    def with_sudo(script):
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "sudo").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / "sudo").chmod(0o755)
+        return start("server", f"SetEnv PATH={tmp_path}/bin:/usr/bin:/bin")
+
+    return with_sudo
+
+
+async def test_become_runs_commands_by_sudo(with_sudo):
+    server = with_sudo('shift 3; echo "$1" "$2"; exec "$@"')
+
+    assert (await run(server.host(become=True), 'echo "it\'s" $0')).stdout == b"sh -c\nit's sh\n"
+
+
+async def test_sudo_that_wants_a_password_is_told_from_a_command_that_fails(with_sudo):
+    server = with_sudo("printf 'sudo: a password is\\033[2J required\\n' >&2; exit 1")
+
+    with pytest.raises(BecomeRefused, match=r"can't become root: sudo: a password is\\x1b") as caught:
+        await run(server.host(become=True))
+
+    assert "NOPASSWD" in caught.value.remedy
