@@ -17,7 +17,7 @@ from deployer.rollout import events
 from deployer.ui import Paint, Sink, render_error, render_plan, sink_for
 
 if TYPE_CHECKING:
-    from deployer.build import BuildEvent
+    from deployer.build.events import BuildEvent, GraphScheduled
 
 
 class Display:
@@ -59,7 +59,7 @@ class Display:
         elif unchanged:
             click.echo(f"Nothing to do: {len(unchanged)} {'host is' if len(unchanged) == 1 else 'hosts are'} up to date.")
 
-    def built(self, event: BuildEvent) -> None:
+    def built(self, event: BuildEvent | GraphScheduled) -> None:
         """Show what a build tells."""
         for shown in _of_build(event):
             self.emit(shown)
@@ -108,7 +108,7 @@ def print_error(error: DeployerError, *, as_json: bool) -> None:
 
 
 def _of_build(event: object) -> list[events.Event]:
-    from deployer import build
+    from deployer.build import events as build
 
     made: Callable[[str], str] = lambda path: PurePosixPath(path).name  # noqa: E731
     match event:
