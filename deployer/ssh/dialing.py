@@ -111,11 +111,13 @@ async def _attempt(
         if hop.trust.known and "host key" in error.reason.lower():
             raise HostKeyChanged(hop.host, hop.address, hop.port, "", _shown(hop.trust.known)) from None
         raise NotSsh(hop.host, hop.address, hop.port, escaped(error.reason)) from None
-    except asyncssh.ConnectionLost as error:
+    except (asyncssh.ConnectionLost, ConnectionResetError) as error:
         if hop.trust.known and client.spoke and client.shown is None:
             raise HostKeyChanged(
                 hop.host, hop.address, hop.port, await _other_key(hop, tunnel), _shown(hop.trust.known)
             ) from None
+        if isinstance(error, ConnectionResetError):
+            raise
         advice = "Check the host's log; it may be starting, or drop logins because too many come at once (MaxStartups)."
         reason = f"it closed the connection during the login ({escaped(error.reason)})"
         raise Unreachable(hop.host, hop.address, hop.port, reason, advice) from None

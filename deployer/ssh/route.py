@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,8 +11,7 @@ from typing import Any, Final
 import asyncssh
 
 from deployer.inventory import Connection, Host
-from deployer.inventory.settings import split_jump
-from deployer.ssh.errors import SshConfigUnusable
+from deployer.ssh.errors import SshConfigUnusable, escaped
 from deployer.ssh.identities import USUAL_FILES as USUAL_IDENTITIES
 from deployer.ssh.identities import Identities, load_identities
 from deployer.ssh.known_hosts import SSH_PORT, Trust, our_file
@@ -20,6 +20,10 @@ from deployer.ssh.known_hosts import USUAL_FILES as USUAL_KNOWN_HOSTS
 MAX_HOPS: Final = 8
 _FIRST_CIPHER: Final = "^aes128-gcm@openssh.com"
 """The fastest one where the processor has AES, and as safe as the others."""
+
+
+_USER_CONFIG: Final = "~/.ssh/config"
+_JUMP: Final = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<address>\[[^\]]+\]|[^:\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +56,23 @@ def route_to(host: Host) -> tuple[Hop, ...]:
     target, jumps = _hop(host.name, connection, connection.address, connection.port, connection.user, host.name, final=True)
     hops: list[Hop] = []
     for text in reversed(connection.jump or jumps):
-        user, address, port = split_jump(text)
-        hop, _ = _hop(host.name, connection, address, port or SSH_PORT, user, text, final=False)
+        match = _JUMP.fullmatch(text.removeprefix("ssh://"))
+        if not match:
+            raise SshConfigUnusable(host.name, str(_config_of(connection)), f"the jump host {escaped(text)} can't be read")
+        port = int(match["port"]) if match["port"] else None
+        hop, _ = _hop(host.name, connection, match["address"].strip("[]"), port, match["user"], text, final=False)
         hops.insert(0, hop)
     return (*hops[-MAX_HOPS:], target)
 
 
 def _hop(
-    name: str, connection: Connection, address: str, port: int, user: str | None, label: str, *, final: bool
+    name: str, connection: Connection, address: str, port: int | None, user: str | None, label: str, *, final: bool
 ) -> tuple[Hop, tuple[str, ...]]:
     """A hop, and the jump hosts that the SSH configuration wants before it."""
-    config = connection.ssh_config
+    config = _config_of(connection)
     given: dict[str, Any] = {
         "config": [str(config)] if config is not None else None,
-        "port": () if port == SSH_PORT else port,
+        "port": () if port in {None, SSH_PORT} else port,
         "username": () if user is None else user,
     }
     try:
@@ -119,6 +126,14 @@ def _hop(
         options=options,
     )
     return hop, _jumps_of(said.get("ProxyJump", None))
+
+
+def _config_of(connection: Connection) -> Path | None:
+    """The SSH configuration that applies."""
+    if connection.ssh_config is not None:
+        return connection.ssh_config
+    usual = Path(_USER_CONFIG).expanduser()
+    return usual if usual.is_file() else None
 
 
 def _known_hosts_files(connection: Connection, said: Any, accept_new: bool) -> list[Path]:

@@ -52,7 +52,15 @@ class Sshd:
 
 def host(name: str = "web1", **connection: object) -> Host:
     """A host of an inventory."""
-    return Host(name, (), {}, {}, Connection(**connection), None, Place("inventory.yaml", 1, 1))  # type: ignore[arg-type]
+    return Host(
+        name=name,
+        groups=(),
+        labels={},
+        vars={},
+        connection=Connection(**connection),
+        configuration=None,
+        place=Place("inventory.yaml", 1, 1),
+    )
 
 
 def keygen(path: Path, *options: str) -> Path:
