@@ -1,139 +1,300 @@
-"""What a user can get wrong in an inventory.
+"""What can be wrong with an inventory or a selector.
 
 ConfigurationError
-├── InventoryMissing       a source does not exist
-├── KeyUnknown             a key means nothing where it stands
-├── ValueWrong             a value is of the wrong type or out of bounds
-├── NameRefused            no host or group can be called that
-├── RangeWrong             `web[3:1]`
-├── HostTwice              one file defines a host twice
-├── HostUnknown            a group has a host that was not defined
-├── GroupUnknown           a group has a child that was not defined
-├── GroupCycle             a group is within itself
-├── SourceFailed           a program did not print an inventory
-└── SelectorWrong, SelectorMatchesNothing     see `selectors`
+└── InventoryError        exit 2; every one names a place, unless it is about the command line
+    ├── UnknownKey · WrongType · BadRange · BadHostName · BadGroupName · BadAddress · BadPort · BadUser · BadJump
+    ├── BadHostKey · BadSshArguments · NotSupported · DuplicateHost · UnknownHost · UnknownGroup · GroupCycle
+    ├── FileMissing · SourceUnreadable · ScriptFailed · LineNotUnderstood · NoHosts
+    └── SelectorError
+        └── EmptySelector · OnlyExclusions · BadSelector · NothingMatches · NothingSelected
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from deployer.errors import ConfigurationError, Place
+from deployer.errors import ConfigurationError, DeployerError, Place, raise_all
 
 
-def near(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The names that are most like one that was mistyped."""
-    return tuple(difflib.get_close_matches(name, list(names), n=3, cutoff=0.6))
+def near(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The known words that a misspelled one may have meant, nearest first."""
+    by_lower = {name.lower(): name for name in known}
+    return tuple(by_lower[found] for found in difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6))
 
 
 def did_you_mean(names: Iterable[str], otherwise: str) -> str:
-    """A question where there are near misses, a sentence where there are none."""
-    quoted = [f"'{name}'" for name in names]
-    return f"Did you mean {' or '.join(quoted)}?" if quoted else otherwise
+    """`Did you mean …?` where there is a near miss."""
+    listed = [f"`{name}`" for name in names]
+    return f"Did you mean {' or '.join(listed)}?" if listed else otherwise
+
+
+class Problems:
+    """Collects errors, so that all of them are told together."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.errors: list[DeployerError] = []
+
+    def add(self, error: DeployerError) -> None:
+        """One more."""
+        self.errors.append(error)
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what the block raises, and go on after it."""
+        try:
+            yield
+        except DeployerError as error:
+            self.errors.append(error)
+
+    def raise_all(self) -> None:
+        """Raise them, if there are any."""
+        raise_all(self.errors)
+
+
+class InventoryError(ConfigurationError):
+    """The inventory, or a selector, is wrong."""
+
+
+class SelectorError(InventoryError):
+    """A selector picks nothing, or can't be understood."""
 
 
 @dataclass(eq=False)
-class InventoryMissing(ConfigurationError):
-    """A source does not exist."""
-
-    source: str
-
-    @property
-    def message(self) -> str:
-        """Which."""
-        return f"there is no inventory '{self.source}'"
-
-    @property
-    def remedy(self) -> str:
-        """How to name another."""
-        return "Create it, or name another by `-i FILE` or the environment variable DEPLOYER_INVENTORY."
-
-
-@dataclass(eq=False)
-class KeyUnknown(ConfigurationError):
-    """A key means nothing where it stands."""
+class UnknownKey(InventoryError):
+    """A key that means nothing where it stands."""
 
     place: Place
     key: str
     where: str
-    near: tuple[str, ...] = ()
-    advice: str = ""
+    known: tuple[str, ...]
 
     @property
     def message(self) -> str:
-        """Which, and in what."""
-        return f"{self.where} has no key '{self.key}'"
+        """What is wrong."""
+        return f"{self.where} has no key `{self.key}`"
 
     @property
     def remedy(self) -> str:
-        """The nearest keys, or all of them."""
-        return did_you_mean(self.near, self.advice)
+        """What to write instead."""
+        return did_you_mean(near(self.key, self.known), f"Known here: {', '.join(self.known)}.")
 
 
 @dataclass(eq=False)
-class ValueWrong(ConfigurationError):
-    """A value is of the wrong type or out of bounds."""
+class WrongType(InventoryError):
+    """A value of another type than its key wants."""
 
     place: Place
-    key: str
-    found: str
+    what: str
     expected: str
+    found: str
 
     @property
     def message(self) -> str:
-        """The key, what it is, and what it is to be."""
-        return f"{self.key}: {self.found} is not {self.expected}"
+        """What is wrong."""
+        return f"{self.what} is to be {self.expected}, and this is {self.found}"
 
     @property
     def remedy(self) -> str:
-        """What would do."""
-        return f"Give {self.key} {self.expected}."
+        """What to write instead."""
+        return f"Write {self.expected}."
 
 
 @dataclass(eq=False)
-class NameRefused(ConfigurationError):
-    """No host or group can be called that."""
+class BadRange(InventoryError):
+    """A range of names that can't be expanded."""
 
     place: Place
-    kind: str
     name: str
-    advice: str
-
-    @property
-    def message(self) -> str:
-        """Which."""
-        return f"{self.name!r} can't be the name of a {self.kind}"
-
-    @property
-    def remedy(self) -> str:
-        """What names are made of."""
-        return self.advice
-
-
-@dataclass(eq=False)
-class RangeWrong(ConfigurationError):
-    """A range of names can't be expanded."""
-
-    place: Place
-    text: str
     reason: str
 
     @property
     def message(self) -> str:
-        """The range, and what is wrong with it."""
-        return f"'{self.text}': {self.reason}"
+        """What is wrong."""
+        return f"the range in '{self.name}' {self.reason}"
 
     @property
     def remedy(self) -> str:
-        """How ranges look."""
-        return "Write web[1:20], web[01:20], web[a:f], or with a step web[1:9:2]; the first is never after the last."
+        """What to write instead."""
+        return "Ranges look like web[01:20], db[a:f] or node[0:100:10]: from the lower end to the higher, both included."
 
 
 @dataclass(eq=False)
-class HostTwice(ConfigurationError):
-    """One file defines a host twice."""
+class BadHostName(InventoryError):
+    """A host name that is no name."""
+
+    place: Place
+    name: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"{self.name!r} can't be the name of a host"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return (
+            "A name is letters, digits, `.` and `-`, at most 253, and begins with a letter or digit; an IP address will do too."
+        )
+
+
+@dataclass(eq=False)
+class BadGroupName(InventoryError):
+    """A group name that is no name, or is taken."""
+
+    place: Place
+    name: str
+    reason: str = "can't be the name of a group"
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"{self.name!r} {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        if self.name in {"all", "ungrouped"}:
+            return "Write what holds for all hosts at the top of the inventory."
+        return "A name is letters, digits, `_`, `.` and `-`, and begins with a letter, a digit or `_`."
+
+
+@dataclass(eq=False)
+class BadAddress(InventoryError):
+    """An address that is neither a host name nor an IP address."""
+
+    place: Place
+    address: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"{self.address!r} is neither a host name nor an IP address"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "Write the name or the address alone; port and user have keys of their own."
+
+
+@dataclass(eq=False)
+class BadPort(InventoryError):
+    """A port that is none."""
+
+    place: Place
+    port: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"{self.port} is not a port"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "Write a whole number from 1 to 65535."
+
+
+@dataclass(eq=False)
+class BadUser(InventoryError):
+    """A login name that is none."""
+
+    place: Place
+    user: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"{self.user!r} can't be the name of a user"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "A user's name is letters, digits and `_ . @ + \\ $ -`, and does not begin with `-`."
+
+
+@dataclass(eq=False)
+class BadJump(InventoryError):
+    """A jump host that can't be understood."""
+
+    place: Place
+    jump: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"{self.jump!r} is not a jump host"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "Write HOST, USER@HOST, HOST:PORT or USER@HOST:PORT; several as a list, the nearest first."
+
+
+@dataclass(eq=False)
+class BadHostKey(InventoryError):
+    """A pinned host key that is no public key."""
+
+    place: Place
+    key: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"{self.key[:60]!r} is not an SSH public key"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "Copy the kind and the key from `ssh-keyscan HOST`: ssh-ed25519 AAAA…"
+
+
+@dataclass(eq=False)
+class BadSshArguments(InventoryError):
+    """OpenSSH arguments that have no counterpart here."""
+
+    place: Place
+    variable: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"{self.variable}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "Put it into ~/.ssh/config under `Host`, where it is honoured, or remove it."
+
+
+@dataclass(eq=False)
+class NotSupported(InventoryError):
+    """Something that Ansible does, and we do not."""
+
+    place: Place
+    what: str
+    advice: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return self.what
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return self.advice
+
+
+@dataclass(eq=False)
+class DuplicateHost(InventoryError):
+    """A host that stands twice in one file."""
 
     place: Place
     name: str
@@ -141,18 +302,18 @@ class HostTwice(ConfigurationError):
 
     @property
     def message(self) -> str:
-        """Which, and where before."""
-        return f"the host '{self.name}' is defined twice; first at {self.first}"
+        """What is wrong."""
+        return f"the host '{self.name}' stands twice; first in line {self.first.line}"
 
     @property
     def remedy(self) -> str:
-        """How to differ from a range."""
-        return "Keep one. To differ from a range, put the common settings on a group."
+        """What to write instead."""
+        return "Keep one; what several hosts share belongs to a group."
 
 
 @dataclass(eq=False)
-class HostUnknown(ConfigurationError):
-    """A group has a host that was not defined."""
+class UnknownHost(InventoryError):
+    """A group names a host that is not in the inventory."""
 
     place: Place
     name: str
@@ -161,106 +322,224 @@ class HostUnknown(ConfigurationError):
 
     @property
     def message(self) -> str:
-        """Which, and of what group."""
-        return f"the group '{self.group}' has the host '{self.name}', which is not defined"
+        """What is wrong."""
+        return f"the group '{self.group}' names the host '{self.name}', which is not in the inventory"
 
     @property
     def remedy(self) -> str:
-        """The nearest names, or where to define it."""
-        return did_you_mean(self.near, "Define it below the top-level key `hosts`.")
+        """What to write instead."""
+        return did_you_mean(self.near, "Add it under `hosts`, or remove it here.")
 
 
 @dataclass(eq=False)
-class GroupUnknown(ConfigurationError):
-    """A group has a child that was not defined."""
+class UnknownGroup(InventoryError):
+    """A group names a child that is not in the inventory."""
 
     place: Place
     name: str
-    group: str
     near: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
-        """Which, and of what group."""
-        return f"the group '{self.group}' has the child '{self.name}', which is not defined"
+        """What is wrong."""
+        return f"there is no group '{self.name}'"
 
     @property
     def remedy(self) -> str:
-        """The nearest names, or where to define it."""
-        return did_you_mean(self.near, "Define it below the top-level key `groups`.")
+        """What to write instead."""
+        return did_you_mean(self.near, "Add the group, or remove its name here.")
 
 
 @dataclass(eq=False)
-class GroupCycle(ConfigurationError):
-    """A group is within itself."""
+class GroupCycle(InventoryError):
+    """A group that is a part of itself."""
 
     place: Place
-    cycle: tuple[str, ...]
+    groups: tuple[str, ...]
 
     @property
     def message(self) -> str:
-        """The way round."""
-        return f"groups contain each other: {' → '.join(self.cycle)}"
+        """What is wrong."""
+        return f"the group '{self.groups[0]}' is a part of itself: {' → '.join(self.groups)}"
 
     @property
     def remedy(self) -> str:
-        """What to remove."""
-        return "Remove one of these `children`."
+        """What to write instead."""
+        return "Remove one of these from the children of the one before it."
 
 
 @dataclass(eq=False)
-class SourceFailed(ConfigurationError):
-    """A program that was given as an inventory did not print one."""
+class FileMissing(InventoryError):
+    """A file that the inventory names is not there."""
+
+    place: Place
+    what: str
+    path: Path
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"the file of `{self.what}` is missing: {self.path}"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "Paths are relative to the directory of the inventory; create the file, or correct its path."
+
+
+@dataclass(eq=False)
+class SourceUnreadable(InventoryError):
+    """An inventory that can't be read at all."""
 
     place: Place
     reason: str
 
     @property
     def message(self) -> str:
-        """What came instead."""
-        return f"run with `--list` as an inventory program: {self.reason}"
+        """What is wrong."""
+        return f"the inventory can't be read: {self.reason}"
 
     @property
     def remedy(self) -> str:
-        """What such a program does; and what to do where it is none."""
-        return "It must print a JSON object of groups. If it is no program, take away its executable bit: chmod -x."
+        """What to write instead."""
+        return "Check the path given by -i, and who may read it."
 
 
 @dataclass(eq=False)
-class SelectorWrong(ConfigurationError):
-    """A selector says nothing, or can't be read."""
+class ScriptFailed(InventoryError):
+    """An executable inventory that gave no inventory."""
 
-    selector: str
+    place: Place
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"the inventory's program gave no inventory: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return f"Run `{self.place.file} --list`: it must print one JSON object, as Ansible's inventory programs do."
+
+
+@dataclass(eq=False)
+class LineNotUnderstood(InventoryError):
+    """A line of an INI inventory that is not of that format."""
+
+    place: Place
     reason: str
     advice: str
 
     @property
     def message(self) -> str:
-        """The selector, and what is wrong with it."""
-        return f"the selector '{self.selector}' {self.reason}"
+        """What is wrong."""
+        return self.reason
 
     @property
     def remedy(self) -> str:
-        """How to write it."""
+        """What to write instead."""
         return self.advice
 
 
 @dataclass(eq=False)
-class SelectorMatchesNothing(ConfigurationError):
-    """A selector, or a part of one, matches no host."""
+class NoHosts(InventoryError):
+    """An inventory without hosts."""
 
-    selector: str
-    atom: str
-    near: tuple[str, ...] = ()
-    advice: str = "`deployer inventory --graph` shows all hosts and groups."
+    sources: tuple[str, ...]
 
     @property
     def message(self) -> str:
-        """The part that matches nothing."""
-        within = f" (in '{self.selector}')" if self.selector != self.atom else ""
-        return f"'{self.atom}' matches no host{within}"
+        """What is wrong."""
+        return f"there are no hosts in {', '.join(self.sources)}" if self.sources else "no inventory was given"
 
     @property
     def remedy(self) -> str:
-        """The nearest names."""
-        return did_you_mean(self.near, self.advice)
+        """What to write instead."""
+        return "Name hosts under `hosts:`." if self.sources else "Give one by `-i FILE`."
+
+
+@dataclass(eq=False)
+class EmptySelector(SelectorError):
+    """A selector that says nothing."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return "the selector is empty"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "Write `all` where you mean all hosts."
+
+
+@dataclass(eq=False)
+class OnlyExclusions(SelectorError):
+    """A selector that has nothing to take away from."""
+
+    selector: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"the selector '{self.selector}' takes away from nothing"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return f"Say from what, for example `all:{self.selector.lstrip(':, ')}`."
+
+
+@dataclass(eq=False)
+class BadSelector(SelectorError):
+    """A selector that can't be understood."""
+
+    selector: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"the selector '{self.selector}' can't be understood: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "Selectors look like web1, web*, @group, zone=a, ~regex, @group[0]; joined by `,`, `:&` and `:!`."
+
+
+@dataclass(eq=False)
+class NothingMatches(SelectorError):
+    """A part of a selector that matches no host."""
+
+    part: str
+    near: tuple[str, ...] = ()
+    hint: str = ""
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"'{self.part}' matches no host"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return self.hint or did_you_mean(self.near, "See `deployer inventory --graph` for what there is.")
+
+
+@dataclass(eq=False)
+class NothingSelected(SelectorError):
+    """A selector whose parts match hosts, but that leaves none."""
+
+    selector: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+        return f"the selector '{self.selector}' leaves no host"
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return "Every part matches some hosts, but none is left after `:&` and `:!`."

@@ -1,23 +1,20 @@
-"""A fleet as `ansible-inventory` shows it."""
+"""What `ansible-inventory` answers, of our fleet: `--list`, `--graph` and `--host`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
-from deployer.inventory.models import Fleet, Host
+from deployer.inventory.model import Fleet, Host
+
+_TOP: Final = "all"
 
 
 def list_document(fleet: Fleet) -> dict[str, Any]:
-    """`--list`: every group with the hosts and children directly within it, and every host's variables."""
+    """`--list`: groups with what is directly in them, and every host's variables."""
     document: dict[str, Any] = {"_meta": {"hostvars": {name: host_document(host) for name, host in fleet.hosts.items()}}}
-    top = _top_groups(fleet)
-    document["all"] = {"children": ["ungrouped", *top]}
-    if ungrouped := _ungrouped(fleet):
-        document["ungrouped"] = {"hosts": ungrouped}
-    for group in fleet.groups:
-        hosts, children = _direct(fleet, group), [*fleet.children.get(group, ())]
-        document[group] = {key: value for key, value in (("hosts", hosts), ("children", children)) if value}
+    for name, node in fleet.tree.items():
+        parts = (("hosts", [*node.hosts]), ("children", [*node.children]))
+        document[name] = {key: value for key, value in parts if value}
     return document
 
 
@@ -40,29 +37,13 @@ def host_document(host: Host) -> dict[str, Any]:
 
 def graph(fleet: Fleet) -> str:
     """`--graph`: groups and hosts as a tree."""
-    lines = ["@all:", "  |--@ungrouped:", *(f"  |  |--{name}" for name in _ungrouped(fleet))]
-    for group in _top_groups(fleet):
-        lines += _branch(fleet, group, 1)
-    return "\n".join(lines)
+    return "\n".join(["@all:", *_below(fleet, "all", 1)])
 
 
-def _branch(fleet: Fleet, group: str, depth: int) -> Iterator[str]:
-    yield f"{'  |' * depth}--@{group}:"
-    for child in fleet.children.get(group, ()):
-        yield from _branch(fleet, child, depth + 1)
-    for name in _direct(fleet, group):
-        yield f"{'  |' * (depth + 1)}--{name}"
-
-
-def _direct(fleet: Fleet, group: str) -> list[str]:
-    below = {name for child in fleet.children.get(group, ()) for name in fleet.groups[child]}
-    return [name for name in fleet.groups[group] if name not in below]
-
-
-def _top_groups(fleet: Fleet) -> list[str]:
-    children = {child for group in fleet.children.values() for child in group}
-    return [group for group in fleet.groups if group not in children]
-
-
-def _ungrouped(fleet: Fleet) -> list[str]:
-    return [name for name, host in fleet.hosts.items() if not host.groups]
+def _below(fleet: Fleet, group: str, depth: int) -> Iterator[str]:
+    node = fleet.tree[group]
+    for child in node.children:
+        yield f"{'  |' * depth}--@{child}:"
+        yield from _below(fleet, child, depth + 1)
+    for name in node.hosts:
+        yield f"{'  |' * depth}--{name}"

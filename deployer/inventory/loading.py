@@ -10,6 +10,7 @@ from deployer.inventory import sources as reading
 from deployer.inventory.draft import ALL, UNGROUPED, Draft, HostDraft, Settings
 from deployer.inventory.errors import BadHostName, GroupCycle, NoHosts, UnknownGroup, UnknownHost, near
 from deployer.inventory.model import Connection, Fleet, GroupNode, Host
+from deployer.inventory.values import join_jump, split_jump
 
 
 def load_fleet(sources: Sequence[Path]) -> Fleet:
@@ -85,25 +86,28 @@ def _fleet(draft: Draft) -> Fleet:
     for name in sorted(draft.groups, key=lambda name: depths[name]):
         ancestors[name] = frozenset({name}).union(*(ancestors[parent] for parent in parents[name]))
 
-    merged: dict[tuple[str, ...], Settings] = {}
-    hosts: dict[str, Host] = {}
+    inherited: dict[tuple[str, ...], Settings] = {}
+    settings: dict[str, Settings] = {}
+    in_groups: dict[str, tuple[str, ...]] = {}
     members: dict[str, list[str]] = {name: [] for name in (ALL, UNGROUPED, *draft.groups)}
-    for name, host in draft.hosts.items():
+    for name, drafted in draft.hosts.items():
         own = frozenset[str]().union(*(ancestors[group] for group in direct[name]))
         groups = tuple(sorted(own, key=lambda group: (depths[group], draft.groups[group].priority, group)))
-        if groups not in merged:
-            merged[groups] = _merge(draft, groups or (UNGROUPED,))
-        hosts[name] = _host(host, groups, merged[groups])
-        for group in (ALL, *(groups or (UNGROUPED,))):
-            members[group].append(name)
-    ungrouped = GroupNode(tuple(members[UNGROUPED]))
+        if groups not in inherited:
+            inherited[groups] = _merge(draft, groups or (UNGROUPED,))
+        in_groups[name], settings[name] = groups, Settings()
+        settings[name].add(inherited[groups])
+        settings[name].add(drafted.settings)
+        for member_of in (ALL, *(groups or (UNGROUPED,))):
+            members[member_of].append(name)
+
+    hosts = {name: _host(draft.hosts[name], in_groups[name], settings) for name in draft.hosts}
     top = tuple(name for name in draft.groups if not parents[name] and name != UNGROUPED)
-    tree = {ALL: GroupNode((), (UNGROUPED, *top)), UNGROUPED: ungrouped}
-    tree |= {
-        name: GroupNode(tuple(group.hosts), tuple(group.children)) for name, group in draft.groups.items() if name != UNGROUPED
-    }
-    groups_of_fleet = {name: tuple(found) for name, found in members.items()}
-    return Fleet(hosts, groups_of_fleet, draft.rollout, draft.packages, tree)
+    tree = {ALL: GroupNode((), (UNGROUPED, *top)), UNGROUPED: GroupNode(tuple(members[UNGROUPED]))}
+    for name, group in draft.groups.items():
+        if name != UNGROUPED:
+            tree[name] = GroupNode(tuple(group.hosts), tuple(group.children))
+    return Fleet(hosts, {name: tuple(found) for name, found in members.items()}, draft.rollout, draft.packages, tree)
 
 
 def _depths(draft: Draft, parents: dict[str, list[str]]) -> dict[str, int]:
@@ -129,17 +133,26 @@ def _merge(draft: Draft, groups: tuple[str, ...]) -> Settings:
     return settings
 
 
-def _host(host: HostDraft, groups: tuple[str, ...], inherited: Settings) -> Host:
-    settings = Settings()
-    settings.add(inherited)
-    settings.add(host.settings)
-    connection: dict[str, Any] = {"address": host.name, **settings.connection}
+def _host(drafted: HostDraft, groups: tuple[str, ...], settings: dict[str, Settings]) -> Host:
+    own = settings[drafted.name]
+    connection: dict[str, Any] = {"address": drafted.name, **own.connection}
+    # A default that every host inherits, the jump host itself among them, must not send it through itself.
+    jumps = [jump for jump in connection.pop("jump", ()) if split_jump(jump)[1] != drafted.name]
     return Host(
-        name=host.name,
-        connection=Connection(**connection),
+        name=drafted.name,
+        connection=Connection(**connection, jump=tuple(_jump(jump, settings) for jump in jumps)),
         groups=groups,
-        labels=settings.labels,
-        vars=settings.vars,
-        configuration=settings.configuration,
-        place=host.place,
+        labels=own.labels,
+        vars=own.vars,
+        configuration=own.configuration,
+        place=drafted.place,
     )
+
+
+def _jump(text: str, settings: dict[str, Settings]) -> str:
+    """A jump host that is a host of the inventory is reached by what the inventory says of it."""
+    user, name, port = split_jump(text)
+    if name not in settings:
+        return text
+    known = settings[name].connection
+    return join_jump(user or known.get("user"), known.get("address", name), port or known.get("port"))

@@ -1,7 +1,8 @@
 """Selectors: expressions that pick hosts.
 
     selector = part { ("," | ":") ["&" | "!"] part }
-    part     = name | glob | "@" group | label "=" value | "~" regex | part "[" index "]" | part "[" first ":" last "]" | "@./file"
+    part     = name | glob | "@" group | label "=" value | "~" regex | "@./file"
+             | part "[" index "]" | part "[" first ":" last "]"
 
 Parts are joined first, then those with `&` narrow what is there, then those with `!` take away, in whatever order they are
 written. Unlike Ansible, a part that matches nothing is an error, and so is a selector that is empty or only takes away.

@@ -120,14 +120,14 @@ def _files_of_variables(directory: Path) -> Iterator[tuple[Path, str]]:
         if entry.is_dir():
             for file in sorted(entry.rglob("*")):
                 inside = file.relative_to(entry).parts
-                if file.is_file() and file.suffix in {"", *_YAML} and not any(part.startswith((".", "~")) for part in inside):
-                    if not file.name.endswith("~"):
-                        yield file, entry.name
-        elif (name := _stem(entry)) is not None and name not in hidden:
+                skipped = file.name.endswith("~") or any(part.startswith((".", "~")) for part in inside)
+                if file.is_file() and file.suffix in {"", *_YAML} and not skipped:
+                    yield file, entry.name
+        elif (name := _stem(entry)) not in hidden:
             yield entry, name
 
 
-def _stem(file: Path) -> str | None:
+def _stem(file: Path) -> str:
     """The group or host that a file is for: its name, without a suffix of YAML's."""
     return file.name.removesuffix(file.suffix) if file.suffix in _YAML else file.name
 

@@ -28,7 +28,7 @@ _USER: Final = re.compile(r"[A-Za-z0-9_.@+\\$][A-Za-z0-9_.@+\\$-]{0,127}", re.AS
 _ZONE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _KEY_KIND: Final = re.compile(r"[a-z0-9@.-]{1,64}", re.ASCII)
-_JUMP: Final = re.compile(r"(?:(?P<user>[^@]*)@)?(?:\[(?P<bracketed>[^\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>.*))?", re.DOTALL)
+_JUMP: Final = re.compile(r"(?:(?P<user>.*)@)?(?:\[(?P<bracketed>[^\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>.*))?", re.DOTALL)
 
 
 def host_name(text: str, place: Place) -> str:
@@ -92,15 +92,27 @@ def jump(value: object, place: Place) -> tuple[str, ...]:
 
 def _one_jump(text: str, place: Place) -> str:
     text = text.removeprefix("ssh://")
+    if is_ip(text):
+        return join_jump(None, text, None)
     match = _JUMP.fullmatch(text)
-    if is_ip(text) and ":" in text:
-        return f"[{text}]"
     host = (match["bracketed"] or match["host"] or "") if match else ""
     if match is None or not is_host_name(host):
         raise BadJump(place, text)
-    login = f"{user(match['user'], place)}@" if match["user"] is not None else ""
-    number = f":{port(match['port'], place)}" if match["port"] is not None else ""
-    return login + (f"[{host}]" if ":" in host else host) + number
+    login = None if match["user"] is None else user(match["user"], place)
+    return join_jump(login, host, None if match["port"] is None else port(match["port"], place))
+
+
+def split_jump(text: str) -> tuple[str | None, str, int | None]:
+    """User, host and port of a jump host that `jump` gave."""
+    match = _JUMP.fullmatch(text)
+    assert match is not None
+    return match["user"], match["bracketed"] or match["host"], int(match["port"]) if match["port"] else None
+
+
+def join_jump(login: str | None, host: str, number: int | None) -> str:
+    """A jump host as `jump` gives it."""
+    bracketed = f"[{host}]" if ":" in host else host
+    return (f"{login}@" if login else "") + bracketed + (f":{number}" if number else "")
 
 
 def host_key(value: object, place: Place) -> str:
