@@ -8,6 +8,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deployer.errors import Place
 from deployer.inventory import Connection, Host
@@ -33,7 +34,7 @@ class Sshd:
     def known_hosts_line(self) -> str:
         return f"[127.0.0.1]:{self.port} {self.host_key}\n"
 
-    def host(self, name: str = "web1", **connection: object) -> Host:
+    def host(self, name: str = "web1", **connection: Any) -> Host:
         """A host of the inventory that is this server."""
         known_hosts = self.directory / "known_hosts"
         if not known_hosts.exists():
@@ -50,7 +51,7 @@ class Sshd:
         return host(name, **settings)
 
 
-def host(name: str = "web1", **connection: object) -> Host:
+def host(name: str = "web1", **connection: Any) -> Host:
     """A host of an inventory."""
     return Host(
         name=name,
