@@ -221,8 +221,8 @@ class _Resolver:
         self.depth -= 1
 
     def resolve(self, kind: object, value: object, implicit: object) -> str:
-        """No tag."""
-        return ""
+        """No tag; `!` for what is text because it is quoted or tagged so."""
+        return "!" if implicit == (False, True) else ""
 
 
 if hasattr(yaml, "CParser"):
