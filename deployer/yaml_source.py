@@ -221,8 +221,8 @@ class _Resolver:
         self.depth -= 1
 
     def resolve(self, kind: object, value: object, implicit: object) -> str:
-        """No tag; `!` for what is text because it is quoted or tagged so."""
-        return "!" if implicit == (False, True) else ""
+        """No tag."""
+        return ""
 
 
 if hasattr(yaml, "CParser"):
@@ -351,7 +351,7 @@ class _Reader:
         if standard and standard not in _SCALAR_TAGS:
             self._refuse(place, f"the tag !!{standard} is not read", "Remove it.")
             return None
-        value = text if node.style or standard == "str" or tag == "!" else self._resolve(text, place)
+        value = text if node.style or standard == "str" else self._resolve(text, place)
         if standard in _SCALAR_TAGS - {"str"} and standard != _type_of(value := self._resolve(text, place)):
             self._refuse(place, f"{text!r} is not what its tag !!{standard} says", "Correct the value, or remove the tag.")
             return None

@@ -26,7 +26,15 @@ def load_fleet(sources: Sequence[Path]) -> Fleet:
     if not draft.hosts and not draft.problems.errors:
         draft.problems.add(NoHosts(tuple(str(source) for source in sources)))
     draft.problems.raise_all()
+    if draft.packages is None and sources:
+        draft.packages = _usual_packages(Path(sources[0]))
     return _fleet(draft)
+
+
+def _usual_packages(source: Path) -> Path | None:
+    """`packages.yaml` beside the first source, where there is one."""
+    beside = (source if source.is_dir() else source.parent).absolute() / "packages.yaml"
+    return beside if beside.is_file() else None
 
 
 def _check_references(draft: Draft) -> None:
