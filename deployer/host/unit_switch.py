@@ -1,0 +1,326 @@
+"""Which units a change of generation stops, reloads, restarts and starts. Pure; docs/reference/units.md has the table.
+
+As NixOS's switch-to-configuration decides, with two cautions more: a unit of the distribution that we only extend is never
+stopped for our sake, and neither is one that the host still has once ours is gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Collection, Dict, Final, Iterable, List, Mapping, Optional, Set, Tuple
+
+from deployer.formats.manifest import Unit
+from deployer.host.unit_files import Difference, UnitFile, difference
+
+LEFT_ALONE: Final = (
+    "dbus.service",
+    "dbus-broker.service",
+    "dbus.socket",
+    "systemd-logind.service",
+    "getty@",
+    "serial-getty@",
+    "console-getty.service",
+    "user@",
+    "user-runtime-dir@",
+    "init.scope",
+)
+"""Never stopped nor restarted: what is logged in or running would go with them. Their changes wait for the next boot."""
+LIFELINES: Final = (
+    "ssh.service",
+    "sshd.service",
+    "ssh@",
+    "sshd@",
+    "ssh.socket",
+    "sshd.socket",
+    "networking.service",
+    "NetworkManager.service",
+    "systemd-networkd.service",
+    "systemd-networkd.socket",
+    "systemd-resolved.service",
+    "systemd-journald.service",
+    "systemd-udevd.service",
+)
+"""How we reach a host: restarted where another would be stopped, since the distribution brings them too."""
+_QUIET_TARGETS: Final = frozenset({"sysinit.target", "basic.target", "multi-user.target", "graphical.target"})
+_NEVER_STARTED_TARGETS: Final = frozenset(
+    {
+        "suspend.target",
+        "hibernate.target",
+        "hybrid-sleep.target",
+        "suspend-then-hibernate.target",
+        "sleep.target",
+        "reboot.target",
+        "poweroff.target",
+        "halt.target",
+        "kexec.target",
+        "shutdown.target",
+        "rescue.target",
+        "emergency.target",
+    }
+)
+_QUIET_KINDS: Final = frozenset({"path", "slice", "scope", "device"})
+_RELOADABLE_TYPES: Final = frozenset({"notify-reload"})
+_STOP_ORDER: Final = {"timer": 0, "path": 0, "socket": 1}
+_START_ORDER: Final = {"slice": 0, "mount": 0, "socket": 1, "service": 2, "path": 3, "timer": 3, "target": 4}
+
+
+@dataclass(frozen=True)
+class UnitSwitch:
+    """What happens to units. `stop` is before the definitions change, all else after."""
+
+    stop: Tuple[str, ...] = ()
+    reload: Tuple[str, ...] = ()
+    restart: Tuple[str, ...] = ()
+    start: Tuple[str, ...] = ()
+    skip: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Units that would have to change, and are left as they are, with the reason."""
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def plan_units(
+    previous: Iterable[Unit], following: Iterable[Unit], active: Collection[str], *, shipped: Collection[str] = ()
+) -> UnitSwitch:
+    """Decide for all units that either generation declares, and for running instances of their templates.
+
+    `active` are the names of units that run or are about to; those of instances of templates belong there too. `shipped`
+    are units that the host has a definition of besides ours.
+    """
+    table = _Table(
+        {unit.name: unit for unit in previous}, {unit.name: unit for unit in following}, frozenset(active), frozenset(shipped)
+    )
+    for name in table.names():
+        table.decide(name)
+    return table.result()
+
+
+def template_of(name: str) -> Optional[str]:
+    """`foo@.service` for `foo@bar.service`; None for what is no instance."""
+    stem, _, suffix = name.rpartition(".")
+    prefix, at, instance = stem.partition("@")
+    return f"{prefix}@.{suffix}" if at and instance else None
+
+
+def is_template(name: str) -> bool:
+    """Whether this is `foo@.service`, which never runs itself."""
+    return "@." in name
+
+
+def runs_once(unit: Unit) -> bool:
+    """Whether the unit is done, and no longer active, once its work has ended well."""
+    file = UnitFile.of(unit)
+    return file.last("Service", "Type") == "oneshot" and not file.flag("Service", "RemainAfterExit", False)
+
+
+def declared(name: str, units: Mapping[str, Unit]) -> Optional[Unit]:
+    """What a generation says of a unit: itself, or the template that it is an instance of, with the drop-ins of both."""
+    own, template = units.get(name), units.get(template_of(name) or "")
+    if template is None:
+        return own
+    if own is None:
+        return dataclasses.replace(template, name=name, start=False)
+    return dataclasses.replace(
+        own,
+        text=own.text or template.text,
+        drop_ins={**template.drop_ins, **own.drop_ins},
+        masked=own.masked or (template.masked and not own.text),
+    )
+
+
+class _Table:
+    """Collects the decisions, unit by unit."""
+
+    def __init__(
+        self, previous: Mapping[str, Unit], following: Mapping[str, Unit], active: Collection[str], shipped: Collection[str]
+    ) -> None:
+        self._previous, self._following, self._active, self._shipped = previous, following, active, shipped
+        self._stop: Set[str] = set()
+        self._start: Set[str] = set()
+        self._restart: Set[str] = set()
+        self._reload: Set[str] = set()
+        self._skip: Dict[str, str] = {}
+        self._reasons: Dict[str, str] = {}
+
+    def names(self) -> List[str]:
+        """All that may be touched; templates themselves never run."""
+        known = {*self._previous, *self._following}
+        instances = {name for name in self._active if template_of(name) in known}
+        return sorted(name for name in known | instances if not is_template(name))
+
+    def decide(self, name: str) -> None:
+        """The table: active or not, gone or masked, and what differs."""
+        old, new = declared(name, self._previous), declared(name, self._following)
+        if name not in self._active:
+            self._decide_inactive(name, old, new)
+        elif new is not None and new.masked:
+            self._end(name, old, "it is masked")
+        elif old is None:
+            self._decide_extended(name, new)
+        elif new is None:
+            self._decide_gone(name, old)
+        else:
+            self._decide_changed(name, old, new)
+
+    def result(self) -> UnitSwitch:
+        """The greater change wins; what is stopped and was to be restarted is started instead."""
+        self._start |= self._restart & self._stop
+        restart = self._restart - self._stop
+        touched = self._stop | restart | self._start
+        return UnitSwitch(
+            stop=_ordered(self._stop, _STOP_ORDER),
+            reload=_ordered(self._reload - self._stop - restart, _START_ORDER),
+            restart=_ordered(restart, _START_ORDER),
+            start=_ordered(self._start - restart, _START_ORDER),
+            skip={name: reason for name, reason in sorted(self._skip.items()) if name not in touched},
+            reasons=dict(sorted(self._reasons.items())),
+        )
+
+    # -- rows ------------------------------------------------------------------------------------------------------------
+
+    def _decide_inactive(self, name: str, old: Optional[Unit], new: Optional[Unit]) -> None:
+        if new is None or new.masked or not new.start or name in _NEVER_STARTED_TARGETS:
+            return
+        file = UnitFile.of(new)
+        if file.flag("Unit", "RefuseManualStart", False):
+            self._skip[name] = "it refuses to be started by hand (RefuseManualStart)"
+        elif file.flag("Unit", "X-OnlyManualStart", False):
+            self._skip[name] = "it is started by hand only (X-OnlyManualStart)"
+        elif old is None or not old.start or old.masked:
+            self._add(self._start, name, "it is new" if old is None else "it is to be active now")
+        elif not runs_once(new):
+            self._add(self._start, name, "it is not running")
+        elif not difference(UnitFile.of(old), file).is_nothing:
+            self._add(self._start, name, f"it changed: {difference(UnitFile.of(old), file).says}")
+
+    def _decide_gone(self, name: str, old: Unit) -> None:
+        if not old.text or self._is_the_hosts(name):
+            self._apply(name, old, Unit(name), "deployer no longer extends it" if not old.text else "the host's own is back")
+        else:
+            self._end(name, old, "it is no longer declared")
+
+    def _decide_extended(self, name: str, new: Optional[Unit]) -> None:
+        """It runs, and was not ours: the distribution's, which is extended or replaced now."""
+        if new is not None:
+            self._apply(name, Unit(name), new, "")
+
+    def _decide_changed(self, name: str, old: Unit, new: Unit) -> None:
+        self._apply(name, old, new, "")
+
+    def _end(self, name: str, old: Optional[Unit], why: str) -> None:
+        file = UnitFile.of(old) if old is not None else UnitFile({})
+        if not file.flag("Unit", "X-StopOnRemoval", True):
+            self._skip[name] = f"{why}, and is left running (X-StopOnRemoval=false)"
+        elif file.flag("Unit", "RefuseManualStop", False) or _is_one_of(name, LEFT_ALONE):
+            self._skip[name] = f"{why}, and is not stopped under a running host"
+        else:
+            self._add(self._stop, name, why)
+
+    # -- a unit that runs, and changed -----------------------------------------------------------------------------------
+
+    def _apply(self, name: str, old: Unit, new: Unit, why: str) -> None:
+        file = UnitFile.of(new)
+        found = difference(UnitFile.of(old), file)
+        if found.is_nothing:
+            return
+        reason = f"{why}: {found.says}" if why else f"it changed: {found.says}"
+        kind = name.rpartition(".")[2]
+        if kind == "target":
+            self._apply_target(name, file, reason)
+        elif kind in _QUIET_KINDS:
+            self._skip[name] = f"{reason}; a {kind} takes that up with the next start"
+        elif _is_one_of(name, LEFT_ALONE):
+            self._skip[name] = f"{reason}; it is not restarted under a running host, but at its next boot"
+        elif not found.restart and self._can_reload(name, new, file, found):
+            self._add(self._reload, name, reason)
+        else:
+            self._apply_restart(name, old, new, reason)
+
+    def _apply_target(self, name: str, file: UnitFile, reason: str) -> None:
+        if name in _QUIET_TARGETS or name in _NEVER_STARTED_TARGETS:
+            return
+        if file.flag("Unit", "RefuseManualStart", False) or file.flag("Unit", "X-OnlyManualStart", False):
+            self._skip[name] = f"{reason}; it is not started by hand"
+            return
+        if file.flag("Unit", "X-StopOnReconfiguration", False):
+            self._stop.add(name)
+        self._add(self._start, name, reason)
+
+    def _apply_restart(self, name: str, old: Unit, new: Unit, reason: str) -> None:
+        file, kind = UnitFile.of(new), name.rpartition(".")[2]
+        if kind == "mount":
+            self._add(self._reload if name == "-.mount" else self._restart, name, reason)
+        elif _asks(file, "X-ReloadIfChanged", default=False) and self._can_reload(name, new, file, None):
+            self._add(self._reload, name, reason)
+        elif not _asks(file, "X-RestartIfChanged", default=True):
+            self._skip[name] = f"{reason}; it is not restarted (X-RestartIfChanged=false)"
+        elif file.flag("Unit", "RefuseManualStop", False) or UnitFile.of(old).flag("Unit", "RefuseManualStop", False):
+            self._skip[name] = f"{reason}; it refuses to be stopped by hand (RefuseManualStop)"
+        elif file.flag("Unit", "X-OnlyManualStart", False):
+            self._skip[name] = f"{reason}; it is started by hand only (X-OnlyManualStart)"
+        elif kind == "socket":
+            self._apply_socket(name, file, reason)
+        elif kind != "service" or not new.text or not old.text or not self._may_stop(name, file):
+            self._add(self._restart, name, reason)
+        else:
+            self._apply_service(name, new, file, reason)
+
+    def _apply_service(self, name: str, new: Unit, file: UnitFile, reason: str) -> None:
+        """Stop with the old definition, start with the new. One that a socket starts gets its socket back instead."""
+        self._add(self._stop, name, reason)
+        sockets = [socket for socket in self._sockets_of(name, file) if socket in self._active]
+        for socket in sockets:
+            self._stop.add(socket)
+            self._add(self._start, socket, f"{name} changed")
+        if not sockets or new.start:
+            self._start.add(name)
+
+    def _apply_socket(self, name: str, file: UnitFile, reason: str) -> None:
+        """A socket cannot be opened anew while its service holds it."""
+        service = file.last("Socket", "Service") or name[: -len("socket")] + "service"
+        self._add(self._start, name, reason)
+        self._stop.add(name)
+        if service in self._active and not file.flag("Socket", "Accept", False):
+            self._add(self._stop, service, f"{name} changed")
+            wanted = declared(service, self._following)
+            if wanted is not None and wanted.start and not wanted.masked:
+                self._start.add(service)
+
+    # -- questions -------------------------------------------------------------------------------------------------------
+
+    def _sockets_of(self, name: str, file: UnitFile) -> List[str]:
+        named = [*file.words("Service", "Sockets"), name[: -len("service")] + "socket"]
+        return [socket for socket in dict.fromkeys(named) if declared(socket, self._following) is not None]
+
+    def _is_the_hosts(self, name: str) -> bool:
+        return name in self._shipped or _is_one_of(name, LIFELINES) or _is_one_of(name, LEFT_ALONE)
+
+    def _may_stop(self, name: str, file: UnitFile) -> bool:
+        """Whether there may be a time without it, between its stop and its start."""
+        return _asks(file, "X-StopIfChanged", default=True) and not _is_one_of(name, LIFELINES)
+
+    def _can_reload(self, name: str, new: Unit, file: UnitFile, found: Optional[Difference]) -> bool:
+        if not name.endswith(".service"):
+            return name.endswith(".mount")
+        if ("Service", "ExecReload") in file.values:
+            return True
+        if new.text:
+            return file.last("Service", "Type") in _RELOADABLE_TYPES
+        return found is not None and ("Unit", "X-Reload-Triggers") in found.reload
+
+    def _add(self, to: Set[str], name: str, reason: str) -> None:
+        to.add(name)
+        self._reasons.setdefault(name, reason)
+
+
+def _asks(file: UnitFile, key: str, *, default: bool) -> bool:
+    """A wish to us, which may stand in either section."""
+    return file.flag("Service", key, file.flag("Unit", key, default))
+
+
+def _is_one_of(name: str, names: Iterable[str]) -> bool:
+    """`getty@` stands for all instances."""
+    return any(name == one or (one.endswith("@") and name.startswith(one)) for one in names)
+
+
+def _ordered(names: Iterable[str], order: Mapping[str, int]) -> Tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: (order.get(name.rpartition(".")[2], 2), name)))

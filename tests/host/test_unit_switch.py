@@ -1,0 +1,368 @@
+"""The table of unit switching."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployer.formats.manifest import Unit
+from deployer.host.unit_switch import UnitSwitch, declared, is_template, plan_units, template_of
+
+A = "[Service]\nExecStart=/bin/a\n"
+B = "[Service]\nExecStart=/bin/b\n"
+UNIT_A = "[Unit]\nAfter=a.target\n"
+UNIT_B = "[Unit]\nAfter=b.target\n"
+
+
+def decide(previous: list[Unit], following: list[Unit], active: str = "", shipped: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    """What happens, without what does not."""
+    switch = plan_units(previous, following, set(active.split()), shipped=shipped)
+    found = {verb: list(getattr(switch, verb)) for verb in ("stop", "reload", "restart", "start")} | {"skip": list(switch.skip)}
+    for verb in ("stop", "reload", "restart", "start"):
+        assert all(name in switch.reasons for name in found[verb])
+    return {verb: names for verb, names in found.items() if names}
+
+
+def web(text: str, name: str = "web.service", **more: Any) -> list[Unit]:
+    return [Unit(name, text, **more)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "active", "expected"),
+    [
+        pytest.param(A, A, True, {}, id="identical"),
+        pytest.param(A, "[Service]\n# note\nExecStart = /bin/a\n[Unit]\nDescription=x\n", True, {}, id="cosmetic"),
+        pytest.param(A, B, True, {"stop": ["web.service"], "start": ["web.service"]}, id="changed"),
+        pytest.param(A, B, False, {"start": ["web.service"]}, id="changed and not running"),
+        pytest.param(A, A, False, {"start": ["web.service"]}, id="not running"),
+        pytest.param(A, None, True, {"stop": ["web.service"]}, id="gone"),
+        pytest.param(A, None, False, {}, id="gone and not running"),
+        pytest.param(None, A, False, {"start": ["web.service"]}, id="new"),
+        pytest.param("[Unit]\nX-StopOnRemoval=false\n" + A, None, True, {"skip": ["web.service"]}, id="gone, left running"),
+        pytest.param("[Unit]\nRefuseManualStop=yes\n" + A, None, True, {"skip": ["web.service"]}, id="gone, refuses"),
+        pytest.param(
+            A + "ExecReload=/bin/r\nX-ReloadIfChanged=true\n",
+            B + "ExecReload=/bin/r\nX-ReloadIfChanged=true\n",
+            True,
+            {"reload": ["web.service"]},
+            id="reload if changed",
+        ),
+        pytest.param(
+            A,
+            B + "X-ReloadIfChanged=true\n",
+            True,
+            {"stop": ["web.service"], "start": ["web.service"]},
+            id="reload if changed, but it cannot reload",
+        ),
+        pytest.param(A, "[Unit]\nX-RestartIfChanged=false\n" + B, True, {"skip": ["web.service"]}, id="not if changed"),
+        pytest.param(A, B + "X-RestartIfChanged=false\n", True, {"skip": ["web.service"]}, id="not if changed, in Service"),
+        pytest.param(A, "[Unit]\nRefuseManualStop=true\n" + B, True, {"skip": ["web.service"]}, id="refuses to be stopped"),
+        pytest.param(A, "[Unit]\nX-OnlyManualStart=true\n" + B, True, {"skip": ["web.service"]}, id="by hand only, running"),
+        pytest.param(A, "[Unit]\nX-OnlyManualStart=true\n" + B, False, {"skip": ["web.service"]}, id="by hand only"),
+        pytest.param(None, "[Unit]\nRefuseManualStart=true\n" + B, False, {"skip": ["web.service"]}, id="refuses to start"),
+        pytest.param(A, "[Unit]\nX-StopIfChanged=false\n" + B, True, {"restart": ["web.service"]}, id="restart in one"),
+        pytest.param(
+            A + "ExecReload=/bin/r\n", A + "ExecReload=/bin/s\n", True, {"reload": ["web.service"]}, id="how it reloads"
+        ),
+        pytest.param(A, A + "ExecReload=/bin/s\n", True, {"reload": ["web.service"]}, id="that it reloads"),
+        pytest.param(
+            "[Unit]\nX-Reload-Triggers=1\n" + A,
+            "[Unit]\nX-Reload-Triggers=2\n" + A,
+            True,
+            {"stop": ["web.service"], "start": ["web.service"]},
+            id="a trigger without a way to reload",
+        ),
+        pytest.param(
+            "[Unit]\nX-Reload-Triggers=1\n" + A + "ExecReload=/bin/r\n",
+            "[Unit]\nX-Reload-Triggers=2\n" + A + "ExecReload=/bin/r\n",
+            True,
+            {"reload": ["web.service"]},
+            id="a trigger",
+        ),
+        pytest.param(
+            "[Unit]\nX-Reload-Triggers=1\n" + A + "Type=notify-reload\n",
+            "[Unit]\nX-Reload-Triggers=2\n" + A + "Type=notify-reload\n",
+            True,
+            {"reload": ["web.service"]},
+            id="a trigger, by signal",
+        ),
+        pytest.param(
+            A + "ExecReload=/bin/r\n",
+            "[Service]\nExecStart=/bin/web -c /nix/store/other\nExecReload=/bin/r\n",
+            True,
+            {"stop": ["web.service"], "start": ["web.service"]},
+            id="another configuration file, though it can reload",
+        ),
+    ],
+)
+def test_services(old: str | None, new: str | None, active: bool, expected: dict[str, list[str]]) -> None:
+    previous, following = [web(text) if text is not None else [] for text in (old, new)]
+
+    assert decide(previous, following, "web.service" if active else "") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("srv.mount", "[Mount]\nOptions=ro\n", "[Mount]\nOptions=rw\n", {"reload": ["srv.mount"]}),
+        ("srv.mount", "[Mount]\nWhat=a\n", "[Mount]\nWhat=b\n", {"restart": ["srv.mount"]}),
+        ("-.mount", "[Mount]\nWhat=a\n", "[Mount]\nWhat=b\n", {"reload": ["-.mount"]}),
+        ("web.timer", "[Timer]\nOnCalendar=daily\n", "[Timer]\nOnCalendar=weekly\n", {"restart": ["web.timer"]}),
+        ("web.path", "[Path]\nPathExists=/a\n", "[Path]\nPathExists=/b\n", {"skip": ["web.path"]}),
+        ("web.slice", "[Slice]\nCPUWeight=1\n", "[Slice]\nCPUWeight=2\n", {"skip": ["web.slice"]}),
+        ("web.target", UNIT_A, UNIT_B, {"start": ["web.target"]}),
+        ("web.target", UNIT_A, UNIT_A, {}),
+        (
+            "web.target",
+            UNIT_A,
+            UNIT_B + "X-StopOnReconfiguration=true\n",
+            {"stop": ["web.target"], "start": ["web.target"]},
+        ),
+        ("web.target", UNIT_A, UNIT_B + "X-OnlyManualStart=true\n", {"skip": ["web.target"]}),
+        ("multi-user.target", UNIT_A, UNIT_B, {}),
+        ("suspend.target", UNIT_A, UNIT_B, {}),
+    ],
+)
+def test_other_kinds(name: str, old: str, new: str, expected: dict[str, list[str]]) -> None:
+    assert decide(web(old, name), web(new, name), name) == expected
+
+
+def test_a_target_that_would_suspend_the_host_is_never_started() -> None:
+    assert decide([], web(UNIT_A, "sleep.target")) == {}
+
+
+class TestSockets:
+    """What a socket starts is stopped with its socket, and the socket starts it again."""
+
+    socket = Unit("web.socket", "[Socket]\nListenStream=80\n")
+    moved = Unit("web.socket", "[Socket]\nListenStream=81\n")
+
+    def test_a_changed_service_gets_its_socket_back(self) -> None:
+        previous = [self.socket, *web(A, start=False)]
+
+        assert decide(previous, [self.socket, *web(B, start=False)], "web.socket web.service") == {
+            "stop": ["web.socket", "web.service"],
+            "start": ["web.socket"],
+        }
+
+    def test_one_that_is_to_be_active_anyway_is_started_too(self) -> None:
+        assert decide([self.socket, *web(A)], [self.socket, *web(B)], "web.socket web.service") == {
+            "stop": ["web.socket", "web.service"],
+            "start": ["web.socket", "web.service"],
+        }
+
+    def test_a_socket_that_changed_takes_its_service_down(self) -> None:
+        units = web(A, start=False)
+
+        assert decide([self.socket, *units], [self.moved, *units], "web.socket web.service") == {
+            "stop": ["web.socket", "web.service"],
+            "start": ["web.socket"],
+        }
+
+    def test_a_socket_that_changed_while_nobody_came(self) -> None:
+        units = web(A, start=False)
+
+        assert decide([self.socket, *units], [self.moved, *units], "web.socket") == {
+            "stop": ["web.socket"],
+            "start": ["web.socket"],
+        }
+
+    def test_connections_with_a_process_each_are_left_alone(self) -> None:
+        old, new = [Unit("web.socket", f"[Socket]\nListenStream={port}\nAccept=yes\n") for port in (80, 81)]
+        units = web(A, "web@.service")
+
+        assert decide([old, *units], [new, *units], "web.socket web@1-2.service") == {
+            "stop": ["web.socket"],
+            "start": ["web.socket"],
+        }
+
+    def test_a_service_may_name_its_socket(self) -> None:
+        socket = Unit("front.socket", "[Socket]\nListenStream=80\nService=web.service\n")
+        old, new = web(A + "Sockets=front.socket\n", start=False), web(B + "Sockets=front.socket\n", start=False)
+
+        assert decide([socket, *old], [socket, *new], "front.socket web.service") == {
+            "stop": ["front.socket", "web.service"],
+            "start": ["front.socket"],
+        }
+
+    def test_a_socket_that_goes_is_not_started(self) -> None:
+        assert decide([self.socket, *web(A)], web(B), "web.socket web.service") == {
+            "stop": ["web.socket", "web.service"],
+            "start": ["web.service"],
+        }
+
+
+class TestExtensions:
+    """A unit of the distribution to which we only add is never stopped on our account."""
+
+    def extended(self, line: str, name: str = "ssh.service", **more: Any) -> list[Unit]:
+        return [Unit(name, "", {"deployer.conf": f"[Service]\n{line}\n"}, **more)]
+
+    def test_it_is_restarted_when_it_is_extended_and_when_that_changes_or_goes(self) -> None:
+        nice, nicer = self.extended("Nice=1"), self.extended("Nice=2")
+
+        for previous, following in (([], nice), (nice, nicer), (nicer, [])):
+            assert decide(previous, following, "ssh.service") == {"restart": ["ssh.service"]}
+
+    def test_an_extension_that_means_nothing_to_it_changes_nothing(self) -> None:
+        units = [Unit("ssh.service", "", {"a.conf": "[Unit]\nDescription=x\n"})]
+
+        assert decide([], units, "ssh.service") == {}
+        assert decide(units, [], "ssh.service") == {}
+
+    @pytest.mark.parametrize("name", ["dbus.service", "systemd-logind.service", "getty@tty1.service"])
+    def test_what_a_running_host_hangs_on_is_left_to_the_next_boot(self, name: str) -> None:
+        assert decide([], self.extended("Nice=1", name), name) == {"skip": [name]}
+        assert decide(self.extended("Nice=1", name), [], name) == {"skip": [name]}
+
+    def test_a_unit_that_we_replaced_and_the_host_still_has_is_restarted_and_not_stopped(self) -> None:
+        assert decide(web(A), [], "web.service", shipped=("web.service",)) == {"restart": ["web.service"]}
+        assert decide(web(A, "ssh.service"), [], "ssh.service") == {"restart": ["ssh.service"]}
+
+    def test_our_way_to_the_host_is_never_down_between_stop_and_start(self) -> None:
+        assert decide(web(A, "ssh.service"), web(B, "ssh.service"), "ssh.service") == {"restart": ["ssh.service"]}
+
+    def test_one_that_is_replaced_whole_is_restarted(self) -> None:
+        assert decide([], web(A), "web.service") == {"restart": ["web.service"]}
+
+    def test_a_trigger_reloads_it(self) -> None:
+        one, two = [[Unit("x.service", "", {"a.conf": f"[Unit]\nX-Reload-Triggers={word}\n"})] for word in "ab"]
+
+        assert decide(one, two, "x.service") == {"reload": ["x.service"]}
+
+
+class TestMasks:
+    """A mask stops; taking it off does not start."""
+
+    def test_a_unit_that_is_masked_is_stopped(self) -> None:
+        assert decide([], [Unit("apt.timer", masked=True)], "apt.timer") == {"stop": ["apt.timer"]}
+        assert decide(web(A), [Unit("web.service", masked=True)], "web.service") == {"stop": ["web.service"]}
+
+    def test_a_unit_that_is_masked_is_not_started(self) -> None:
+        assert decide([], [Unit("web.service", masked=True)]) == {}
+
+    def test_one_that_is_ours_again_is_started(self) -> None:
+        assert decide([Unit("web.service", masked=True)], web(A)) == {"start": ["web.service"]}
+        assert decide([Unit("web.service", masked=True)], []) == {}
+
+
+class TestTemplates:
+    """Instances follow their template."""
+
+    def test_running_instances_change_with_their_template(self) -> None:
+        old, new = web(A, "web@.service"), web(B, "web@.service")
+
+        assert decide(old, new, "web@1.service web@2.service other@1.service") == {
+            "stop": ["web@1.service", "web@2.service"],
+            "start": ["web@1.service", "web@2.service"],
+        }
+
+    def test_a_template_itself_is_never_started(self) -> None:
+        assert decide([], web(A, "web@.service")) == {}
+
+    def test_instances_go_with_their_template(self) -> None:
+        assert decide(web(A, "web@.service"), [], "web@1.service") == {"stop": ["web@1.service"]}
+
+    def test_an_instance_that_goes_falls_back_to_its_template(self) -> None:
+        template = web(A, "web@.service")
+
+        assert decide([*template, *web(B, "web@1.service")], template, "web@1.service") == {
+            "stop": ["web@1.service"],
+            "start": ["web@1.service"],
+        }
+        assert decide([*template, *web(A, "web@1.service")], template, "web@1.service") == {}
+
+    def test_an_instance_with_drop_ins_has_the_text_of_its_template(self) -> None:
+        template = Unit("web@.service", A, {"all.conf": "[Service]\nNice=1\n"})
+        instance = Unit("web@1.service", "", {"one.conf": "[Service]\nNice=2\n"})
+
+        found = declared("web@1.service", {unit.name: unit for unit in (template, instance)})
+
+        assert found is not None
+        assert (found.text, sorted(found.drop_ins), found.start) == (A, ["all.conf", "one.conf"], True)
+
+    def test_names(self) -> None:
+        assert template_of("web@1.service") == "web@.service"
+        assert template_of("web@.service") is None
+        assert template_of("web.service") is None
+        assert is_template("web@.service")
+        assert not is_template("web@1.service")
+
+
+class TestStart:
+    """What is to be active, and is not."""
+
+    def test_a_unit_that_nothing_starts_is_left_alone_unless_it_runs(self) -> None:
+        assert decide([], web(A, start=False)) == {}
+        assert decide(web(A, start=False), web(B, start=False), "web.service") == {
+            "stop": ["web.service"],
+            "start": ["web.service"],
+        }
+
+    def test_one_that_becomes_wanted_is_started(self) -> None:
+        assert decide(web(A, start=False), web(A)) == {"start": ["web.service"]}
+
+    def test_work_that_is_done_is_not_done_again(self) -> None:
+        once = A + "Type=oneshot\n"
+
+        assert decide(web(once), web(once)) == {}
+        assert decide([], web(once)) == {"start": ["web.service"]}
+        assert decide(web(once), web(B + "Type=oneshot\n")) == {"start": ["web.service"]}
+        assert decide(web(once + "RemainAfterExit=yes\n"), web(once + "RemainAfterExit=yes\n")) == {"start": ["web.service"]}
+
+    def test_what_is_stopped_first_is_what_would_start_others(self) -> None:
+        units = [Unit(name, A) for name in ("b.service", "a.socket", "c.timer")]
+
+        assert decide(units, [], "a.socket b.service c.timer") == {"stop": ["c.timer", "a.socket", "b.service"]}
+
+
+TEXTS = st.sampled_from(
+    ["", A, B, A + "ExecReload=/bin/r\n", "[Unit]\nX-StopOnRemoval=no\n" + A, "[Unit]\nX-StopIfChanged=no\n" + B]
+)
+NAMES = st.sampled_from(["a.service", "a.socket", "b.timer", "c@.service", "c@1.service", "d.mount", "e.target", "ssh.service"])
+UNITS = st.lists(
+    st.builds(
+        Unit,
+        NAMES,
+        TEXTS,
+        st.dictionaries(st.just("x.conf"), TEXTS, max_size=1),
+        start=st.booleans(),
+        masked=st.booleans(),
+    ),
+    unique_by=lambda unit: unit.name,
+)
+ACTIVE = st.sets(st.one_of(NAMES.filter(lambda name: "@." not in name), st.just("c@2.service")))
+
+
+@given(UNITS)
+def test_identical_generations_change_nothing_that_runs(units: list[Unit]) -> None:
+    said = {unit.name: unit for unit in units}
+    active = set()
+    for name in {*said, "c@2.service"}:
+        unit = declared(name, said)
+        if unit is not None and not unit.masked and not is_template(name):
+            active.add(name)
+
+    assert plan_units(units, units, active) == UnitSwitch()
+
+
+@given(UNITS, UNITS, ACTIVE)
+def test_verbs_agree_with_each_other(previous: list[Unit], following: list[Unit], active: set[str]) -> None:
+    switch = plan_units(previous, following, active)
+    wanted = {unit.name: unit for unit in following}
+
+    assert set(switch.stop) | set(switch.restart) | set(switch.reload) <= active
+    assert not set(switch.restart) & {*switch.stop, *switch.start, *switch.reload}
+    assert not set(switch.reload) & {*switch.stop, *switch.start}
+    assert not set(switch.skip) & {*switch.stop, *switch.start, *switch.restart}
+    for name in (*switch.start, *switch.restart, *switch.reload):
+        unit = declared(name, wanted)
+        assert unit is None or not unit.masked
+        assert not is_template(name)
+    for name in switch.start:
+        assert name not in active or name in switch.stop or name.endswith(".target")
+    for name in switch.stop:
+        assert name != "ssh.service" or declared(name, wanted) is not None
