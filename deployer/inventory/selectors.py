@@ -115,7 +115,7 @@ def _split(selector: str) -> list[str]:
     pieces: list[str] = []
     for chunk in _split_at(selector, ","):
         bare = chunk.strip().lstrip("&!")
-        pieces += [chunk] if is_ip(bare) or _LIMIT_FILE.match(bare.removeprefix("@")) else _split_at(chunk, ":")
+        pieces += [chunk] if is_ip(bare) else _split_at(chunk, ":")
     return pieces
 
 
@@ -154,12 +154,11 @@ def _part(piece: str, selector: str) -> Part:
     if label := _LABEL.fullmatch(text):
         return Part(text, operator, Kind.LABEL, label["label"], label["value"])
     what, first, last, sliced = text, None, None, False
-    if (match := _SUBSCRIPT.fullmatch(text)) and (match["to"] or match["first"]):
+    # `web[1-3]` is a glob, though both of its ends could be indexes.
+    if (match := _SUBSCRIPT.fullmatch(text)) and (match["to"] or (match["first"] and not match["last"])):
         sliced, what = True, match["what"]
         first = int(match["first"]) if match["first"] else None
         last = first if not match["to"] else int(match["last"]) if match["last"] else None
-        if match["last"] and not match["to"]:
-            raise BadSelector(selector, f"`{text}` has a subscript that is neither a number nor two with `:` between them")
     if text.count("[") != text.count("]"):
         raise BadSelector(selector, f"the brackets of `{text}` do not match")
     kind = Kind.GROUP if what.startswith("@") else Kind.NAME
@@ -252,4 +251,6 @@ def _nothing(fleet: Fleet, part: Part) -> NothingMatches:
             return NothingMatches(part.text, near(f"@{part.pattern}", groups))
         case Kind.NAME if part.sliced and (size := len(_by_name(fleet, part.pattern))):
             return NothingMatches(part.text, hint=f"`{part.pattern}` matches {size} hosts, which are counted from 0.")
-    return NothingMatches(part.text, near(part.pattern, [*fleet.hosts, *groups]))
+    # A group is written with an `@`, which must not make its name look more distant than it is.
+    known = {name: f"@{name}" for name in fleet.groups} | {name: name for name in fleet.hosts}
+    return NothingMatches(part.text, tuple(known[name] for name in near(part.pattern, known)))
