@@ -8,7 +8,7 @@ from typing import Callable, List
 from deployer.formats.manifest import Manifest
 from deployer.formats.messages import Action
 from deployer.host.account_files import Ids, accounts_lock, read_accounts, write_accounts
-from deployer.host.accounts import plan_accounts
+from deployer.host.accounts import plan_accounts, purged
 from deployer.host.ledger import Ledger, Metadata
 from deployer.host.machine import Machine
 
@@ -22,7 +22,9 @@ def apply_accounts(
     if not (manifest.users or manifest.groups or ledger.users or ledger.groups or ledger.memberships):
         return ledger
     with accounts_lock(machine.disk):
-        edit = plan_accounts(read_accounts(machine.disk), manifest.users, manifest.groups, ledger, restore=restore)
+        previous = machine.store.manifest(machine.profile.current().system)
+        texts, purge = read_accounts(machine.disk), purged(previous.users)
+        edit = plan_accounts(texts, manifest.users, manifest.groups, ledger, purge=purge, restore=restore)
         write_accounts(machine.disk, machine.undo, edit.texts)
     for action in edit.actions:
         note(action)

@@ -145,12 +145,12 @@ class EtcWriter:
         if entry.kind == m.DIRECTORY:
             return OwnedPath(m.DIRECTORY, mode=mode, uid=uid, gid=gid), b""
         content = self._content(entry)
-        return OwnedPath(m.FILE, sha256=entry.sha256, mode=mode, uid=uid, gid=gid), content
+        return OwnedPath(m.FILE, sha256=hashlib.sha256(content).hexdigest(), mode=mode, uid=uid, gid=gid), content
 
     def _content(self, entry: EtcEntry) -> bytes:
         source = self._disk.root / self._system.lstrip("/") / "etc" / entry.path
         content = source.read_bytes()
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
+        if entry.sha256 and hashlib.sha256(content).hexdigest() != entry.sha256:
             raise ContentDamaged(entry.path)
         return content
 

@@ -129,6 +129,8 @@ class Switch:
 
     def _take_away(self, writer: EtcWriter, path: str, owned: Dict[str, OwnedPath], actions: Mapping[str, Action]) -> None:
         item = owned.pop(path)
+        if item.adopted:
+            return
         writer.take_away(path, item)
         operation = "restore" if item.original is not None else "remove"
         self._note(actions.get(path, Action("etc", operation, f"{ETC}/{path}")))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Callable, Sequence, Tuple
 
 from deployer.formats.manifest import Manifest
-from deployer.formats.messages import CheckResult, DriftItem, Plan
+from deployer.formats.messages import Action, CheckResult, DriftItem, Plan
 from deployer.host.checks import run_checks
 from deployer.host.machine import Machine
 from deployer.host.observe import observe
@@ -38,7 +38,11 @@ def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool)
     previous = machine.store.manifest(current.system)
     observed = observe_for_plan(machine, previous, manifest, ledger)
     plan: Plan = plan_activation(previous, manifest, observed, ledger, repair=repair)
-    return dataclasses.replace(plan, system=system, previous=current.system, generation=machine.profile.number_for(system))
+    number = machine.profile.number_for(system)
+    actions = plan.actions
+    if number != current.number:
+        actions = (*actions, Action("generation", "change", str(number), f"{current.number} -> {number}"))
+    return dataclasses.replace(plan, system=system, previous=current.system, generation=number, actions=actions)
 
 
 def check_now(machine: Machine) -> Tuple[CheckResult, ...]:
