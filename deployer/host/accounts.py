@@ -1,32 +1,36 @@
 """Accounts: what becomes of passwd, shadow, group and gshadow. Pure: texts go in, texts come out.
 
 The files are edited here and not by useradd(8) and its kin, which leave backup files behind and decide numbers anew: a
-rollback must give back the same bytes, and an account that returns must have the number that its files have. Lines that are
-not ours, comments and NIS entries stay as they are, byte for byte.
+rollback must give back the same bytes, and an account that returns must have the number that its files have.
+
+Accounts that we make are ours, and the ledger says so: their numbers are kept for ever, they are locked when they are no longer
+declared, and unlocked when they are again. Accounts that were there before us are adopted where they agree with what is
+declared, and refused otherwise; an adopted one is never changed, locked or removed. Superusers are left alone.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Collection, Dict, Final, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Collection, Final, List, Mapping, Optional, Sequence, Set, Tuple
 
 from deployer.formats.manifest import Group, User
 from deployer.formats.messages import Action, Problem
+from deployer.host.account_texts import GROUP, GSHADOW, PASSWD, SHADOW, AccountTexts
 from deployer.host.ledger import Ledger
-
-PASSWD: Final = "/etc/passwd"
-SHADOW: Final = "/etc/shadow"
-GROUP: Final = "/etc/group"
-GSHADOW: Final = "/etc/gshadow"
 
 SYSTEM_IDS: Final = range(999, 99, -1)
 """From the top down, as useradd(8) does for system accounts."""
 LOGIN_IDS: Final = range(1000, 60000)
-LOCKED: Final = "1"
+LOCKED: Final = "!"
+"""Before the password of an account that is locked."""
+EXPIRED: Final = "1"
 """Expired on the second day of 1970: no way of logging in goes past that, also with a key."""
-_FIELDS: Final = {PASSWD: 7, SHADOW: 9, GROUP: 4, GSHADOW: 4}
-_EXPIRES: Final = 7
-_MEMBERS: Final = 3
+NO_SHELL: Final = "/usr/sbin/nologin"
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_FIELD: Final = re.compile(r"[^:\x00-\x1f\x7f]*")
+_PASSWORD, _NUMBER, _GID, _GECOS, _HOME, _SHELL, _EXPIRES = 1, 2, 3, 4, 5, 6, 7
+_DEFAULT: Final = User("")
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,11 @@ def plan_accounts(
 
     `purge` names users that are removed instead of locked. With `restore`, all that we made is removed.
     """
-    edit = _Edit(texts, ledger)
+    edit = _Edit(texts, users, groups, ledger)
     if restore:
         edit.remove_all()
     else:
-        edit.declare(users, groups, frozenset(purge))
+        edit.declare(frozenset(purge))
     return edit.result()
 
 
@@ -69,68 +73,46 @@ def purged(users: Sequence[User]) -> Tuple[str, ...]:
     return tuple(user.name for user in users if user.purge)
 
 
-class _Table:
-    """One file: lines with fields, kept in order."""
-
-    def __init__(self, path: str, text: Optional[str]) -> None:
-        self.path, self.missing = path, text is None
-        self.lines = (text or "").split("\n")
-        self._ends = bool(self.lines) and self.lines[-1] == ""
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
-
-    def find(self, name: str) -> Optional[List[str]]:
-        index = self._index(name)
-        return None if index is None else self.lines[index].split(":")
-
-    def put(self, fields: Sequence[str]) -> None:
-        """Replace the line of this name, or add one at the end."""
-        if self.missing:
-            return
-        index, line = self._index(fields[0]), ":".join(fields)
-        if index is not None:
-            self.lines[index] = line
-        elif self._ends:
-            self.lines.insert(len(self.lines) - 1, line)
-        else:
-            self.lines.append(line)
-
-    def remove(self, name: str) -> bool:
-        index = self._index(name)
-        if index is not None:
-            del self.lines[index]
-        return index is not None
-
-    def rows(self) -> Iterator[List[str]]:
-        for line in self.lines:
-            fields = line.split(":")
-            if len(fields) >= _FIELDS[self.path] and line[:1] not in ("#", "+", "-"):
-                yield fields
-
-    def _index(self, name: str) -> Optional[int]:
-        prefix = name + ":"
-        return next((index for index, line in enumerate(self.lines) if line.startswith(prefix)), None)
-
-
 class _Edit:
     """The four files, and what happens to them."""
 
-    def __init__(self, texts: Mapping[str, str], ledger: Ledger) -> None:
-        self._given = texts
-        self._tables = {path: _Table(path, texts.get(path)) for path in (PASSWD, SHADOW, GROUP, GSHADOW)}
-        self._users: Dict[str, int] = dict(ledger.users)
-        self._groups: Dict[str, int] = dict(ledger.groups)
-        self._memberships: Set[str] = set(ledger.memberships)
+    def __init__(self, texts: Mapping[str, str], users: Sequence[User], groups: Sequence[Group], ledger: Ledger) -> None:
+        self._files = AccountTexts(texts)
+        self._wanted_users = {user.name: user for user in users}
+        self._wanted_groups = {group.name: group for group in groups}
+        self._users, self._groups = dict(ledger.users), dict(ledger.groups)
+        self._memberships = list(ledger.memberships)
         self._actions: List[Action] = []
         self._problems: List[Problem] = []
+        self._forget_what_others_made_anew()
+        self._reserved_uids = {user.uid for user in users if user.uid >= 0} | set(self._users.values())
+        self._reserved_gids = {group.gid for group in groups if group.gid >= 0} | set(self._groups.values())
+
+    def declare(self, purge: Collection[str]) -> None:
+        """Groups first, since users belong to them."""
+        for name in sorted(self._wanted_groups):
+            self._declare_group(self._wanted_groups[name])
+        for name in sorted(self._wanted_users):
+            self._declare_user(self._wanted_users[name])
+        for name in sorted(set(self._users) - set(self._wanted_users)):
+            if name in purge:
+                self._remove_user(name)
+            else:
+                self._drop_user(name)
+        self._change_memberships()
+
+    def remove_all(self) -> None:
+        """As if we had never been here."""
+        for membership in list(self._memberships):
+            self._leave(*membership.split(":", 1))
+        for name in sorted(self._users):
+            self._remove_user(name)
+        for name in sorted(self._groups):
+            self._remove_group(name)
 
     def result(self) -> AccountEdit:
-        texts = {path: table.text for path, table in self._tables.items() if not table.missing}
-        changed = {path: text for path, text in texts.items() if text != self._given.get(path)}
         return AccountEdit(
-            {**self._given, **changed},
+            self._files.texts(),
             tuple(self._actions),
             dict(sorted(self._users.items())),
             dict(sorted(self._groups.items())),
@@ -138,182 +120,248 @@ class _Edit:
             tuple(self._problems),
         )
 
-    def declare(self, users: Sequence[User], groups: Sequence[Group], purge: Collection[str]) -> None:
-        wanted_groups = {group.name: group for group in groups}
-        for user in users:
-            if not user.group:
-                wanted_groups.setdefault(user.name, Group(user.name, system=user.system))
-        for group in wanted_groups.values():
-            self._group(group)
-        for user in users:
-            self._user(user)
-        memberships = {f"{user.name}:{group}" for user in users for group in user.groups}
-        memberships |= {f"{member}:{group.name}" for group in groups for member in group.members}
-        for membership in sorted(memberships):
-            self._join(*membership.split(":", 1))
-        for membership in sorted(self._memberships - memberships):
-            self._leave(*membership.split(":", 1))
-        declared = {user.name for user in users}
-        for name in sorted(set(self._users) - declared):
-            if name in purge:
-                self._remove_user(name)
-            else:
-                self._lock(name)
-        for name in sorted(set(self._groups) - set(wanted_groups)):
-            self._remove_group(name)
+    # -- groups ----------------------------------------------------------------------------------------------------------
 
-    def remove_all(self) -> None:
-        for membership in sorted(self._memberships):
-            self._leave(*membership.split(":", 1))
-        for name in sorted(self._users):
-            self._remove_user(name)
-        for name in sorted(self._groups):
-            self._remove_group(name)
-        self._groups = {}
+    def _declare_group(self, group: Group) -> None:
+        if self._is_refused("group", group.name, group.gid, ()):
+            return
+        found = self._files.fields(GROUP, group.name)
+        if found is None:
+            self._add_group(group.name, group.gid, group.system)
+        elif found[_NUMBER] == "0":
+            self._refuse("group", group.name, "its gid is 0", "Choose another name.")
+        elif group.gid >= 0 and found[_NUMBER] != str(group.gid):
+            what = f"it is there with gid {found[_NUMBER]}, and {group.gid} is declared"
+            self._refuse("group", group.name, what, "Files belong to the old number: declare that, or use another name.")
 
-    def _group(self, group: Group) -> None:
-        line = self._tables[GROUP].find(group.name)
-        if line is not None:
-            if group.gid not in (-1, _number(line[2])):
-                self._refuse("group", group.name, f"it is there with gid {line[2]}, and {group.gid} is declared")
-            return
-        gid = group.gid if group.gid >= 0 else self._free(self._groups.get(group.name), system=group.system)
-        if gid < 0 or gid in self._numbers(GROUP):
-            self._refuse("group", group.name, "there is no free gid" if gid < 0 else f"its gid {gid} is taken")
-            return
-        self._tables[GROUP].put([group.name, "x", str(gid), ""])
-        self._tables[GSHADOW].put([group.name, "!", "", ""])
-        self._groups[group.name] = gid
-        self._note("group", "add", group.name, f"gid {gid}")
+    def _add_group(self, name: str, gid: int, system: bool, like: int = -1) -> Optional[int]:
+        taken = self._files.numbers(GROUP)
+        number = gid if gid >= 0 else self._groups.get(name, -1)
+        if number in taken:
+            self._refuse("group", name, f"gid {number} belongs to {taken[number]}", "Declare another gid, or none.")
+            return None
+        busy = {*taken, *self._reserved_gids}
+        if number < 0:
+            number = like if like >= 0 and like not in busy else _free(busy, system)
+        if number < 0:
+            self._refuse("group", name, "no gid is free", "Declare one, or remove groups that nobody needs.")
+            return None
+        self._files.add(GROUP, f"{name}:{'x' if self._files.has(GSHADOW) else '*'}:{number}:")
+        if self._files.fields(GSHADOW, name) is None:
+            self._files.add(GSHADOW, f"{name}:!::")
+        self._groups[name] = number
+        self._note("group", "add", name, f"gid {number}")
+        return number
 
-    def _user(self, user: User) -> None:
-        primary = self._tables[GROUP].find(user.group or user.name)
-        if primary is None:
-            if user.group:
-                self._refuse("user", user.name, f"its group '{user.group}' neither exists nor is declared")
+    def _remove_group(self, name: str) -> None:
+        gid = self._groups.pop(name)
+        if self._files.fields(GROUP, name) is None or any(fields[_GID] == str(gid) for fields in self._files.all(PASSWD)):
             return
-        line = self._tables[PASSWD].find(user.name)
-        if line is None:
-            self._create(user, primary[2])
+        self._files.remove(GROUP, name)
+        self._files.remove(GSHADOW, name)
+        self._memberships = [one for one in self._memberships if one.partition(":")[2] != name]
+        self._note("group", "remove", name, f"gid {gid}")
+
+    # -- users -----------------------------------------------------------------------------------------------------------
+
+    def _declare_user(self, user: User) -> None:
+        if self._is_refused("user", user.name, user.uid, (user.home, user.shell, user.description)):
+            return
+        found = self._files.fields(PASSWD, user.name)
+        if user.group and self._files.number(GROUP, user.group) is None:
+            self._refuse("user", user.name, f"there is no group '{user.group}'", f"Declare the group '{user.group}'.")
+        elif found is None:
+            self._add_user(user)
         elif user.name in self._users:
-            self._change(user, line, primary[2])
+            self._change_user(user, found)
         else:
-            self._adopt(user, line, primary[2])
+            self._adopt(user, found)
 
-    def _create(self, user: User, gid: str) -> None:
-        uid = user.uid if user.uid >= 0 else self._free(self._users.get(user.name, _number(gid)), system=user.system)
-        if uid < 0 or uid in self._numbers(PASSWD):
-            self._refuse("user", user.name, "there is no free uid" if uid < 0 else f"its uid {uid} is taken")
+    def _add_user(self, user: User) -> None:
+        taken = self._files.numbers(PASSWD)
+        gid = self._files.number(GROUP, user.group or user.name)
+        number = user.uid if user.uid >= 0 else self._users.get(user.name, -1)
+        if number in taken:
+            self._refuse("user", user.name, f"uid {number} belongs to {taken[number]}", "Declare another uid, or none.")
             return
-        self._tables[PASSWD].put([user.name, "x", str(uid), gid, user.description, user.home, user.shell])
-        self._tables[SHADOW].put([user.name, "!", "", "", "", "", "", "", ""])
-        self._users[user.name] = uid
-        self._note("user", "add", user.name, f"uid {uid}")
-
-    def _change(self, user: User, line: List[str], gid: str) -> None:
-        if user.uid not in (-1, _number(line[2])):
-            self._refuse("user", user.name, f"it has uid {line[2]}, and {user.uid} is declared; files belong to the old number")
+        if number < 0:
+            number = self._choose_uid(user.system, taken, gid)
+        if number < 0:
+            self._refuse("user", user.name, "no uid is free", "Declare one, or remove accounts that nobody needs.")
             return
-        following = [*line[:3], gid, user.description, user.home, user.shell]
-        if following != line[:7]:
-            self._tables[PASSWD].put(following)
-            names = ("group", "description", "home", "shell")
-            because = ", ".join(name for name, old, new in zip(names, line[3:7], following[3:]) if old != new)
-            self._note("user", "change", user.name, because)
-        shadow = self._tables[SHADOW].find(user.name)
-        if shadow is not None and len(shadow) > _EXPIRES and shadow[_EXPIRES] == LOCKED:
-            shadow[_EXPIRES] = ""
-            shadow[1] = shadow[1][1:] if shadow[1].startswith("!!") or shadow[1][1:2] == "$" else shadow[1]
-            self._tables[SHADOW].put(shadow)
-            self._note("user", "unlock", user.name)
+        if gid is None:
+            gid = self._add_group(user.name, -1, user.system, like=number)
+        if gid is None:
+            return
+        password = "x" if self._files.has(SHADOW) else "*"
+        fields = (user.name, password, str(number), str(gid), user.description, user.home, user.shell)
+        self._files.add(PASSWD, ":".join(fields))
+        if self._files.fields(SHADOW, user.name) is None:
+            self._files.add(SHADOW, f"{user.name}:{LOCKED if user.system else '*'}:::::::")
+        self._users[user.name] = number
+        self._note("user", "add", user.name, f"uid {number}")
 
-    def _adopt(self, user: User, line: List[str], gid: str) -> None:
-        differs = [
-            f"{what} {found}"
-            for what, found, declared in (
-                ("uid", line[2], str(user.uid) if user.uid >= 0 else line[2]),
-                ("gid", line[3], gid),
-                ("home", line[5], user.home),
-                ("shell", line[6], user.shell),
-            )
-            if found != declared
-        ]
+    def _choose_uid(self, system: bool, taken: Collection[int], gid: Optional[int]) -> int:
+        """The number of its group where that is free, or one that is free for a group of its own too."""
+        busy = {*taken, *self._reserved_uids}
+        if gid is None:
+            return _free({*busy, *self._files.numbers(GROUP), *self._reserved_gids}, system)
+        return gid if gid in (SYSTEM_IDS if system else LOGIN_IDS) and gid not in busy else _free(busy, system)
+
+    def _change_user(self, user: User, found: Sequence[str]) -> None:
+        if user.uid >= 0 and found[_NUMBER] != str(user.uid):
+            what = f"its uid is {found[_NUMBER]}, and {user.uid} is declared"
+            self._refuse("user", user.name, what, "Files belong to the old number: declare that, or use another name.")
+            return
+        gid = self._files.number(GROUP, user.group or user.name)
+        if gid is None:
+            gid = self._add_group(user.name, -1, user.system, like=int(found[_NUMBER]))
+        if gid is None:
+            return
+        wanted = [*found[:_GID], str(gid), user.description, user.home, user.shell, *found[_SHELL + 1 :]]
+        was_locked = self._is_locked(user.name)
+        if was_locked:
+            self._edit_password(user.name, lambda word: word[1:] if word.startswith(LOCKED) and len(word) > 1 else word, "")
+            self._note("user", "unlock", user.name, "it is declared again")
+        names = {_GID: "group", _GECOS: "description", _HOME: "home", _SHELL: "shell"}
+        changed = [name for index, name in names.items() if wanted[index] != found[index]]
+        if changed:
+            self._files.replace(PASSWD, user.name, ":".join(wanted) if not was_locked else ":".join(self._but_password(wanted)))
+            if not (was_locked and changed == ["shell"]):
+                self._note("user", "change", user.name, ", ".join(changed))
+
+    def _adopt(self, user: User, found: Sequence[str]) -> None:
+        """It was there before us. What is declared must agree; what has its default is not held against it."""
+        if found[_NUMBER] == "0":
+            self._refuse("user", user.name, "its uid is 0", "Choose another name.")
+            return
+        gid = self._files.number(GROUP, user.group) if user.group else None
+        pairs = (
+            ("uid", found[_NUMBER], str(user.uid) if user.uid >= 0 else ""),
+            ("gid", found[_GID], str(gid) if gid is not None else ""),
+            ("home", found[_HOME], user.home if user.home != _DEFAULT.home else ""),
+            ("shell", found[_SHELL], user.shell if user.shell != _DEFAULT.shell else ""),
+        )
+        differs = [f"{what} {here}" for what, here, declared in pairs if declared and declared != here]
         if differs:
-            self._refuse("user", user.name, f"it is there already, is not deployer's, and differs: {', '.join(differs)}")
+            what = f"it is there already, is not deployer's, and has {' and '.join(differs)}"
+            self._refuse("user", user.name, what, "Declare it as it is on the host, or choose another name.")
+
+    def _drop_user(self, name: str) -> None:
+        found = self._files.fields(PASSWD, name)
+        if found is None or self._is_locked(name):
+            return
+        self._files.replace(PASSWD, name, ":".join([*found[:_SHELL], NO_SHELL, *found[_SHELL + 1 :]]))
+        self._edit_password(name, lambda word: LOCKED + word if word != LOCKED else word, EXPIRED)
+        self._note("user", "lock", name, "it is no longer declared")
+
+    def _remove_user(self, name: str) -> None:
+        uid = self._users.pop(name)
+        if self._files.fields(PASSWD, name) is not None:
+            self._files.remove(PASSWD, name)
+            self._files.remove(SHADOW, name)
+            self._files.leave_all(name)
+            self._memberships = [one for one in self._memberships if one.partition(":")[0] != name]
+            self._note("user", "remove", name, f"uid {uid}")
+        if name in self._groups and name not in self._wanted_groups:
+            self._remove_group(name)
+
+    # -- memberships -----------------------------------------------------------------------------------------------------
+
+    def _change_memberships(self) -> None:
+        wanted: Set[Tuple[str, str]] = {(user.name, group) for user in self._wanted_users.values() for group in user.groups}
+        wanted |= {(member, group.name) for group in self._wanted_groups.values() for member in group.members}
+        for membership in list(self._memberships):
+            user, _, group = membership.partition(":")
+            if (user, group) not in wanted:
+                self._leave(user, group)
+        refused = {problem.target for problem in self._problems}
+        for user, group in sorted(wanted):
+            if not {f"user {user}", f"group {group}"} & refused and self._may_join(user, group):
+                self._join(user, group)
+
+    def _may_join(self, user: str, group: str) -> bool:
+        gid = self._files.number(GROUP, group)
+        if gid is None:
+            self._refuse("user", user, f"there is no group '{group}' for it to be in", f"Declare the group '{group}'.")
+        elif gid == 0:
+            self._refuse("user", user, f"the group '{group}' has gid 0", "Superusers are the host's own; remove the membership.")
+        elif self._files.fields(PASSWD, user) is None:
+            self._refuse("group", group, f"there is no user '{user}' to be in it", f"Declare the user '{user}'.")
+        else:
+            return True
+        return False
 
     def _join(self, user: str, group: str) -> None:
-        line = self._tables[GROUP].find(group)
-        if line is None:
-            self._refuse("user", user, f"there is no group '{group}' for it to be in")
+        if user in self._files.members(GROUP, group):
             return
-        if user in _members(line):
-            return
-        self._with_members(group, [*_members(line), user])
-        self._memberships.add(f"{user}:{group}")
+        for path in (GROUP, GSHADOW):
+            self._files.join(path, group, user)
+        if f"{user}:{group}" not in self._memberships:
+            self._memberships.append(f"{user}:{group}")
         self._note("group", "change", group, f"with {user}")
 
     def _leave(self, user: str, group: str) -> None:
-        self._memberships.discard(f"{user}:{group}")
-        line = self._tables[GROUP].find(group)
-        if line is not None and user in _members(line):
-            self._with_members(group, [member for member in _members(line) if member != user])
+        self._memberships.remove(f"{user}:{group}")
+        was_in = user in self._files.members(GROUP, group)
+        for path in (GROUP, GSHADOW):
+            self._files.leave(path, group, user)
+        if was_in:
             self._note("group", "change", group, f"without {user}")
 
-    def _with_members(self, group: str, members: Sequence[str]) -> None:
-        for path in (GROUP, GSHADOW):
-            line = self._tables[path].find(group)
-            if line is not None and len(line) > _MEMBERS:
-                line[_MEMBERS] = ",".join(members)
-                self._tables[path].put(line)
+    # -- details ---------------------------------------------------------------------------------------------------------
 
-    def _lock(self, name: str) -> None:
-        shadow = self._tables[SHADOW].find(name)
-        if shadow is None or len(shadow) <= _EXPIRES or shadow[_EXPIRES] == LOCKED:
-            return
-        shadow[_EXPIRES] = LOCKED
-        shadow[1] = "!" + shadow[1]
-        self._tables[SHADOW].put(shadow)
-        self._note("user", "lock", name, "it is not declared any more")
+    def _forget_what_others_made_anew(self) -> None:
+        """A name that has another number now than we gave it is somebody else's account."""
+        for path, ours in ((PASSWD, self._users), (GROUP, self._groups)):
+            for name in list(ours):
+                found = self._files.fields(path, name)
+                if found is not None and found[_NUMBER] != str(ours[name]):
+                    del ours[name]
 
-    def _remove_user(self, name: str) -> None:
-        self._users.pop(name, None)
-        self._tables[SHADOW].remove(name)
-        if self._tables[PASSWD].remove(name):
-            self._note("user", "remove", name)
+    def _is_locked(self, name: str) -> bool:
+        """By us: nobody else lets accounts expire on that day."""
+        shadow = self._files.fields(SHADOW, name)
+        if shadow is None:
+            passwd = self._files.fields(PASSWD, name)
+            return passwd is not None and passwd[_PASSWORD].startswith(LOCKED)
+        return len(shadow) > _EXPIRES and shadow[_EXPIRES] == EXPIRED
 
-    def _remove_group(self, name: str) -> None:
-        line = self._tables[GROUP].find(name)
-        if line is None or any(row[3] == line[2] for row in self._tables[PASSWD].rows()):
-            return
-        self._tables[GSHADOW].remove(name)
-        self._tables[GROUP].remove(name)
-        self._note("group", "remove", name)
+    def _edit_password(self, name: str, edit: Callable[[str], str], expires: str) -> None:
+        path = SHADOW if self._files.fields(SHADOW, name) is not None else PASSWD
+        fields = list(self._files.fields(path, name) or ())
+        fields[_PASSWORD] = edit(fields[_PASSWORD])
+        if path == SHADOW:
+            fields += [""] * (_EXPIRES + 2 - len(fields))
+            fields[_EXPIRES] = expires
+        self._files.replace(path, name, ":".join(fields))
 
-    def _free(self, wanted: Optional[int], *, system: bool) -> int:
-        """The number that an account had, where nobody else has it; else one that neither users nor groups use; -1: none."""
-        taken = self._numbers(PASSWD) | self._numbers(GROUP)
-        if wanted is not None and wanted >= 0 and (wanted not in taken or self._is_own_group(wanted)):
-            return wanted
-        reserved = set(self._users.values()) | set(self._groups.values())
-        return next((number for number in (SYSTEM_IDS if system else LOGIN_IDS) if number not in taken | reserved), -1)
+    def _but_password(self, fields: Sequence[str]) -> List[str]:
+        """With the password that the line has by now."""
+        now = self._files.fields(PASSWD, fields[0]) or fields
+        return [fields[0], now[_PASSWORD], *fields[_PASSWORD + 1 :]]
 
-    def _is_own_group(self, number: int) -> bool:
-        return number not in self._numbers(PASSWD) and number in self._groups.values()
+    def _is_refused(self, kind: str, name: str, number: int, fields: Collection[str]) -> bool:
+        if name == "root" or number == 0:
+            self._refuse(kind, name, "it is the superuser's", "The superuser is the host's own; remove the declaration.")
+        elif not _NAME.fullmatch(name):
+            self._refuse(kind, name, "it is no name for an account", "Use lower-case letters, digits, _ and -.")
+        elif not all(_FIELD.fullmatch(field) for field in fields):
+            self._refuse(kind, name, "its home, shell or description has a ':' or a control character", "Remove that.")
+        else:
+            return False
+        return True
 
-    def _numbers(self, path: str) -> Set[int]:
-        return {_number(row[2]) for row in self._tables[path].rows()}
-
-    def _note(self, kind: str, operation: str, name: str, because: str = "") -> None:
-        self._actions.append(Action(kind, operation, name, because))
-
-    def _refuse(self, kind: str, name: str, message: str) -> None:
-        remedy = f"Declare the {kind} as it is on the host, or choose another name."
+    def _refuse(self, kind: str, name: str, message: str, remedy: str) -> None:
         self._problems.append(Problem(f"{kind} {name}", message, remedy))
 
+    def _note(self, kind: str, operation: str, name: str, because: str) -> None:
+        self._actions.append(Action(kind, operation, name, because))
 
-def _members(line: Sequence[str]) -> List[str]:
-    return [name for name in line[_MEMBERS].split(",") if name] if len(line) > _MEMBERS else []
 
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() else -1
+def _free(taken: Collection[int], system: bool) -> int:
+    """As Debian does: services from the top down, people after the last one. -1: none is free."""
+    if system:
+        return next((number for number in SYSTEM_IDS if number not in taken), -1)
+    after = max((number for number in taken if number in LOGIN_IDS), default=LOGIN_IDS.start - 1) + 1
+    return after if after in LOGIN_IDS else next((number for number in LOGIN_IDS if number not in taken), -1)
