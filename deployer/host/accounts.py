@@ -94,11 +94,15 @@ class _Edit:
             self._declare_group(self._wanted_groups[name])
         for name in sorted(self._wanted_users):
             self._declare_user(self._wanted_users[name])
-        for name in sorted(set(self._users) - set(self._wanted_users)):
+        dropped = sorted(set(self._users) - set(self._wanted_users))
+        for name in dropped:
             if name in purge:
                 self._remove_user(name)
             else:
                 self._drop_user(name)
+        for name in dropped:
+            if name in purge and name in self._groups and name not in self._wanted_groups:
+                self._remove_group(name)
         self._change_memberships()
 
     def remove_all(self) -> None:
@@ -154,8 +158,11 @@ class _Edit:
         return number
 
     def _remove_group(self, name: str) -> None:
-        gid = self._groups.pop(name)
-        if self._files.fields(GROUP, name) is None or any(fields[_GID] == str(gid) for fields in self._files.all(PASSWD)):
+        gid = self._groups[name]
+        if any(fields[_GID] == str(gid) for fields in self._files.all(PASSWD)):
+            return
+        del self._groups[name]
+        if self._files.fields(GROUP, name) is None:
             return
         self._files.remove(GROUP, name)
         self._files.remove(GSHADOW, name)
@@ -263,8 +270,6 @@ class _Edit:
             self._files.leave_all(name)
             self._memberships = [one for one in self._memberships if one.partition(":")[0] != name]
             self._note("user", "remove", name, f"uid {uid}")
-        if name in self._groups and name not in self._wanted_groups:
-            self._remove_group(name)
 
     # -- memberships -----------------------------------------------------------------------------------------------------
 
