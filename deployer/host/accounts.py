@@ -151,8 +151,8 @@ class _Edit:
             self._refuse("group", name, "no gid is free", "Declare one, or remove groups that nobody needs.")
             return None
         self._files.add(GROUP, f"{name}:{'x' if self._files.has(GSHADOW) else '*'}:{number}:")
-        if self._files.fields(GSHADOW, name) is None:
-            self._files.add(GSHADOW, f"{name}:!::")
+        self._files.remove(GSHADOW, name)
+        self._files.add(GSHADOW, f"{name}:!::")
         self._groups[name] = number
         self._note("group", "add", name, f"gid {number}")
         return number
@@ -162,12 +162,12 @@ class _Edit:
         if any(fields[_GID] == str(gid) for fields in self._files.all(PASSWD)):
             return
         del self._groups[name]
-        if self._files.fields(GROUP, name) is None:
-            return
+        was_there = self._files.fields(GROUP, name) is not None
         self._files.remove(GROUP, name)
         self._files.remove(GSHADOW, name)
         self._memberships = [one for one in self._memberships if one.partition(":")[2] != name]
-        self._note("group", "remove", name, f"gid {gid}")
+        if was_there:
+            self._note("group", "remove", name, f"gid {gid}")
 
     # -- users -----------------------------------------------------------------------------------------------------------
 
@@ -203,8 +203,8 @@ class _Edit:
         password = "x" if self._files.has(SHADOW) else "*"
         fields = (user.name, password, str(number), str(gid), user.description, user.home, user.shell)
         self._files.add(PASSWD, ":".join(fields))
-        if self._files.fields(SHADOW, user.name) is None:
-            self._files.add(SHADOW, f"{user.name}:{LOCKED if user.system else '*'}:::::::")
+        self._files.remove(SHADOW, user.name)
+        self._files.add(SHADOW, f"{user.name}:{LOCKED if user.system else '*'}:::::::")
         self._users[user.name] = number
         self._note("user", "add", user.name, f"uid {number}")
 
@@ -264,11 +264,12 @@ class _Edit:
 
     def _remove_user(self, name: str) -> None:
         uid = self._users.pop(name)
-        if self._files.fields(PASSWD, name) is not None:
-            self._files.remove(PASSWD, name)
-            self._files.remove(SHADOW, name)
+        was_there = self._files.fields(PASSWD, name) is not None
+        self._files.remove(PASSWD, name)
+        self._files.remove(SHADOW, name)
+        self._memberships = [one for one in self._memberships if one.partition(":")[0] != name]
+        if was_there:
             self._files.leave_all(name)
-            self._memberships = [one for one in self._memberships if one.partition(":")[0] != name]
             self._note("user", "remove", name, f"uid {uid}")
 
     # -- memberships -----------------------------------------------------------------------------------------------------

@@ -234,6 +234,19 @@ def test_an_account_that_somebody_removed_is_made_again_with_its_number(host: Ho
     assert host.ledger.users["b"] == number
 
 
+def test_half_an_account_is_made_whole_and_half_a_removal_is_finished(host: Host) -> None:
+    host.texts[SHADOW] += "web:$6$of-a-former-user:19000::::::\n"
+    host.declare(User("web"))
+    assert host.line(SHADOW, "web") == "web:!:::::::"
+
+    for path in (PASSWD, GROUP):
+        host.texts[path] = TEXTS[path]
+    host.declare(restore=True)
+
+    assert host.texts == TEXTS
+    assert host.ledger == Ledger()
+
+
 def test_an_account_that_somebody_made_anew_is_not_ours(host: Host) -> None:
     host.declare(User("web"))
     host.texts[PASSWD] = host.texts[PASSWD].replace("web:x:999:", "web:x:1005:")
