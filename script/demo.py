@@ -7,6 +7,7 @@ not go as expected ends the demonstration with exit code 1. `--keep` leaves the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -35,10 +36,12 @@ class Step:
     title: str
     """What it shows, in one sentence."""
     command: str
-    """A line of shell, run inside the lab's network and in the demonstration's own copy of the example."""
+    """A line of shell, run in the demonstration's own copy of the example."""
     exit_code: int = 0
     text: str = ""
     """What its output must contain; empty: anything."""
+    outside: bool = False
+    """Whether it runs in this machine's own network: the lab's leads nowhere else."""
 
 
 class Unexpected(Exception):
@@ -60,8 +63,8 @@ def main(arguments: Sequence[str]) -> int:
         lab = _up(name, HOSTS, None if kept else os.getpid())
         example = workshop / "fleet"
         shutil.copytree(ROOT / EXAMPLE, example)
-        with inside(lab):
-            for number, step in enumerate(STEPS, 1):
+        for number, step in enumerate(STEPS, 1):
+            with contextlib.nullcontext() if step.outside else inside(lab):
                 _run(step, f"{number}/{len(STEPS)}", example, _environment(lab, workshop))
     except (DeployerError, Unexpected) as error:
         print(f"\n✗ {error}", flush=True)

@@ -15,9 +15,15 @@ _PAGE: Final = "for address in 192.0.2.10 192.0.2.11; do curl -fsS http://$addre
 
 STEPS: Final[tuple[Step, ...]] = (
     Step("The configurations are evaluated; nothing is connected to", f"{_DEPLOYER} check", text="all is well"),
+    Step(
+        "The HTTP service is built from source, in a sandbox, by a toolchain that is pinned by hash",
+        f"{_DEPLOYER} build 2>&1 | grep -v '[.]deb'",
+        text="-system",
+        outside=True,
+    ),
     Step("What would be done, as each host itself says", f"{_DEPLOYER} plan", text="hello.service"),
     Step(
-        "The first deploy: the service is built from source, the canary goes first, each host proves itself healthy",
+        "The first deploy: the canary goes first, and each host proves itself healthy",
         f"{_DEPLOYER} deploy",
         text="confirmed",
     ),

@@ -106,6 +106,7 @@ class Server:
             "attach": lambda request: self._follow(request, request.string("transaction")),
             "confirm": self._confirm,
             "cancel": lambda request: follow.cancel(self._machine, request.string("transaction")).to_document(),
+            "manifest": self._manifest,
             "status": lambda request: host_status(self._machine).to_document(),
             "check": lambda request: {"checks": [result.to_document() for result in check_now(self._machine)]},
             "observe": self._observe,
@@ -153,6 +154,12 @@ class Server:
             for _ in stream:
                 pass
         return {"registered": list(registered)}
+
+    def _manifest(self, request: _Request) -> _Answer:
+        system = request.string("system")
+        if system not in self._machine.profile.generations().values():
+            raise RequestRefused("it asks for the manifest of a system that is no generation of this host")
+        return {"manifest": self._machine.store.manifest(system).to_bytes().decode()}
 
     def _plan(self, request: _Request) -> _Answer:
         manifest = Manifest.from_bytes(request.string("manifest").encode())
