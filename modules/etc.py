@@ -11,7 +11,7 @@ module = Module("etc", "Files, links and directories in /etc.")
 def wrong_path(path: str) -> str:
     """What is wrong with a path below /etc; empty: nothing."""
     if path.startswith("/"):
-        return "is relative to /etc, without a leading '/'"
+        return "is relative to /etc, without a leading /"
     if not path or any(part in ("", ".", "..") for part in path.split("/")):
         return "has no empty part and no '..'"
     if re.search(r"[\x00-\x1f\x7f]", path):
@@ -23,7 +23,7 @@ ENTRY = Submodule(
     {
         "text": Field(types.null_or(types.string), "The content.", None, "Welcome\n"),
         "source": Field(
-            types.null_or(types.string),
+            types.null_or(types.file),
             "A file or directory with the content, relative to the file that says so, or in a package: ${pkgs.NAME}/share/x.",
             None,
         ),
@@ -63,7 +63,11 @@ def each_entry_has_one_content(config: ConfigView) -> Iterator[Fault]:
             yield Fault(f"etc entry '{path}' is a directory and has `{given[0]}`", f"Remove `{given[0]}`.", f"etc.{path}")
         elif kind != "directory" and len(given) != 1:
             found = " and ".join(f"`{name}`" for name in given) or "none"
-            yield Fault(f"etc entry '{path}' needs one of `text`, `source` and `target`, and has {found}", "", f"etc.{path}")
+            yield Fault(
+                f"etc entry '{path}' needs one of `text`, `source` and `target`, and has {found}",
+                "Give it exactly one.",
+                f"etc.{path}",
+            )
         elif (kind == "symlink") != (given == ["target"]):
             yield Fault(
                 f"etc entry '{path}' is of kind {kind} and has `{given[0]}`", "`target` goes with symlink.", f"etc.{path}"
@@ -71,6 +75,34 @@ def each_entry_has_one_content(config: ConfigView) -> Iterator[Fault]:
         if kind in ("link", "symlink") and (entry["mode"], entry["owner"], entry["group"]) != (None, "root", "root"):
             remedy = "Add `kind: file` to make it a real file."
             yield Fault(f"etc entry '{path}' is a link, and links have no mode or owner", remedy, f"etc.{path}")
+
+
+SYSTEM_ACCOUNTS = {
+    "root",
+    "nobody",
+    "nogroup",
+    "daemon",
+    "www-data",
+    "adm",
+    "shadow",
+    "staff",
+    "users",
+    "mail",
+    "sudo",
+    "systemd-network",
+}
+
+
+@module.warns
+def owners_are_declared(config: ConfigView) -> Iterator[Fault]:
+    """A file's owner is somebody whom this configuration, or every system, has."""
+    accounts = {"owner": {*config["users"]}, "group": {*config["groups"], *config["users"]}}
+    for path, entry in config["etc"].items():
+        for field, known in accounts.items():
+            name = entry[field]
+            if name not in known | SYSTEM_ACCOUNTS and not name.isdecimal():
+                message = f"etc entry '{path}' belongs to the {field} '{name}', whom this configuration does not declare"
+                yield Fault(message, "Declare it, or correct the name.", f"etc.{path}.{field}")
 
 
 @module.asserts

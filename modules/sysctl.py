@@ -9,12 +9,19 @@ module = Module("sysctl", "The kernel's settings.")
 
 def wrong_key(key: str) -> str:
     """What is wrong with a key; empty: nothing."""
-    return "" if re.fullmatch(r"[a-z0-9_]+([./][A-Za-z0-9_-]+)+", key) else "looks like net.core.somaxconn"
+    return "" if re.fullmatch(r"[a-z0-9_]+([./][A-Za-z0-9_-]+)+", key) else "is one such as net.core.somaxconn"
 
+
+VALUE = types.Scalar(
+    "one line of text, a number, or true or false",
+    lambda value: isinstance(value, str | int | float) and not re.search(r"[\x00\n\r]", str(value)),
+    {"type": ["string", "number", "boolean"]},
+    lambda value: str(int(value)) if isinstance(value, bool) else str(value),
+)
 
 module.option(
     "sysctl",
-    types.attributes_of(types.setting, wrong_key),
+    types.attributes_of(VALUE, wrong_key),
     "Values by key, set at every activation and at every boot. A key that is dropped gets back the value that it had.",
     default={},
     example={"net.core.somaxconn": 4096},

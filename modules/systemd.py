@@ -1,8 +1,10 @@
 """systemd's units: services, timers, sockets and the others, drop-ins for the distribution's, masks."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from deployer.config import ConfigView, Fault, Field, Module, Submodule, types
@@ -29,17 +31,12 @@ def wrong_plain_name(name: str) -> str:
 
 def wrong_directive(name: str) -> str:
     """What is wrong with a directive's name; empty: nothing."""
-    return "" if DIRECTIVE.fullmatch(name) else "looks like ExecStart"
+    return "" if DIRECTIVE.fullmatch(name) else "is one such as ExecStart"
 
 
-VALUE = types.Scalar(
-    "one line of text, a number, or true or false",
-    lambda value: isinstance(value, str | int | float) and not re.search(r"[\x00\n\r]", str(value)),
-    {"type": ["string", "number", "boolean"]},
-    lambda value: ("yes" if value else "no") if isinstance(value, bool) else str(value),
-)
-SECTION = types.attributes_of(types.OneOrMany(VALUE), wrong_directive)
-NAMES = types.list_of(types.line)
+SECTION = types.attributes_of(types.OneOrMany(types.setting), wrong_directive)
+NAMES = types.list_of(types.word)
+RELOAD = Field(types.boolean, "Whether a reload is enough when a file in /etc changes that it names.", False)
 
 COMMON = {
     "description": Field(types.line, "One line for people.", ""),
@@ -50,7 +47,7 @@ COMMON = {
     "requires": Field(NAMES, "Units that it needs.", []),
     "wants": Field(NAMES, "Units that it would like.", []),
     "start": Field(types.null_or(types.boolean), "Whether it is started now; null: where something wants or requires it.", None),
-    "reload_on_change": Field(types.boolean, "Whether a reload is enough when a file changes that its text names.", False),
+    "reload_on_change": RELOAD,
     "unit": Field(SECTION, "More directives of [Unit].", {}),
 }
 
@@ -68,6 +65,8 @@ SECTIONS = {
 def unit_type(suffix: str, section: str, what: str) -> Submodule:
     """What a unit of one kind may say."""
     own = {suffix: Field(SECTION, f"Directives of [{section}].", {})} if section else {}
+    if suffix == "service":
+        own["check"] = Field(types.boolean, "Whether it must be active, and stay so, before a generation is confirmed.", False)
     return Submodule({**COMMON, **own}, f"a mapping that describes a {suffix}")
 
 
@@ -79,17 +78,83 @@ for plural, (suffix, section, what) in SECTIONS.items():
         default={},
     )
 
+STORE = "/nix/store/"
+
+
+def fingerprint(entry: Mapping[str, Any]) -> str:
+    """What changes whenever the content of an /etc entry does, and only then."""
+    source = entry["source"]
+    if entry["text"] is not None:
+        content = entry["text"].encode()
+    elif source is not None and not source.startswith(STORE):
+        content = b"".join(contents(Path(source)))
+    else:
+        content = str(source or entry["target"] or entry["kind"]).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def contents(path: Path) -> Iterator[bytes]:
+    """A file's bytes; a directory's names and bytes, in order."""
+    if path.is_symlink():
+        yield b"link " + os.fsencode(os.readlink(path)) + b"\0"
+    elif path.is_dir():
+        for member in sorted(path.iterdir()):
+            yield b"name " + os.fsencode(member.name) + b"\0"
+            yield from contents(member)
+        yield b"end\0"
+    else:
+        data = path.read_bytes()
+        yield f"file {len(data)}\0".encode() + data
+
+
+def triggers(text: str, etc: Mapping[str, Any]) -> list[str]:
+    """One word for each declared file of /etc that a unit's text names, or for the directory that the file is in."""
+    return [
+        f"{path}:{fingerprint(entry)}"
+        for path, entry in sorted(etc.items())
+        if re.search(rf"/etc/{re.escape(path)}(?:/|\.?(?![\w./-]))", text)
+    ]
+
+
+def with_triggers(units: dict[str, Any], config: ConfigView) -> dict[str, Any]:
+    """The units, each with a line that makes it differ when a file does that it names: so it is restarted."""
+    made: dict[str, Any] = {}
+    for name, unit in units.items():
+        found = triggers("\n".join([unit["text"], *unit["drop_ins"].values()]), config["etc"])
+        line = "X-Reload-Triggers" if unit["reload_on_change"] else "X-Restart-Triggers"
+        added = "".join(f"{line}={one}\n" for one in found)
+        if not found or unit["masked"]:
+            made[name] = unit
+        elif not unit["text"]:
+            made[name] = unit | {"drop_ins": unit["drop_ins"] | {"deployer-triggers.conf": f"[Unit]\n{added}"}}
+        elif re.search(r"^\[Unit\][ \t]*$", unit["text"], re.MULTILINE):
+            made[name] = unit | {
+                "text": re.sub(r"^\[Unit\][ \t]*\n?", f"[Unit]\n{added}", unit["text"], count=1, flags=re.MULTILINE)
+            }
+        else:
+            made[name] = unit | {"text": f"[Unit]\n{added}\n{unit['text']}"}
+    return made
+
+
+def wrong_drop_in_name(name: str) -> str:
+    """What is wrong with the file name of a drop-in; empty: nothing."""
+    return "" if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.conf", name) else "is a file name that ends with .conf"
+
+
 module.option(
     "systemd.units",
     types.attributes_of(
         Submodule(
             {
                 "text": Field(types.string, "The unit file; empty for a unit of the distribution that is only extended.", ""),
-                "drop_ins": Field(types.attributes_of(types.string), "Drop-ins, by file name: `override.conf`.", {}),
+                "drop_ins": Field(
+                    types.attributes_of(types.string, wrong_drop_in_name), "Drop-ins, by file name: `override.conf`.", {}
+                ),
                 "start": Field(types.boolean, "Whether it is active once the generation is.", False),
                 "masked": Field(types.boolean, "Whether nothing can start it.", False),
                 "wanted_by": Field(NAMES, "Targets that start it.", []),
                 "required_by": Field(NAMES, "Units that need it.", []),
+                "reload_on_change": RELOAD,
             },
             "a mapping with `text` or `drop_ins`",
         ),
@@ -97,6 +162,7 @@ module.option(
     ),
     "Units by whole name, as text. The options by kind (`systemd.services` …) define these.",
     default={},
+    apply=with_triggers,
 )
 
 module.option(
@@ -128,77 +194,80 @@ def render(sections: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def fingerprint(entry: Mapping[str, Any]) -> str:
-    """What changes whenever the content of an /etc entry does."""
-    content = entry["text"]
-    if content is None:
-        source = str(entry["source"] or entry["target"])
-        try:
-            with open(source, "rb") as file:
-                return hashlib.sha256(file.read()).hexdigest()[:32]
-        except OSError:
-            content = source
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-
-def triggers(text: str, etc: Mapping[str, Any]) -> list[str]:
-    """One word for each declared file of /etc that a unit's text names: the unit changes when the file does."""
-    return [
-        f"{path}:{fingerprint(entry)}"
-        for path, entry in sorted(etc.items())
-        if re.search(rf"/etc/{re.escape(path)}(?![\w./-])", text)
-    ]
-
-
-def with_triggers(sections: dict[str, Any], reload: bool, etc: Mapping[str, Any]) -> str:
-    """The unit file, with a line that makes it differ when a file that it names does."""
-    found = triggers(render(sections), etc)
-    if found:
-        name = "X-Reload-Triggers" if reload else "X-Restart-Triggers"
-        sections["Unit"] = {**sections["Unit"], name: found}
-    return render(sections)
+def directives_of_unit(unit: Mapping[str, Any]) -> dict[str, list[str]]:
+    """[Unit]: what the named fields say, and what `unit` says besides."""
+    named = {
+        "Description": [unit["description"]] if unit["description"] else [],
+        "After": unit["after"],
+        "Before": unit["before"],
+        "Requires": unit["requires"],
+        "Wants": unit["wants"],
+    }
+    made = {name: [" ".join(words)] for name, words in named.items() if words}
+    for name, value in unit["unit"].items():
+        made[name] = [*made.get(name, []), *(value if isinstance(value, list) else [value])]
+    return made
 
 
 @module.defines("systemd.units")
 def units_by_kind(config: ConfigView) -> dict[str, object]:
     """The units of all kinds, as text."""
     made: dict[str, object] = {}
-    etc = config["etc"]
     for plural, (suffix, section, _) in SECTIONS.items():
         for name, unit in config[f"systemd.{plural}"].items():
-            head = {
-                "Description": unit["description"],
-                "After": " ".join(unit["after"]),
-                "Before": " ".join(unit["before"]),
-                "Requires": " ".join(unit["requires"]),
-                "Wants": " ".join(unit["wants"]),
-            }
-            sections = {"Unit": {key: value for key, value in head.items() if value} | unit["unit"]}
+            sections: dict[str, Any] = {"Unit": directives_of_unit(unit)}
             if section:
                 sections[section] = unit[suffix]
             wanted = bool(unit["wanted_by"] or unit["required_by"])
             made[f"{name}.{suffix}"] = {
-                "text": with_triggers(sections, unit["reload_on_change"], etc),
+                "text": render(sections) or "[Unit]\n",
                 "wanted_by": unit["wanted_by"],
                 "required_by": unit["required_by"],
                 "start": wanted if unit["start"] is None else unit["start"],
+                "reload_on_change": unit["reload_on_change"],
             }
-    for name, sections in config["systemd.extend"].items():
-        made.setdefault(name, {"drop_ins": {"deployer.conf": render(sections)}})
-    for name in config["systemd.masked"]:
-        made.setdefault(name, {"masked": True})
     return made
+
+
+@module.defines("systemd.units")
+def extended_units(config: ConfigView) -> dict[str, object]:
+    """What is added to units, as drop-ins."""
+    return {name: {"drop_ins": {"deployer.conf": render(added)}} for name, added in config["systemd.extend"].items()}
+
+
+@module.defines("systemd.units")
+def masked_units(config: ConfigView) -> dict[str, object]:
+    """Units that nothing can start."""
+    return {name: {"masked": True} for name in config["systemd.masked"]}
+
+
+@module.defines("checks")
+def service_checks(config: ConfigView) -> dict[str, object]:
+    """A check for each service that asks for one."""
+    services = config["systemd.services"].items()
+    return {f"{name}-service": {"kind": "unit", "unit": f"{name}.service"} for name, one in services if one["check"]}
+
+
+def said_at(name: str, config: ConfigView) -> str:
+    """The option that a unit comes from: one of those by kind, or `systemd.units` itself."""
+    plain, _, suffix = name.rpartition(".")
+    for plural, (kind, _, _) in SECTIONS.items():
+        if kind == suffix and plain in config[f"systemd.{plural}"]:
+            return f"systemd.{plural}.{plain}"
+    return f"systemd.units.{name}"
 
 
 @module.asserts
 def units_are_whole(config: ConfigView) -> Iterator[Fault]:
     """A unit says something, and what it hangs on is a unit."""
     for name, unit in config["systemd.units"].items():
-        at = f"systemd.units.{name}"
+        at = said_at(name, config)
         if not (unit["text"] or unit["drop_ins"] or unit["masked"]):
-            yield Fault(f"unit '{name}' has neither `text` nor `drop_ins`, and is not masked", "", at)
+            yield Fault(f"unit '{name}' has neither `text` nor `drop_ins`, and is not masked", "Give it one of them.", at)
         if unit["masked"] and unit["text"]:
             yield Fault(f"unit '{name}' has a text and is masked", "Remove one of the two.", at)
+        if unit["masked"] and unit["drop_ins"]:
+            yield Fault(f"unit '{name}' is extended and masked", "Remove one of the two.", at)
         for other in [*unit["wanted_by"], *unit["required_by"]]:
             if not UNIT_NAME.fullmatch(other):
                 yield Fault(f"unit '{name}' is to be started by '{other}', which is no unit", "Write multi-user.target.", at)
@@ -213,7 +282,7 @@ def units_are_whole(config: ConfigView) -> Iterator[Fault]:
 @module.warns
 def users_of_services_are_declared(config: ConfigView) -> Iterator[Fault]:
     """A service's user is somebody whom this configuration, or every system, has."""
-    known = {*config["users"], "root", "nobody", "daemon", "www-data", "bin", "sys", "mail"}
+    known = {*config["users"], "root", "nobody", "daemon", "www-data", "bin", "sys", "mail", "systemd-network", "messagebus"}
     for name, service in config["systemd.services"].items():
         user = service["service"].get("User")
         if not isinstance(user, str) or user in known or user.isdecimal() or "%" in user:

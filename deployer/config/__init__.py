@@ -6,7 +6,7 @@ weights `force`, `default`, `before`, `after`.
 
 from deployer.config import types
 from deployer.config.definitions import Definition, after, before, default, force
-from deployer.config.evaluation import Config, Evaluator, PackageResolver
+from deployer.config.evaluation import Config, Evaluator, PackageResolver, evaluate
 from deployer.config.host_view import HostView
 from deployer.config.library import all_modules, library_directory
 from deployer.config.module import ConfigView, Fault, Module, Option
@@ -28,6 +28,7 @@ __all__ = [
     "all_modules",
     "before",
     "default",
+    "evaluate",
     "force",
     "library_directory",
     "types",

@@ -32,6 +32,18 @@ class Definition:
     order: int = IN_ORDER
     literal: bool = False
     """Whether `${` in it means nothing: values that modules compute are used as they are."""
+    key: Place | None = None
+    """Where the key stands whose value this is."""
+
+    @property
+    def named_at(self) -> Place | None:
+        """Where its name stands; its own place where there is none."""
+        return self.key or self.place
+
+    @property
+    def described(self) -> str:
+        """Its value in a few words, for messages."""
+        return describe(self.plain())
 
     def plain(self) -> Any:
         """The value without places."""
@@ -97,8 +109,10 @@ def describe(value: Any) -> str:
             return "true" if value else "false"
         case str():
             return f"the text {value[:60]!r}{'…' if len(value) > 60 else ''}"
-        case dict():
+        case Mapping():
             return "a mapping"
-        case list():
+        case list() | tuple():
             return "a list"
-    return f"the number {value}"
+        case int() | float():
+            return f"the number {value}"
+    return f"a Python {type(value).__name__}"

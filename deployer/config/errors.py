@@ -5,17 +5,36 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from deployer.errors import ConfigurationError, Place
 
 
+class ConfigError(ConfigurationError):
+    """Something in a configuration file, or in a module, that its author can correct."""
+
+    @property
+    def excerpt(self) -> str:
+        """The line that the place names, with a caret below the column; empty where there is none to show."""
+        place = self.location
+        if place is None or place.line <= 0:
+            return ""
+        try:
+            line = Path(place.file).read_text(encoding="utf-8", errors="replace").splitlines()[place.line - 1]
+        except (OSError, IndexError, ValueError):
+            return ""
+        return f"{line}\n{' ' * (place.column - 1)}^" if place.column else line
+
+
 @dataclass(eq=False)
-class UnknownOption(ConfigurationError):
+class UnknownOption(ConfigError):
     """A key that no module declares."""
 
     option: str
     place: Place | None
     known: tuple[str, ...] = ()
+    declared: Place | None = None
+    """Of the option that it would be a part of."""
 
     @property
     def message(self) -> str:
@@ -24,12 +43,77 @@ class UnknownOption(ConfigurationError):
 
     @property
     def remedy(self) -> str:
-        """The nearest names."""
-        return did_you_mean(self.option, self.known) or "See docs/reference/options.md, or `deployer option`."
+        """The nearest names, or all where they are few."""
+        if self.declared is None:
+            return did_you_mean(self.option, self.known) or "See docs/reference/options.md, or `deployer option`."
+        names = ", ".join(name.rpartition(".")[2] for name in self.known)
+        near = did_you_mean(self.option, self.known) or f"What may stand here: {names}."
+        return f"{near} Declared at {self.declared}."
 
 
 @dataclass(eq=False)
-class WrongType(ConfigurationError):
+class BadName(ConfigError):
+    """A key that can't be the name of what it stands for."""
+
+    option: str
+    name: str
+    wanted: str
+    place: Place | None
+    declared: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"{self.name!r} can't be a name in '{self.option}'"
+
+    @property
+    def remedy(self) -> str:
+        """What names there are like."""
+        return f"A name there {self.wanted}." + (f" Declared at {self.declared}." if self.declared else "")
+
+
+@dataclass(eq=False)
+class UnknownPackage(ConfigError):
+    """A package that is not in the package set."""
+
+    option: str
+    name: str
+    place: Place | None
+    known: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """Which, and what wants it."""
+        return f"option '{self.option}': there is no package '{self.name}'"
+
+    @property
+    def remedy(self) -> str:
+        """The nearest names."""
+        return did_you_mean(self.name, self.known) or "Packages are declared in packages.yaml."
+
+
+@dataclass(eq=False)
+class MissingFile(ConfigError):
+    """A file that an option names does not exist."""
+
+    option: str
+    path: str
+    place: Place | None
+    near: str = ""
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"option '{self.option}': there is no file {self.path}"
+
+    @property
+    def remedy(self) -> str:
+        """What paths are relative to."""
+        return self.near or "A path is relative to the file that says it."
+
+
+@dataclass(eq=False)
+class WrongType(ConfigError):
     """A value that is not of its option's type."""
 
     option: str
@@ -37,6 +121,7 @@ class WrongType(ConfigurationError):
     found: str
     place: Place | None
     declared: Place | None = None
+    advice: str = ""
 
     @property
     def message(self) -> str:
@@ -46,17 +131,18 @@ class WrongType(ConfigurationError):
     @property
     def remedy(self) -> str:
         """Where the option is declared."""
-        return f"The option is declared at {self.declared}." if self.declared else ""
+        return self.advice or (f"The option is declared at {self.declared}." if self.declared else "")
 
 
 @dataclass(eq=False)
-class Conflict(ConfigurationError):
+class Conflict(ConfigError):
     """Two definitions of equal priority that can't both hold."""
 
     option: str
     place: Place | None
     others: tuple[Place | None, ...]
     values: tuple[str, ...]
+    declared: Place | None = None
 
     @property
     def message(self) -> str:
@@ -66,11 +152,12 @@ class Conflict(ConfigurationError):
     @property
     def remedy(self) -> str:
         """How to decide."""
-        return f"Also at {', '.join(str(place) for place in self.others)}. Remove one, or mark the one that holds with `!force`."
+        also = f"Also at {', '.join(str(place) for place in self.others)}. Remove one, or mark the one that holds with `!force`."
+        return also + (f" The option is declared at {self.declared}." if self.declared else "")
 
 
 @dataclass(eq=False)
-class MissingValue(ConfigurationError):
+class MissingValue(ConfigError):
     """An option without a default that nothing defines."""
 
     option: str
@@ -91,7 +178,7 @@ class MissingValue(ConfigurationError):
 
 
 @dataclass(eq=False)
-class BadInterpolation(ConfigurationError):
+class BadInterpolation(ConfigError):
     """A `${…}` that means nothing."""
 
     text: str
@@ -102,7 +189,7 @@ class BadInterpolation(ConfigurationError):
     @property
     def message(self) -> str:
         """Which, and why."""
-        return f"${{{self.text}}}: {self.reason}"
+        return f"{self.text if '${' in self.text else '${' + self.text + '}'}: {self.reason}"
 
     @property
     def remedy(self) -> str:
@@ -114,11 +201,13 @@ class BadInterpolation(ConfigurationError):
 
 
 @dataclass(eq=False)
-class EvaluationCycle(ConfigurationError):
+class EvaluationCycle(ConfigError):
     """Options that need each other's values."""
 
     chain: tuple[str, ...]
     place: Place | None
+    places: tuple[Place | None, ...] = ()
+    """Where each of the chain is defined."""
 
     @property
     def message(self) -> str:
@@ -128,11 +217,13 @@ class EvaluationCycle(ConfigurationError):
     @property
     def remedy(self) -> str:
         """How to break it."""
-        return "Give one of them a value that does not refer to the others."
+        at = [f"{name} at {place}" for name, place in dict(zip(self.chain, self.places, strict=False)).items() if place]
+        defined = f" Defined: {', '.join(at)}." if at else ""
+        return f"Give one of them a value that does not refer to the others.{defined}"
 
 
 @dataclass(eq=False)
-class ImportFailed(ConfigurationError):
+class ImportFailed(ConfigError):
     """A file or module that `imports` names can't be had."""
 
     name: str
@@ -148,11 +239,11 @@ class ImportFailed(ConfigurationError):
     @property
     def remedy(self) -> str:
         """What imports are."""
-        return self.near or "Imports are paths relative to the file that names them."
+        return self.near or "An import is a path relative to the file that names it, or the name of a module."
 
 
 @dataclass(eq=False)
-class AssertionBroken(ConfigurationError):
+class AssertionBroken(ConfigError):
     """A module found values that don't go together."""
 
     reason: str
@@ -171,7 +262,7 @@ class AssertionBroken(ConfigurationError):
 
 
 @dataclass(eq=False)
-class ModuleBroken(ConfigurationError):
+class ModuleBroken(ConfigError):
     """A module of Python raised something, or returned what its option can't take."""
 
     module: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -32,8 +33,18 @@ def all_modules(directories: Sequence[Path] = ()) -> tuple[Module, ...]:
     return tuple(module for directory in (library_directory(), *directories) for module in load_modules(directory))
 
 
+@cache
+def load_module(path: Path) -> Module:
+    """The module of one file. Raises `ModuleBroken`."""
+    module = _load(path)
+    if module is None:
+        raise ModuleBroken(path.stem, "a file whose name begins with _ is no module", Place(str(path)))
+    return module
+
+
 def _load(path: Path) -> Module | None:
-    name = f"deployer_modules.{path.stem}"
+    own = "" if path.parent == library_directory() else f"_{zlib.crc32(str(path).encode()):08x}"
+    name = f"deployer_modules.{path.stem}{own}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or path.stem.startswith("_"):
         return None

@@ -21,6 +21,8 @@ class Option:
     default: Any
     example: Any
     declared: Place
+    apply: Callable[[Any, ConfigView], Any] | None = None
+    """Makes the final value of the merged one."""
 
     @property
     def has_default(self) -> bool:
@@ -85,9 +87,18 @@ class Module:
         self.assertions: Final[list[Assertion]] = []
         self.warnings: Final[list[Assertion]] = []
 
-    def option(self, path: str, type: OptionType, description: str, *, default: Any = NOTHING, example: Any = None) -> None:
-        """Declare an option. Without a default it must be defined where it is read."""
-        self.options[path] = Option(path, type, description, default, example, _caller())
+    def option(
+        self,
+        path: str,
+        type: OptionType,
+        description: str,
+        *,
+        default: Any = NOTHING,
+        example: Any = None,
+        apply: Callable[[Any, ConfigView], Any] | None = None,
+    ) -> None:
+        """Declare an option. Without a default it must be defined. `apply` makes the final value of the merged one."""
+        self.options[path] = Option(path, type, description, default, example, _caller(), apply)
 
     def defines(self, path: str) -> Callable[[_C], _C]:
         """Mark the function that says what this module defines of an option. It reads others when it is called."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -11,18 +12,21 @@ from deployer.errors import JsonValue
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
+IMPORTS: Final[dict[str, JsonValue]] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
 
 def schema(options: Iterable[Option]) -> dict[str, JsonValue]:
     """JSON Schema (2020-12) of a configuration file. Interpolations are strings, so where one may stand any string may."""
     root: dict[str, Any] = {
         "type": "object",
-        "properties": {"imports": {"type": "array", "items": {"type": "string"}, "description": "Files to import."}},
+        "properties": {"imports": {**IMPORTS, "description": "Files, directories and modules that this file builds on."}},
     }
     for option in options:
         *parents, leaf = option.path.split(".")
         node = root
         for parent in parents:
-            node = node["properties"].setdefault(parent, {"type": "object", "properties": {}, "additionalProperties": False})
+            empty = {"type": ["object", "null"], "properties": {}, "additionalProperties": False}
+            node = node["properties"].setdefault(parent, empty)
         described: dict[str, Any] = {**option.type.schema(), "description": option.description}
         if option.has_default:
             described["default"] = option.default
@@ -65,7 +69,7 @@ def describe(option: Option) -> Iterator[str]:
 def fields(kind: OptionType) -> Iterator[tuple[str, str]]:
     """What may stand within a value, by name."""
     match kind:
-        case AttributesOf(inner) | ListOf(inner) | NullOr(inner):
+        case AttributesOf(inner=inner) | ListOf(inner=inner) | NullOr(inner=inner):
             yield from fields(inner)
         case Submodule():
             for name, field in kind.fields.items():
@@ -86,3 +90,9 @@ def _literal(value: Any) -> str:
         case list():
             return "[" + ", ".join(_literal(item) for item in value) + "]"
     return str(value)
+
+
+if __name__ == "__main__":
+    from deployer.config.library import all_modules
+
+    sys.stdout.write(reference(all_modules()))

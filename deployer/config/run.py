@@ -1,0 +1,241 @@
+"""One run of an evaluation: values are made when they are first read, and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from deployer.config.definitions import OPTION_DEFAULT, Definition, define
+from deployer.config.errors import (
+    AssertionBroken,
+    BadInterpolation,
+    EvaluationCycle,
+    MissingValue,
+    ModuleBroken,
+    did_you_mean,
+)
+from deployer.config.host_view import MISSING, HostView
+from deployer.config.interpolation import Unclosed, interpolate
+from deployer.config.merging import NOTHING, OptionType, Scope
+from deployer.config.module import Assertion, ConfigView, Fault, Module, Option
+from deployer.config.places import below, first_place, place_of
+from deployer.config.tree import OptionTree
+from deployer.errors import DeployerError, Place
+
+Note = Callable[[DeployerError], None]
+NOT_THERE: Final = "Only what a configuration defines, and defaults of what it defines, can be referred to."
+
+
+class PackageResolver(Protocol):
+    """What `${pkgs.NAME}` asks."""
+
+    def output_path(self, name: str) -> str:
+        """The store path of a package's output. Raises a `DeployerError` where the package is wrong."""
+
+    def names(self) -> Collection[str]:
+        """All packages."""
+
+
+class Failed(Exception):
+    """A value could not be made; why is among the errors already."""
+
+
+class Run:
+    """The values of one host's configuration, and all that is wrong with it."""
+
+    def __init__(
+        self, tree: OptionTree, packages: PackageResolver, host: HostView, given: Mapping[str, list[Definition]]
+    ) -> None:
+        """Nothing is evaluated yet."""
+        self.values: Final[dict[str, Any]] = {}
+        self.definitions: Final[dict[str, tuple[Definition, ...]]] = {}
+        self.reads: Final[dict[str, Any]] = {}
+        self.errors: Final[list[DeployerError]] = []
+        self._tree, self._packages, self._host, self._given = tree, packages, host, given
+        self._parts: dict[str, Any] = {}
+        self._under_way: list[str] = []
+        self._view = ConfigView(self._read, lambda: iter(tree.options))
+
+    def everything(self) -> None:
+        """Make the value of every option."""
+        for path in self._tree.options:
+            try:
+                self._read(path)
+            except Failed:
+                continue
+
+    def broken_assertions(self) -> Iterator[DeployerError]:
+        """What modules find wrong with values that could be made."""
+        for module in self._tree.modules:
+            for check in module.assertions:
+                for fault in self._faults(module, check):
+                    place = place_of(self.definitions, fault.at) if fault.at else None
+                    yield AssertionBroken(fault.message, fault.remedy, place)
+
+    def warnings(self) -> Iterator[str]:
+        """What modules find worth a word."""
+        for module in self._tree.modules:
+            for check in module.warnings:
+                for fault in self._faults(module, check):
+                    place = place_of(self.definitions, fault.at) if fault.at else None
+                    yield f"{place}: {fault.message}" if place else fault.message
+
+    def _faults(self, module: Module, check: Assertion) -> list[Fault]:
+        try:
+            return [*check(self._view)]
+        except Failed:
+            return []
+        except Exception as error:
+            place = Place(check.__code__.co_filename, check.__code__.co_firstlineno)
+            self.errors.append(ModuleBroken(module.name, _reason(error), place))
+            return []
+
+    def _read(self, path: str) -> Any:
+        option = self._tree.options.get(path)
+        if option is None:
+            raise KeyError(f"there is no option '{path}'. {did_you_mean(path, self._tree.options)}".strip())
+        return self._once(path, self.values, lambda: self._make(option))
+
+    def _once(self, name: str, made: dict[str, Any], make: Callable[[], Any]) -> Any:
+        """A value that is made at most once. Raises `Failed` where it can't be, also because it needs itself."""
+        if name not in made:
+            if name in self._under_way:
+                chain = (*self._under_way[self._under_way.index(name) :], name)
+                places = tuple(self._defined_at(one) for one in chain)
+                place = next((one for one in places if one is not None), None)
+                self.errors.append(EvaluationCycle(chain, place, places))
+                raise Failed
+            self._under_way.append(name)
+            try:
+                made[name] = make()
+            except Failed:
+                made[name] = NOTHING
+            except DeployerError as error:
+                self.errors.append(error)
+                made[name] = NOTHING
+            finally:
+                self._under_way.pop()
+        if made[name] is NOTHING:
+            raise Failed
+        return made[name]
+
+    def _make(self, option: Option) -> Any:
+        definitions = [*self._given.get(option.path, ()), *self._contributions(option)]
+        self.definitions[option.path] = tuple(definitions)
+        if option.has_default:
+            default = define(option.default, option.declared)
+            definitions.append(Definition(default.value, option.declared, OPTION_DEFAULT, literal=True))
+        if not definitions:
+            raise MissingValue(option.path, None, option.declared)
+        scope = self._scope(option.declared)
+        value = option.type.merge(option.path, definitions, scope)
+        if scope.failed or value is NOTHING:
+            return NOTHING
+        return option.apply(value, self._view) if option.apply is not None else value
+
+    def _scope(self, declared: Place) -> Scope:
+        return Scope(self._resolve, self.errors, declared, self._packages.names)
+
+    def _contributions(self, option: Option) -> Iterator[Definition]:
+        for one in self._tree.contributed.get(option.path, ()):
+            try:
+                yield define(one.value(self._view), one.place)
+            except (DeployerError, Failed):
+                raise
+            except Exception as error:
+                raise ModuleBroken(Path(one.place.file).stem, _reason(error), one.place) from error
+
+    def _resolve(self, definition: Definition, note: Note) -> Any:
+        value = definition.value
+        if definition.literal or not isinstance(value, str) or "${" not in value:
+            return definition.plain() if isinstance(value, dict | list) else value
+        try:
+            return interpolate(value, lambda path: self._named(path, definition))
+        except Failed:
+            pass
+        except Unclosed as error:
+            note(BadInterpolation(error.text, "it is not closed by }", definition.place, "Write $${ for a literal ${."))
+        except TypeError as error:
+            note(BadInterpolation(value[:60], str(error), definition.place))
+        except DeployerError as error:
+            note(error)
+        return NOTHING
+
+    def _named(self, path: str, definition: Definition) -> Any:
+        root, _, rest = path.partition(".")
+        match root:
+            case "pkgs":
+                return self._package(path, rest, definition)
+            case "host":
+                value = self._host.read(rest)
+                self.reads[rest] = value
+                if value is MISSING:
+                    near = did_you_mean(rest, self._host.names())
+                    raise BadInterpolation(path, f"host '{self._host.name}' has no '{rest}'", definition.place, near)
+                return value
+            case "config":
+                return self._option(path, rest, definition)
+        near = did_you_mean(root, ("pkgs", "config", "host"))
+        raise BadInterpolation(path, f"'{root}' means nothing", definition.place, near)
+
+    def _package(self, path: str, name: str, definition: Definition) -> str:
+        names = self._packages.names()
+        if name not in names:
+            near = did_you_mean(name, names) or "Packages are declared in packages.yaml."
+            raise BadInterpolation(path, f"there is no package '{name}'", definition.place, near)
+        return self._packages.output_path(name)
+
+    def _option(self, path: str, rest: str, definition: Definition) -> Any:
+        option = next((one for one in _beginnings(rest) if one in self._tree.options), None)
+        if option is None:
+            near = did_you_mean(rest, self._tree.options) or did_you_mean(rest.partition(".")[0], self._tree.names())
+            raise BadInterpolation(path, f"there is no option '{rest}'", definition.place, near)
+        inner = rest[len(option) + 1 :]
+        if inner and option in self._under_way and option in self.definitions:
+            return self._once(rest, self._parts, lambda: self._part(option, inner, path, definition))
+        found = below(self._read(option), inner)
+        if found is MISSING:
+            raise BadInterpolation(path, f"option '{option}' has no '{inner}'", definition.place, NOT_THERE)
+        return found
+
+    def _part(self, option: str, inner: str, path: str, definition: Definition) -> Any:
+        """A part of an option that is being made: sisters may refer to each other, as long as they don't in a circle."""
+        declared = self._tree.options[option]
+        scope = self._scope(declared.declared)
+        found = self._descend(declared.type, option, self.definitions[option], inner, scope)
+        if scope.failed or found is NOTHING:
+            raise Failed
+        if found is MISSING:
+            raise BadInterpolation(path, f"option '{option}' has no '{inner}'", definition.place, NOT_THERE)
+        return found
+
+    def _descend(self, kind: OptionType, name: str, definitions: Sequence[Definition], rest: str, scope: Scope) -> Any:
+        for first in _beginnings(rest):
+            found = kind.part(name, definitions, first, scope) if definitions else None
+            if found is None:
+                continue
+            inner, given, default = found
+            whole = f"{name}.{first}"
+            if first != rest:
+                return self._descend(inner, whole, given, rest[len(first) + 1 :], scope)
+            if given:
+                return inner.merge(whole, given, scope)
+            return MISSING if default is NOTHING else default
+        return MISSING
+
+    def _defined_at(self, name: str) -> Place | None:
+        at = place_of(self.definitions, name) or first_place(self._given.get(name))
+        contributed = self._tree.contributed.get(name)
+        return at or (contributed[0].place if contributed else None)
+
+
+def _beginnings(path: str) -> Iterator[str]:
+    """A dotted path and what it begins with, the longest first."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+
+
+def _reason(error: Exception) -> str:
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else f"{type(error).__name__}: {error}"
