@@ -1,0 +1,64 @@
+"""Configurations written by a test, and what they evaluate to."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from deployer.config import Config, Evaluator, HostView
+from deployer.errors import DeployerError, ManyErrors
+
+HOST = HostView(
+    "web1", "192.0.2.1", ("web",), {"zone": "a"}, {"port": 8080, "word": "x", "list": ["p", "q"], "map": {"text": "t"}}
+)
+
+
+class Packages:
+    """A package set of two."""
+
+    def output_path(self, name: str) -> str:
+        """A path of the right form."""
+        return f"/nix/store/{'0' * 32}-{name}"
+
+    def names(self) -> list[str]:
+        """Both."""
+        return ["hello", "world"]
+
+
+class Directory:
+    """A directory of configuration files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, **files: str) -> Path:
+        """Files by name, `__` for a slash and `.yaml` added; returns `main.yaml`."""
+        for name, text in files.items():
+            target = self.path / (name.replace("__", "/") + ("" if "." in name else ".yaml"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(textwrap.dedent(text))
+        return self.path / "main.yaml"
+
+    def evaluate(self, main: str, host: HostView = HOST, **files: str) -> Config:
+        """What `main.yaml` with these other files evaluates to."""
+        return Evaluator(packages=Packages()).evaluate(host, self.write(main=main, **files))
+
+    def errors(self, main: str, host: HostView = HOST, **files: str) -> list[DeployerError]:
+        """All that is wrong with it."""
+        with pytest.raises(DeployerError) as caught:
+            self.evaluate(main, host, **files)
+        return [*caught.value.errors] if isinstance(caught.value, ManyErrors) else [caught.value]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    """An empty directory."""
+    return Directory(tmp_path)
+
+
+@pytest.fixture
+def packages() -> Packages:
+    """A package set of two."""
+    return Packages()
