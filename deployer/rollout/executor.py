@@ -181,7 +181,8 @@ class _Execution:
             # Once a host has been begun the rollout stays open in history, and can be resumed.
             if not self._begun:
                 with contextlib.suppress(DeployerError):
-                    self._close(Ending.STOPPED, error.message.split("\n", 1)[0] if isinstance(error, DeployerError) else repr(error))
+                    reason = error.message.split("\n", 1)[0] if isinstance(error, DeployerError) else repr(error)
+                    self._close(Ending.STOPPED, reason)
             raise
         if self._history_error is not None:
             self._sink(self._finished(result.ending, self._history_error.message))

@@ -144,7 +144,15 @@ class LiveSink:
             case events.RolloutFinished():
                 self.close()
                 self._write(self._failures.render(self._paint) + closing(event, self._paint) + "\n")
-            case events.RolloutStarted() | events.BuildFinished() | events.RolloutStopped() | events.RollbackStarted():
+            case (
+                events.RolloutStarted()
+                | events.BuildFinished()
+                | events.WaveStarted()
+                | events.HostConfirmed()
+                | events.HostReturned()
+                | events.RolloutStopped()
+                | events.RollbackStarted()
+            ):
                 self._write(sentence(event, self._paint, verbose=False) + "\n")
 
     def close(self) -> None:
