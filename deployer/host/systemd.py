@@ -1,0 +1,322 @@
+"""The one door to systemd: PID 1 through systemctl and systemd-run, the journal through journalctl. systemd 247 and up.
+
+As root, systemctl talks to PID 1 over its private socket: all but the journal works early at boot, and without D-Bus. Nothing
+waits without a bound, and a job that outlives its bound is cancelled.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Collection, Dict, Final, Iterable, List, Mapping, Sequence, Tuple
+
+from deployer.errors import DeployerError
+from deployer.host.machine import SystemdPort, UnitStatus
+from deployer.host.process import Completed, ProgramTimedOut, one_line, run
+from deployer.host.unit_switch import is_template, template_of
+
+QUICK: Final = 30.0
+"""Seconds for what systemd answers at once."""
+RELOAD: Final = 90.0
+"""Seconds for reading all unit files again: generators run then."""
+SETTLE: Final = 0.1
+"""Seconds after which a service that was started is looked at: one whose program is missing has failed by then."""
+MAX_LOG_LINE: Final = 500
+_POLL: Final = 0.05
+_CHUNK: Final = 200
+"""Units a call."""
+_SHIPPED: Final = ("usr/lib/systemd/system", "lib/systemd/system", "usr/local/lib/systemd/system")
+_OVER: Final = ("inactive", "failed")
+_FAILED_TO: Final = re.compile(r"Failed to [a-z-]+ (\S+): (.+)")
+_JOB_FOR: Final = re.compile(r"(?:Job|A dependency job) for (\S+) (.+?)(?:\.?$|\. See )")
+_PROPERTIES: Final = (
+    "Id LoadState ActiveState SubState Result NRestarts MainPID ExecMainStatus Type RemainAfterExit ConditionResult "
+    "FragmentPath DropInPaths UnitFileState NeedDaemonReload InvocationID Job"
+)
+
+
+@dataclass(frozen=True)
+class UnitState(UnitStatus):
+    """All that we want to know of a unit."""
+
+    result: str = "success"
+    n_restarts: int = 0
+    main_pid: int = 0
+    exit_status: int = 0
+    """Of the main process, where it has ended."""
+    type: str = ""
+    """Of a service."""
+    remains: bool = False
+    """Whether it stays active once its processes have ended."""
+    condition: bool = True
+    """Whether its conditions held when it was last started."""
+    fragment: str = ""
+    """The unit file that it was loaded from."""
+    drop_ins: Tuple[str, ...] = ()
+    enabled: str = ""
+    """`enabled`, `static`, `masked` …"""
+    needs_reload: bool = False
+    """Whether its files have changed since they were read."""
+    invocation: str = ""
+    job: int = 0
+    """0: none."""
+    shipped: bool = False
+    """Whether the distribution brings a file for it, besides any of ours."""
+
+    @property
+    def is_crashing(self) -> bool:
+        """Whether it failed, or failed and waits to be started again."""
+        return self.active == "failed" or (self.sub == "auto-restart" and (self.result != "success" or self.exit_status != 0))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it does not run because there is nothing (left) for it to do."""
+        once = self.type == "oneshot" and not self.remains and self.result == "success"
+        return self.active == "inactive" and (once or not self.condition)
+
+    def __str__(self) -> str:
+        """For people."""
+        details = [self.sub]
+        if self.result != "success":
+            details.append(f"result {self.result}")
+        if self.exit_status:
+            details.append(f"status {self.exit_status}")
+        return f"{self.active} ({', '.join(details)})"
+
+
+class Systemd(SystemdPort):
+    """This host's PID 1."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        """`root` is where the distribution's unit files are looked for."""
+        self._root = root
+
+    # -- asking ----------------------------------------------------------------------------------------------------------
+
+    def version(self) -> int:
+        """`252`; 0 where it does not say."""
+        found = re.search(r"systemd (\d+)", _systemctl(["--version"], check=False).text)
+        return int(found.group(1)) if found else 0
+
+    def states(self, names: Collection[str]) -> Mapping[str, UnitState]:
+        """Of each, and of the running instances of each that is a template."""
+        templates = sorted(name for name in set(names) if is_template(name))
+        wanted = [name for name in dict.fromkeys(names) if not is_template(name)]
+        if templates:
+            wanted += [name for name in self.active_units([_any_instance(name) for name in templates]) if name not in wanted]
+        found = {name: UnitState(load="template", shipped=self._is_shipped(name)) for name in templates}
+        for at in range(0, len(wanted), _CHUNK):
+            found.update(self._show(wanted[at : at + _CHUNK]))
+        return found
+
+    def active_units(self, patterns: Sequence[str] = ()) -> List[str]:
+        """The names of all units that run, or of those that match."""
+        options = ["--no-legend", "--plain", "--full", "--state=active,activating,reloading,deactivating"]
+        lines = _systemctl(["list-units", *options, "--", *patterns]).text.splitlines()
+        return sorted(words[0] for words in (line.split() for line in lines) if words)
+
+    def log_tail(self, name: str, lines: int) -> Sequence[str]:
+        """The last lines of a unit's last run."""
+        state = self.states([name]).get(name, UnitState())
+        run_id = state.invocation
+        chosen = [f"_SYSTEMD_INVOCATION_ID={run_id}", "+", f"INVOCATION_ID={run_id}"] if run_id else ["--boot", f"--unit={name}"]
+        return _journal([f"--lines={lines}", *chosen])
+
+    def journal_cursor(self) -> str:
+        """Where the journal ends now; empty where it cannot be read."""
+        last = _journal(["--lines=1", "--show-cursor"])[-1:]
+        return last[0].partition("cursor: ")[2] if last else ""
+
+    def journal_tail(self, names: Sequence[str], lines: int, *, after: str = "") -> Sequence[str]:
+        """The last lines of some units' journal, of this boot, or after a cursor."""
+        since = f"--after-cursor={after}" if after else "--boot"
+        return _journal([f"--lines={lines}", since, *(f"--unit={name}" for name in names)])
+
+    # -- changing --------------------------------------------------------------------------------------------------------
+
+    def daemon_reload(self, timeout: float = RELOAD) -> None:
+        """Read all unit files again. It succeeds also where a unit file says nothing: look at `states` afterwards."""
+        _systemctl(["daemon-reload"], timeout=timeout)
+
+    def start(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Start units together; what failed, with the reason."""
+        return self.change("start", names, timeout)
+
+    def stop(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Stop units together; what failed, with the reason."""
+        return self.change("stop", names, timeout)
+
+    def restart(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Restart units together; what failed, with the reason."""
+        return self.change("restart", names, timeout)
+
+    def reload(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Have units reload together; what failed, with the reason."""
+        return self.change("reload", names, timeout)
+
+    def change(self, verb: str, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """`stop`, `start`, `restart` or `reload` units, together; what failed, with the reason.
+
+        systemctl follows the jobs: only it learns that a reload or a dependency failed. What is under way when the time is
+        over is cancelled.
+        """
+        if not names:
+            return {}
+        if verb in ("start", "restart"):
+            self.forget_failures(names)
+        failures: Dict[str, str] = {}
+        try:
+            ended = _systemctl([verb, "--", *names], timeout=timeout, check=False)
+        except ProgramTimedOut:
+            failures = self._cancel(verb, names, timeout)
+        else:
+            failures = _told(ended, verb, names)
+        if verb != "stop":
+            time.sleep(SETTLE)
+        states = self.states(names)
+        for name in names:
+            reason = _failure(verb, states[name])
+            if name in failures:
+                failures[name] = f"{failures[name]}: it is {states[name]}"
+            elif reason:
+                failures[name] = reason
+        return failures
+
+    def queue(self, verb: str, names: Sequence[str]) -> None:
+        """The same without waiting, for the boot."""
+        if names:
+            _systemctl(["--no-block", verb, "--", *names], check=False)
+
+    def forget_failures(self, names: Sequence[str]) -> None:
+        """Clear failed states and counted restarts."""
+        if names:
+            _systemctl(["reset-failed", "--", *names], check=False)
+
+    def kill(self, name: str) -> None:
+        """Kill all processes of a service, and wait until it is gone."""
+        _systemctl(["kill", "--signal=KILL", "--", name], check=False)
+        deadline = time.monotonic() + QUICK
+        while self.states([name])[name].active not in _OVER and time.monotonic() < deadline:
+            time.sleep(_POLL)
+
+    def discard(self, name: str) -> None:
+        """Stop a transient unit, where there is one."""
+        _systemctl(["stop", "--", name], check=False)
+
+    # -- transient units -------------------------------------------------------------------------------------------------
+
+    def start_service(self, name: str, command: Sequence[str], properties: Mapping[str, str]) -> None:
+        """Start a transient service; fails where one of that name runs."""
+        self.forget_failures([name])
+        settings = [f"--property={key}={value}" for key, value in properties.items() if key != "Description"]
+        description = f"--description={properties.get('Description', name)}"
+        _run(["systemd-run", "--quiet", f"--unit={name}", description, *settings, "--", *literal(command)])
+
+    def start_timer(self, name: str, command: Sequence[str], seconds: float, again: float) -> None:
+        """Start a transient timer that runs `command` after `seconds`, and again `again` seconds after that ended."""
+        self.forget_failures([f"{name}.service"])
+        times = [f"--on-active={seconds:.0f}s", f"--on-unit-inactive={again:.0f}s", "--timer-property=AccuracySec=1s"]
+        _run(["systemd-run", "--quiet", f"--unit={name}", *times, "--", *literal(command)])
+
+    # -- details ---------------------------------------------------------------------------------------------------------
+
+    def _show(self, names: Sequence[str]) -> Dict[str, UnitState]:
+        options = [f"--property={','.join(_PROPERTIES.split())}", "--"]
+        blocks = _systemctl(["show", *options, *names]).text.strip("\n").split("\n\n")
+        if len(blocks) != len(names):
+            if len(names) == 1:
+                return {names[0]: UnitState()}
+            return {name: state for one in names for name, state in self._show([one]).items()}
+        return {name: self._state(name, block) for name, block in zip(names, blocks)}
+
+    def _state(self, name: str, block: str) -> UnitState:
+        said = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        return UnitState(
+            load=said.get("LoadState", "not-found"),
+            active=said.get("ActiveState", "inactive"),
+            sub=said.get("SubState", "dead"),
+            result=said.get("Result") or "success",
+            n_restarts=_number(said.get("NRestarts")),
+            main_pid=_number(said.get("MainPID")),
+            exit_status=_number(said.get("ExecMainStatus")),
+            type=said.get("Type", ""),
+            remains=said.get("RemainAfterExit") == "yes",
+            condition=said.get("ConditionResult") != "no" or not said.get("InvocationID"),
+            fragment=said.get("FragmentPath", ""),
+            drop_ins=tuple(said.get("DropInPaths", "").split()),
+            enabled=said.get("UnitFileState", ""),
+            needs_reload=said.get("NeedDaemonReload") == "yes",
+            invocation=said.get("InvocationID", ""),
+            job=_number(said.get("Job")),
+            shipped=self._is_shipped(name),
+        )
+
+    def _is_shipped(self, name: str) -> bool:
+        if "/" in name:
+            return False
+        files = [name, template_of(name) or name]
+        return any((self._root / place / file).is_file() for place in _SHIPPED for file in files)
+
+    def _cancel(self, verb: str, names: Sequence[str], timeout: float) -> Dict[str, str]:
+        states = self.states(names)
+        pending = {name: str(states[name].job) for name in names if states[name].job}
+        if pending:
+            _systemctl(["cancel", "--", *pending.values()], check=False)
+        return dict.fromkeys(pending, f"it did not {verb} within {timeout:g} s")
+
+
+def literal(command: Iterable[str]) -> List[str]:
+    """Arguments that systemd hands on letter for letter: it would put variables in otherwise."""
+    return [argument.replace("$", "$$") for argument in command]
+
+
+def _told(ended: Completed, verb: str, names: Sequence[str]) -> Dict[str, str]:
+    """What systemctl complains of, by unit. What it says of no unit in particular is said of all."""
+    if ended.status == 0:
+        return {}
+    words = ended.stderr.decode(errors="replace")
+    failures: Dict[str, str] = {}
+    for pattern in (_FAILED_TO, _JOB_FOR):
+        for line in words.splitlines():
+            found = pattern.match(line.strip())
+            if found is not None and found.group(1) in names:
+                prefix = "a unit that it needs " if line.startswith("A dependency") else ""
+                failures.setdefault(found.group(1), one_line(prefix + found.group(2)))
+    if failures or verb == "stop":
+        return failures
+    return dict.fromkeys(names, ended.last_words or f"systemctl {verb} failed")
+
+
+def _failure(verb: str, state: UnitState) -> str:
+    if verb == "stop":
+        return "" if state.active in _OVER else f"it is still {state}"
+    if state.load not in ("loaded", "template"):
+        return f"systemd does not know it (LoadState={state.load})"
+    return f"it is {state}" if state.is_crashing else ""
+
+
+def _journal(arguments: Sequence[str]) -> List[str]:
+    try:
+        _run(["journalctl", "--sync"], timeout=5.0, check=False)
+        text = _run(["journalctl", "--no-pager", "--quiet", "--output=cat", *arguments], check=False).text
+    except DeployerError:
+        return []
+    return [one_line(line, MAX_LOG_LINE) for line in text.splitlines() if line.strip()]
+
+
+def _systemctl(arguments: Sequence[str], *, timeout: float = QUICK, check: bool = True) -> Completed:
+    return _run(["systemctl", "--no-pager", "--no-ask-password", *arguments], timeout=timeout, check=check)
+
+
+def _run(arguments: Sequence[str], *, timeout: float = QUICK, check: bool = True) -> Completed:
+    return run(arguments, timeout=timeout, check=check)
+
+
+def _any_instance(template: str) -> str:
+    return template.replace("@.", "@*.", 1)
+
+
+def _number(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isdecimal() else 0
