@@ -66,7 +66,7 @@ def parts_of(key: str) -> Optional[List[str]]:
     `net.ipv4.conf.eth0/1.forwarding` dots and slashes trade places.
     """
     dot, slash = key.find("."), key.find("/")
-    is_path = 0 <= slash and not 0 <= dot < slash
+    is_path = slash >= 0 and not 0 <= dot < slash
     parts = key.split("/") if is_path else [part.replace("/", ".") for part in key.split(".")]
     is_wrong = any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts)
     return None if is_wrong or len(parts) < 2 else parts

@@ -33,7 +33,7 @@ _FAILED_TO: Final = re.compile(r"Failed to [a-z-]+ (\S+): (.+)")
 _JOB_FOR: Final = re.compile(r"(?:Job|A dependency job) for (\S+) (.+?)(?:\.?$|\. See )")
 _PROPERTIES: Final = (
     "Id LoadState ActiveState SubState Result NRestarts MainPID ExecMainStatus Type RemainAfterExit ConditionResult "
-    "FragmentPath DropInPaths UnitFileState NeedDaemonReload InvocationID Job"
+    "ConditionTimestampMonotonic FragmentPath DropInPaths UnitFileState NeedDaemonReload Job"
 )
 
 
@@ -51,7 +51,7 @@ class UnitState(UnitStatus):
     remains: bool = False
     """Whether it stays active once its processes have ended."""
     condition: bool = True
-    """Whether its conditions held when it was last started."""
+    """Whether its conditions held when it was last started; systemd forgets that of a unit that nothing wants."""
     fragment: str = ""
     """The unit file that it was loaded from."""
     drop_ins: Tuple[str, ...] = ()
@@ -59,7 +59,6 @@ class UnitState(UnitStatus):
     """`enabled`, `static`, `masked` …"""
     needs_reload: bool = False
     """Whether its files have changed since they were read."""
-    invocation: str = ""
     job: int = 0
     """0: none."""
     shipped: bool = False
@@ -74,7 +73,7 @@ class UnitState(UnitStatus):
     def is_done(self) -> bool:
         """Whether it does not run because there is nothing (left) for it to do."""
         once = self.type == "oneshot" and not self.remains and self.result == "success"
-        return self.active == "inactive" and (once or not self.condition)
+        return self.load == "loaded" and self.active == "inactive" and (once or not self.condition)
 
     def __str__(self) -> str:
         """For people."""
@@ -119,15 +118,16 @@ class Systemd(SystemdPort):
 
     def log_tail(self, name: str, lines: int) -> Sequence[str]:
         """The last lines of a unit's last run."""
-        state = self.states([name]).get(name, UnitState())
-        run_id = state.invocation
-        chosen = [f"_SYSTEMD_INVOCATION_ID={run_id}", "+", f"INVOCATION_ID={run_id}"] if run_id else ["--boot", f"--unit={name}"]
-        return _journal([f"--lines={lines}", *chosen])
+        last = _journalctl(["--boot", "--lines=1", "--output=json", f"--unit={name}"])
+        found = re.search(r'"_?(?:SYSTEMD_)?INVOCATION_ID"\s*:\s*"([0-9a-f]{32})"', last)
+        if found is None:
+            return self.journal_tail([name], lines)
+        return _journal([f"--lines={lines}", f"_SYSTEMD_INVOCATION_ID={found.group(1)}", "+", f"INVOCATION_ID={found.group(1)}"])
 
     def journal_cursor(self) -> str:
         """Where the journal ends now; empty where it cannot be read."""
-        last = _journal(["--lines=1", "--show-cursor"])[-1:]
-        return last[0].partition("cursor: ")[2] if last else ""
+        found = re.search(r'"__CURSOR"\s*:\s*"([^"]+)"', _journalctl(["--lines=1", "--output=json"]))
+        return found.group(1) if found else ""
 
     def journal_tail(self, names: Sequence[str], lines: int, *, after: str = "") -> Sequence[str]:
         """The last lines of some units' journal, of this boot, or after a cursor."""
@@ -243,12 +243,11 @@ class Systemd(SystemdPort):
             exit_status=_number(said.get("ExecMainStatus")),
             type=said.get("Type", ""),
             remains=said.get("RemainAfterExit") == "yes",
-            condition=said.get("ConditionResult") != "no" or not said.get("InvocationID"),
+            condition=said.get("ConditionResult") != "no" or not _number(said.get("ConditionTimestampMonotonic")),
             fragment=said.get("FragmentPath", ""),
             drop_ins=tuple(said.get("DropInPaths", "").split()),
             enabled=said.get("UnitFileState", ""),
             needs_reload=said.get("NeedDaemonReload") == "yes",
-            invocation=said.get("InvocationID", ""),
             job=_number(said.get("Job")),
             shipped=self._is_shipped(name),
         )
@@ -298,12 +297,17 @@ def _failure(verb: str, state: UnitState) -> str:
 
 
 def _journal(arguments: Sequence[str]) -> List[str]:
+    lines = _journalctl(["--output=cat", *arguments]).splitlines()
+    return [one_line(line, MAX_LOG_LINE) for line in lines if line.strip()]
+
+
+def _journalctl(arguments: Sequence[str]) -> str:
+    """A host whose journal cannot be read is a host without one."""
     try:
         _run(["journalctl", "--sync"], timeout=5.0, check=False)
-        text = _run(["journalctl", "--no-pager", "--quiet", "--output=cat", *arguments], check=False).text
+        return _run(["journalctl", "--no-pager", "--quiet", *arguments], check=False).text
     except DeployerError:
-        return []
-    return [one_line(line, MAX_LOG_LINE) for line in text.splitlines() if line.strip()]
+        return ""
 
 
 def _systemctl(arguments: Sequence[str], *, timeout: float = QUICK, check: bool = True) -> Completed:
