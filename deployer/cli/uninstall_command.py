@@ -13,7 +13,6 @@ from deployer.cli.options import dry_run_option, json_option, on_option, project
 from deployer.copy import HostSession
 from deployer.errors import DeployerError, ExitCode, JsonValue
 from deployer.formats.messages import Action
-from deployer.formats.state import ABSENT
 
 
 @click.command("uninstall")
@@ -30,7 +29,7 @@ def command(context: click.Context, selector: str | None, dry_run: bool, yes: bo
     asks = not (yes or dry_run or what.settings.as_json) and sys.stdin.isatty()
 
     async def ask(session: HostSession) -> tuple[Action, ...]:
-        return () if session.state.phase == ABSENT else await session.uninstall(dry_run=dry_run)
+        return await session.uninstall(dry_run=dry_run)
 
     async def work() -> int:
         if asks and not display.ask(f"Uninstall from {len(hosts)} hosts?"):

@@ -24,12 +24,13 @@ from deployer.host.switching import Switch, remove_made
 from deployer.host.transaction import UNINSTALLING, Record
 
 _DIRECTORY = Metadata(0o700, 0, 0)
+_STORE_STATE = "/nix/var/deployer"
 
 
 def uninstall(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
     """Remove all that is ours; say what was (or would be) done."""
     if machine.disk.entry(STATE_DIRECTORY) is None:
-        return ()
+        return _remove_copies(machine, dry_run=dry_run)
     if dry_run:
         return planned(machine)
     with locked(machine.disk, 1.0) as ours:
@@ -47,6 +48,15 @@ def uninstall(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
         deadman.disarm(machine)
         _remove_ourselves(machine)
     return actions
+
+
+def _remove_copies(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
+    """Where no activation ever began, a copy may have."""
+    if machine.disk.entry(_STORE_STATE) is None:
+        return ()
+    if not dry_run:
+        machine.store.remove()
+    return (Action("store", "remove", _STORE_STATE),)
 
 
 def planned(machine: Machine) -> Tuple[Action, ...]:
