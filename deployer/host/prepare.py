@@ -158,13 +158,13 @@ def is_trivial(before: Manifest, following: Manifest) -> bool:
 
 def check_space(disk: Disk) -> None:
     """Room for the undo log, the copies and the journal. Raises `NoSpace`."""
-    path = disk.root / "var/lib"
+    path = disk.root / STATE_DIRECTORY.lstrip("/")
     while not path.exists():
         path = path.parent
     status = os.statvfs(path)
     free = status.f_bavail * status.f_frsize
     if free < _MIN_BYTES or (status.f_files > 0 and status.f_favail < _MIN_INODES):
-        raise NoSpace("/var/lib", free, status.f_favail)
+        raise NoSpace(f"/{path.relative_to(disk.root)}", free, status.f_favail)
 
 
 def compare(request: Activation, plan: Plan) -> None:

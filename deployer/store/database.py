@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Collection, Dict, Final, Iterable, Iterator, List, Optional, Set, Tuple
 
-from deployer.store.errors import StoreUnusable
+from deployer.store.errors import StoreError, StoreFull, StoreUnusable
 
 VERSION: Final = 1
 BUSY: Final = 60.0
 """Seconds to wait for another process's transaction."""
 _VARIABLES: Final = 500
+_FULL: Final = "database or disk is full"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS ValidPaths (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -53,7 +54,7 @@ class Database:
     """One process's connections to the file. A connection serves one call at a time, in any thread."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open, or make, the file. Raises `StoreUnusable`."""
+        """Open, or make, the file. Raises `StoreUnusable` and `StoreFull`."""
         self._path = path
         self._serving = threading.RLock()
         try:
@@ -63,7 +64,7 @@ class Database:
                 self._connection = sqlite3.connect(str(path), timeout=BUSY, check_same_thread=False)
                 self._prepare()
         except sqlite3.Error as error:
-            raise StoreUnusable(str(path), str(error)) from None
+            raise _translate(error, path) from None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -71,7 +72,7 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it, durably, or nothing. Raises `StoreUnusable`."""
+        """One transaction: all of it, durably, or nothing. Raises `StoreUnusable` and `StoreFull`."""
         connection = self._connection
         with self._serving:
             try:
@@ -80,10 +81,11 @@ class Database:
                     yield connection
                     connection.execute("COMMIT")
                 except BaseException:
-                    connection.execute("ROLLBACK")
+                    if connection.in_transaction:  # SQLite itself goes back where the disk is full
+                        connection.execute("ROLLBACK")
                     raise
             except sqlite3.Error as error:
-                raise StoreUnusable(str(self._path), str(error)) from None
+                raise _translate(error, self._path) from None
 
     def valid(self, paths: Collection[str]) -> Set[str]:
         """Those that are valid."""
@@ -167,7 +169,13 @@ class Database:
             with self._serving:
                 return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
-            raise StoreUnusable(str(self._path), str(error)) from None
+            raise _translate(error, self._path) from None
+
+
+def _translate(error: sqlite3.Error, path: Path) -> StoreError:
+    """SQLite says that a disk is full in words; Python 3.9 has no code for it."""
+    reason = str(error)
+    return (StoreFull if reason == _FULL else StoreUnusable)(str(path), reason)
 
 
 def _chunks(items: List[str]) -> Iterator[List[object]]:
