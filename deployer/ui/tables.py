@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from deployer.formats.messages import DriftItem, HostStatus
 from deployer.history.records import HostRecord, RolloutRecord
-from deployer.ui.text import Paint, count, duration, escape, name_of
+from deployer.ui.text import Paint, count, duration, escape
 
 _STYLES = {
     "done": "green",
@@ -79,7 +79,7 @@ def status_table(
             rows.append((host, "unreachable", "", "", before, status))
         else:
             generation = str(status.generation or "-")
-            rows.append((host, status.state or "untouched", generation, name_of(status.system), before, status.reason))
+            rows.append((host, status.state or "untouched", generation, _short(status.system), before, status.reason))
     return table(("HOST", "STATE", "GENERATION", "SYSTEM", "LAST ROLLOUT", "WHY"), rows, paint)
 
 
@@ -93,6 +93,11 @@ def drift_table(drift: Mapping[str, Sequence[DriftItem]], paint: Paint | None = 
     drifted = sum(bool(items) for items in drift.values())
     closing = f"{count(len(rows), 'difference')} on {drifted} of {count(len(drift), 'host')}.\n"
     return table(("HOST", "KIND", "TARGET", "DECLARED", "OBSERVED"), rows, paint) + closing
+
+
+def _short(system: str) -> str:
+    """Enough of a store path to tell systems apart."""
+    return escape(system.rpartition("/")[2][:12])
 
 
 def _moment(seconds: float) -> str:
