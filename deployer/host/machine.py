@@ -26,6 +26,8 @@ class UnitStatus:
     load: str = "not-found"
     active: str = "inactive"
     sub: str = "dead"
+    shipped: bool = False
+    """Whether the distribution brings a file for it, besides any of ours."""
 
     @property
     def is_active(self) -> bool:
@@ -39,14 +41,14 @@ class UnitStatus:
 
 
 class SystemdPort:
-    """What we ask of PID 1. `deployer.host.system_port` answers with the real one."""
+    """What we ask of PID 1. `deployer.host.systemd` answers with the real one."""
 
     def daemon_reload(self) -> None:
         """Read all unit files again. Raises where systemd does not answer in time."""
         raise NotImplementedError
 
     def states(self, names: Collection[str]) -> Mapping[str, UnitStatus]:
-        """Of each."""
+        """Of each, and of the running instances of each that is a template."""
         raise NotImplementedError
 
     def change(self, verb: str, names: Sequence[str], timeout: float) -> Mapping[str, str]:

@@ -9,11 +9,12 @@ from deployer.host.clock import Clock
 from deployer.host.disk import Disk
 from deployer.host.host_store import HostStore
 from deployer.host.machine import Machine
-from deployer.host.system_port import RealSystem, RealSystemd
+from deployer.host.system_port import RealSystem
+from deployer.host.systemd import Systemd
 
 
 def real_machine(root: Path) -> Machine:
     """With the real disk, PID 1, store, kernel and clock."""
     interpreter = (sys.executable or "/usr/bin/python3", "-I")
     disk = Disk(root)
-    return Machine(disk, RealSystemd(), HostStore(disk), RealSystem(), Clock(), interpreter)
+    return Machine(disk, Systemd(), HostStore(disk), RealSystem(), Clock(), interpreter)

@@ -82,7 +82,7 @@ class Switch:
         before = self._machine.systemd.states(names) if names else {}
         changes = unit_changes(self._previous, self._next, before)
         self._undo.append(
-            {"op": "units", "active": [n for n in names if before[n].is_active], "touched": sorted(changes.touched)}
+            {"op": "units", "active": sorted(n for n in before if before[n].is_active), "touched": sorted(changes.touched)}
         )
         for action in changes.skipped:
             self._events.action(action)

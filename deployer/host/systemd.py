@@ -61,8 +61,6 @@ class UnitState(UnitStatus):
     """Whether its files have changed since they were read."""
     job: int = 0
     """0: none."""
-    shipped: bool = False
-    """Whether the distribution brings a file for it, besides any of ours."""
 
     @property
     def is_crashing(self) -> bool:

@@ -32,7 +32,8 @@ class UnitChanges:
 def unit_changes(previous: Manifest, following: Manifest, states: Mapping[str, UnitStatus]) -> UnitChanges:
     """The decision is `plan_units`'s; see there."""
     active = {name for name, status in states.items() if status.is_active}
-    switch = plan_units(previous.units, following.units, active)
+    shipped = {name for name, status in states.items() if status.shipped}
+    switch = plan_units(previous.units, following.units, active, shipped=shipped)
     return UnitChanges(
         stop=tuple(switch.stop),
         reload=tuple(switch.reload),

@@ -37,12 +37,10 @@ def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool)
     current, ledger = machine.profile.current(), read_ledger(machine.disk)
     previous = machine.store.manifest(current.system)
     observed = observe_for_plan(machine, previous, manifest, ledger)
-    plan: Plan = plan_activation(previous, manifest, observed, ledger, repair=repair)
     number = machine.profile.number_for(system)
-    actions = plan.actions
-    if number != current.number:
-        actions = (*actions, Action("generation", "change", str(number), f"{current.number} -> {number}"))
-    return dataclasses.replace(plan, system=system, previous=current.system, generation=number, actions=actions)
+    moves = Action("generation", "change", str(number), f"{current.number} -> {number}") if number != current.number else None
+    plan = plan_activation(previous, manifest, observed, ledger, repair=repair, generation=moves)
+    return dataclasses.replace(plan, system=system, previous=current.system, generation=number)
 
 
 def check_now(machine: Machine) -> Tuple[CheckResult, ...]:
