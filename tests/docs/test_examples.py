@@ -1,0 +1,56 @@
+"""Examples that are marked as what they are (```yaml configuration, inventory, packages) are read without error."""
+
+from __future__ import annotations
+
+import pytest
+
+from deployer.config import Evaluator, HostView
+from deployer.inventory import load_fleet
+from deployer.packages import PackageSet
+from deployer.rollout import Strategy
+from tests.docs.project_pages import blocks
+
+HOST = HostView("web1", "192.0.2.1", ("web",), {"zone": "a"}, {"port": 8080})
+
+
+class AnyPackage:
+    """A resolver that has every package."""
+
+    def names(self) -> list[str]:
+        """A few."""
+        return ["hello-server", "toolchain"]
+
+    def output_path(self, name: str) -> str:
+        """A path of the right form."""
+        return f"/nix/store/{'0' * 32}-{name}"
+
+
+@pytest.mark.parametrize("block", [*blocks("yaml configuration")], ids=str)
+def test_configurations_evaluate(block, tmp_path):
+    (tmp_path / "main.yaml").write_text(block.body)
+    (tmp_path / "common.yaml").write_text("sysctl: {net.core.somaxconn: '4096'}\n")
+
+    config = Evaluator(packages=AnyPackage()).evaluate(HOST, tmp_path / "main.yaml")
+
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize("block", [*blocks("yaml inventory")], ids=str)
+def test_inventories_load(block, tmp_path):
+    (tmp_path / "inventory.yaml").write_text(block.body)
+
+    fleet = load_fleet([tmp_path / "inventory.yaml"])
+
+    assert fleet.select(None)
+    Strategy.parse(fleet.rollout)
+
+
+@pytest.mark.parametrize("block", [*blocks("yaml packages")], ids=str)
+def test_packages_load(block, tmp_path):
+    (tmp_path / "packages.yaml").write_text(block.body)
+
+    assert len(PackageSet.load(tmp_path / "packages.yaml").names())
+
+
+def test_there_are_examples():
+    assert len(list(blocks("yaml configuration"))) >= 8
