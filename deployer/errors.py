@@ -138,6 +138,14 @@ class ManyErrors(DeployerError):
         return {"error": "ManyErrors", "errors": [error.to_json() for error in self.errors]}
 
 
+def near(word: str, known: Iterable[str]) -> Tuple[str, ...]:
+    """The known words that a misspelled one may have meant, at most three, the nearest first."""
+    import difflib
+
+    by_lower = {name.lower(): name for name in known}
+    return tuple(by_lower[found] for found in difflib.get_close_matches(word.lower(), list(by_lower), n=3, cutoff=0.6))
+
+
 def raise_all(errors: Iterable[DeployerError]) -> None:
     """Raise nothing for none, the error itself for one, `ManyErrors` for more."""
     found = list(errors)

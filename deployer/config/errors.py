@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployer.errors import ConfigurationError, Place
+from deployer.errors import ConfigurationError, Place, near
 
 
 class ConfigError(ConfigurationError):
@@ -282,5 +281,5 @@ class ModuleBroken(ConfigError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence with the nearest names; empty where nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
-    return f"Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    names = near(word, known)
+    return f"Did you mean {' or '.join(repr(name) for name in names)}?" if names else ""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from deployer.errors import ConfigurationError, Place
+from deployer.errors import ConfigurationError, Place, near
 from deployer.formats.messages import DriftItem
 
 KEYS: Final = ("policy", "ignore", "flapping_limit", "flapping_window", "back_off")
@@ -34,8 +33,8 @@ class PolicyWrong(ConfigurationError):
         """What would do."""
         if self.expected:
             return f"Give drift.{self.key} {self.expected}."
-        near = difflib.get_close_matches(self.key, KEYS, n=1)
-        return f"Did you mean '{near[0]}'?" if near else f"Its keys are {', '.join(KEYS)}."
+        names = near(self.key, KEYS)
+        return f"Did you mean '{names[0]}'?" if names else f"Its keys are {', '.join(KEYS)}."
 
 
 @dataclass(frozen=True, slots=True)

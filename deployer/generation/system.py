@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deployer.config import Config
-from deployer.errors import ConfigurationError, Place
+from deployer.errors import ConfigurationError, Place, near
 from deployer.formats import StorePath
 from deployer.formats.manifest import EtcEntry, Manifest
 from deployer.generation.declaration import Content, Declaration, declare
@@ -107,10 +107,7 @@ def _environment(config: Config, declaration: Declaration, packages: PackageSet,
         return None
     for name in declaration.packages:
         if name not in packages.recipes:
-            import difflib
-
-            near = tuple(difflib.get_close_matches(name, packages.names(), 3))
-            raise PackageNotThere(name, config.place_of("packages"), near)
+            raise PackageNotThere(name, config.place_of("packages"), near(name, packages.names()))
     members = [packages.made(name) for name in declaration.packages]
     return make_derivation(
         ENVIRONMENT_NAME,

@@ -12,18 +12,11 @@ ConfigurationError
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployer.errors import ConfigurationError, DeployerError, Place, raise_all
-
-
-def near(word: str, known: Iterable[str]) -> tuple[str, ...]:
-    """The known words that a misspelled one may have meant, nearest first."""
-    by_lower = {name.lower(): name for name in known}
-    return tuple(by_lower[found] for found in difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6))
+from deployer.errors import ConfigurationError, DeployerError, Place, near, raise_all
 
 
 def did_you_mean(names: Iterable[str], otherwise: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from deployer.errors import near
 from deployer.inventory import sources as reading
 from deployer.inventory.draft import ALL, UNGROUPED, Draft, HostDraft, Settings
-from deployer.inventory.errors import BadHostName, GroupCycle, NoHosts, UnknownGroup, UnknownHost, near
+from deployer.inventory.errors import BadHostName, GroupCycle, NoHosts, UnknownGroup, UnknownHost
 from deployer.inventory.model import Connection, Fleet, GroupNode, Host
 from deployer.inventory.values import join_jump, split_jump
 

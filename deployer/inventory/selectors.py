@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deployer.errors import near
 from deployer.inventory.draft import ALL
 from deployer.inventory.errors import (
     BadSelector,
@@ -25,7 +26,6 @@ from deployer.inventory.errors import (
     NothingMatches,
     NothingSelected,
     OnlyExclusions,
-    near,
 )
 from deployer.inventory.model import Fleet, Host
 from deployer.inventory.values import is_ip

@@ -9,11 +9,10 @@ DeploymentError
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deployer.errors import ConfigurationError, DeploymentError
+from deployer.errors import ConfigurationError, DeploymentError, near
 
 _VAGRANT = "vagrant/README.md describes the same lab as virtual machines, for any system."
 
@@ -250,5 +249,5 @@ class HostsNotRunning(DeploymentError):
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, n=3)
-    return f"Did you mean {' or '.join(near)}?" if near else ""
+    names = near(name, known)
+    return f"Did you mean {' or '.join(names)}?" if names else ""

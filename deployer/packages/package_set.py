@@ -7,12 +7,11 @@ may also be a function without arguments that returns the recipe; it may read `f
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
-from deployer.errors import Place, raise_all
+from deployer.errors import Place, near, raise_all
 from deployer.formats import Derivation, StorePath
 from deployer.packages.derivation_inputs import Made
 from deployer.packages.derivations import DEFAULT_STORE_DIR, DerivationMaker
@@ -41,7 +40,7 @@ class RecipeView(Mapping[str, Recipe]):
             return self._forced[name]
         layers = self._layers()
         if name not in layers:
-            raise PackageUnknown(name, tuple(difflib.get_close_matches(name, layers, 3)))
+            raise PackageUnknown(name, near(name, layers))
         if name in self._forcing:
             raise PackageCycle((*self._forcing[self._forcing.index(name) :], name))
         value = layers[name]
@@ -182,7 +181,7 @@ class PackageSet:
         if isinstance(needed, Recipe):
             return needed
         if needed not in self.recipes:
-            raise PackageUnknown(needed, tuple(difflib.get_close_matches(needed, self.recipes, 3)), by.place)
+            raise PackageUnknown(needed, near(needed, self.recipes), by.place)
         return self.recipes[needed]
 
     def _layers(self) -> Mapping[str, Union[Recipe, Callable[[], Recipe]]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Union
 
-from deployer.errors import DeployerError, Place
+from deployer.errors import DeployerError, Place, near
 from deployer.packages.errors import PackageInvalid
 
 PACKAGE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+._-]{0,99}")
@@ -109,8 +108,8 @@ class Entry:
         kind = str(self._take("kind", None, object, "a word"))
         parse = _KINDS.get(kind)
         if parse is None:
-            near = difflib.get_close_matches(kind, _KINDS, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"The kinds are {', '.join(_KINDS)}."
+            nearest = near(kind, _KINDS)
+            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"The kinds are {', '.join(_KINDS)}."
             self.fault("kind", f"there is no kind {kind!r}", hint)
             return None
         try:
@@ -118,8 +117,8 @@ class Entry:
         except ValueError:  # already noted
             recipe = None
         for key in self._left:
-            near = difflib.get_close_matches(key, self._known, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"The keys of this kind are {', '.join(self._known)}."
+            nearest = near(key, self._known)
+            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"The keys of this kind are {', '.join(self._known)}."
             self.fault(key, f"kind {kind!r} has no key {key!r}", hint)
         return None if self.errors else recipe
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deployer.errors import ConfigurationError, DeploymentError, NeedsPersonError, Place
@@ -84,11 +82,6 @@ class OperationCrashed(DeploymentError):
     def remedy(self) -> str:
         """The host does not depend on us."""
         return "The host ends in the old or the new generation by itself; see `deployer status`. Please report this."
-
-
-def near(word: str, known: Iterable[str]) -> tuple[str, ...]:
-    """The names that somebody who wrote `word` may have meant."""
-    return tuple(difflib.get_close_matches(word, list(known), n=3, cutoff=0.6))
 
 
 @dataclass(eq=False)

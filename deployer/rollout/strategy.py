@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from deployer.errors import DeployerError, JsonValue, Place, raise_all
-from deployer.rollout.errors import StrategyKeyUnknown, StrategyValueWrong, near
+from deployer.errors import DeployerError, JsonValue, Place, near, raise_all
+from deployer.rollout.errors import StrategyKeyUnknown, StrategyValueWrong
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|)")
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
