@@ -1,33 +1,45 @@
-"""Drift: where the host is not as its current generation declares. Reads, and changes nothing."""
+"""Drift: where the host is not as its current generation declares. Reads, and changes nothing.
+
+Accounts are judged by the edit that a repair would make of them; accounts that we only adopted are the host's own.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import hashlib
-from typing import Dict, Final, Iterator, List, Mapping, Sequence, Tuple
+from typing import Final, Iterator, List, Mapping, Sequence, Tuple
 
 from deployer.errors import DeployerError
-from deployer.formats.manifest import DIRECTORY, FILE, SYMLINK, EtcEntry, Manifest
-from deployer.formats.messages import DriftItem
+from deployer.formats.manifest import DIRECTORY, FILE, SYMLINK, EtcEntry, Manifest, Unit
+from deployer.formats.messages import Action, DriftItem
+from deployer.formats.state import SETTLED
 from deployer.host import disk as d
 from deployer.host.account_files import Ids, read_accounts
+from deployer.host.account_texts import PASSWD, AccountTexts
+from deployer.host.accounts import plan_accounts
 from deployer.host.etc import link_target
+from deployer.host.kernel import is_same
 from deployer.host.ledger import Ledger
-from deployer.host.machine import Machine
-from deployer.host.process import run
+from deployer.host.machine import Machine, UnitStatus
+from deployer.host.paths import CURRENT
+from deployer.host.standing import read_state
+from deployer.host.systemd import UnitState
+from deployer.host.unit_switch import is_template, runs_once
 
 NOTHING: Final = "nothing"
-_SHOW: Final = 30.0
-_PROPERTIES: Final = "Id,LoadState,ActiveState,SubState,NeedDaemonReload,FragmentPath,Type,RemainAfterExit,Result"
+UNITS: Final = "/etc/systemd/system"
 _ABBREVIATED: Final = 12
+_ATTRIBUTES: Final = ("uid", "gid", "description", "home", "shell")
+"""The third and following fields of a line of passwd."""
 
 
 def observe(machine: Machine, manifest: Manifest, ledger: Ledger, ignore: Sequence[str]) -> Tuple[DriftItem, ...]:
     """Every difference whose target, or `KIND:TARGET`, no glob of `ignore` matches."""
     found: List[DriftItem] = []
-    found.extend(_etc(machine, manifest, ledger))
+    found.extend(_generation(machine))
+    found.extend(_etc(machine, manifest))
     found.extend(_units(machine, manifest))
-    found.extend(_accounts(machine, manifest))
+    found.extend(_accounts(machine, manifest, ledger))
     found.extend(_sysctl(machine, manifest))
     return tuple(item for item in found if not _ignored(item, ignore))
 
@@ -57,12 +69,17 @@ def etc_difference(machine: Machine, entry: EtcEntry, system: str, ids: Ids) -> 
     return ("", "") if stands.target == target else (f"a link to {target}", f"a link to {stands.target}")
 
 
-def _etc(machine: Machine, manifest: Manifest, ledger: Ledger) -> Iterator[DriftItem]:
+def _generation(machine: Machine) -> Iterator[DriftItem]:
+    state, current = read_state(machine.disk), machine.profile.current()
+    if state.phase == SETTLED and state.system != current.system:
+        yield DriftItem("generation", CURRENT, state.system or NOTHING, current.system or NOTHING)
+    elif current.system and not machine.store.is_valid(current.system):
+        yield DriftItem("generation", CURRENT, f"{current.system} in the store", "not there, or not valid")
+
+
+def _etc(machine: Machine, manifest: Manifest) -> Iterator[DriftItem]:
     system, ids = machine.profile.current().system, Ids(machine.disk)
-    for entry in manifest.etc:
-        owned = ledger.etc.get(entry.path)
-        if owned is not None and owned.adopted:
-            continue
+    for entry in sorted(manifest.etc, key=lambda entry: entry.path):
         try:
             declared, observed = etc_difference(machine, entry, system, ids)
         except DeployerError as error:
@@ -72,76 +89,90 @@ def _etc(machine: Machine, manifest: Manifest, ledger: Ledger) -> Iterator[Drift
 
 
 def _units(machine: Machine, manifest: Manifest) -> Iterator[DriftItem]:
-    names = [unit.name for unit in manifest.units if not unit.name.endswith("@.service")]
-    shown = _show(names) if names else {}
+    names = [unit.name for unit in manifest.units if not is_template(unit.name)]
+    states = machine.systemd.states(names) if names else {}
     for unit in manifest.units:
-        seen = shown.get(unit.name, {})
-        if not seen:
-            continue
-        load, active, sub = seen.get("LoadState", ""), seen.get("ActiveState", ""), seen.get("SubState", "")
-        if unit.masked != (load == "masked"):
-            yield DriftItem("unit", unit.name, "masked" if unit.masked else "not masked", load)
-        elif unit.masked:
-            continue
-        elif load != "loaded":
-            yield DriftItem("unit", unit.name, "loaded", load)
-        elif seen.get("NeedDaemonReload") == "yes":
-            yield DriftItem("unit", unit.name, "loaded as it stands on disk", "changed on disk since it was loaded")
-        elif unit.text and seen.get("FragmentPath") not in ("", f"/etc/systemd/system/{unit.name}"):
-            yield DriftItem("unit", unit.name, f"/etc/systemd/system/{unit.name}", seen.get("FragmentPath", ""))
-        elif active == "failed":
-            yield DriftItem("unit", unit.name, "not failed", f"failed ({seen.get('Result', '')})")
-        elif unit.start and active not in ("active", "activating", "reloading") and not _may_be_over(seen):
-            yield DriftItem("unit", unit.name, "active", f"{active} ({sub})")
+        status = states.get(unit.name)
+        if status is not None:
+            for declared, observed in _unit(unit, status):
+                yield DriftItem("unit", unit.name, declared, observed)
 
 
-def _may_be_over(seen: Mapping[str, str]) -> bool:
-    """Whether a unit that does not run has simply done its work."""
-    return seen.get("Type") == "oneshot" and seen.get("RemainAfterExit") != "yes" and seen.get("Result") == "success"
+def _unit(unit: Unit, status: UnitStatus) -> Iterator[Tuple[str, str]]:
+    if unit.masked or status.load == "masked":
+        if not (unit.masked and status.load == "masked"):
+            yield ("masked", status.load) if unit.masked else ("not masked", "masked")
+        return
+    if status.load != "loaded":
+        yield "loaded", status.load
+        return
+    if isinstance(status, UnitState):
+        yield from _definition(unit, status)
+    if unit.start and not status.is_active and not _has_nothing_to_do(unit, status):
+        yield "active", str(status) if isinstance(status, UnitState) else status.active
+    elif unit.start and isinstance(status, UnitState) and status.is_crashing:
+        yield "active", str(status)
 
 
-def _accounts(machine: Machine, manifest: Manifest) -> Iterator[DriftItem]:
-    if not (manifest.users or manifest.groups):
+def _definition(unit: Unit, state: UnitState) -> Iterator[Tuple[str, str]]:
+    """What systemd has loaded is what stands on the disk, and nobody adds to a unit of ours."""
+    if state.needs_reload:
+        yield "loaded as it stands on disk", "changed on disk since it was loaded"
+    if not unit.text:
+        return
+    if state.fragment not in ("", f"{UNITS}/{unit.name}"):
+        yield f"{UNITS}/{unit.name}", state.fragment
+    ours = {f"{UNITS}/{unit.name}.d/{name}" for name in unit.drop_ins}
+    for path in state.drop_ins:
+        if path.startswith(("/etc/", "/run/")) and f"/{unit.name}.d/" in path and path not in ours:
+            yield "no other drop-in", path
+
+
+def _has_nothing_to_do(unit: Unit, status: UnitStatus) -> bool:
+    """Whether a unit that does not run has simply done its work, or its conditions do not hold."""
+    if isinstance(status, UnitState):
+        return status.is_done
+    return status.active == "inactive" and runs_once(unit)
+
+
+def _accounts(machine: Machine, manifest: Manifest, ledger: Ledger) -> Iterator[DriftItem]:
+    if not (manifest.users or manifest.groups or ledger.users or ledger.memberships):
         return
     texts = read_accounts(machine.disk)
-    users = {line.split(":")[0]: line.split(":") for line in texts.get("/etc/passwd", "").splitlines()}
-    groups = {line.split(":")[0]: line.split(":") for line in texts.get("/etc/group", "").splitlines()}
-    for user in manifest.users:
-        line = users.get(user.name)
-        if line is None or len(line) < 7:
-            yield DriftItem("user", user.name, "there", NOTHING)
-            continue
-        for what, declared, observed in (("home", user.home, line[5]), ("shell", user.shell, line[6])):
-            if declared != observed:
-                yield DriftItem("user", user.name, f"{what} {declared}", f"{what} {observed}")
-        for name in user.groups:
-            if user.name not in _members(groups, name):
-                yield DriftItem("user", user.name, f"in group {name}", "not in it")
-    for group in manifest.groups:
-        if group.name not in groups:
-            yield DriftItem("group", group.name, "there", NOTHING)
-            continue
-        for name in group.members:
-            if name not in _members(groups, group.name):
-                yield DriftItem("group", group.name, f"member {name}", "not a member")
+    edit = plan_accounts(texts, manifest.users, manifest.groups, ledger)
+    for action in edit.actions:
+        yield from _account(action, AccountTexts(texts), AccountTexts(edit.texts))
+    for problem in edit.problems:
+        kind, _, name = problem.target.partition(" ")
+        yield DriftItem(kind, name, "as declared", problem.message)
+
+
+def _account(action: Action, before: AccountTexts, after: AccountTexts) -> Iterator[DriftItem]:
+    """The difference that an edit would undo."""
+    pairs: Mapping[str, Tuple[str, str]] = {
+        "add": ("there", NOTHING),
+        "remove": (NOTHING, "there"),
+        "unlock": ("open", "locked"),
+        "lock": ("locked", "open"),
+    }
+    if action.operation in pairs:
+        yield DriftItem(action.kind, action.target, *pairs[action.operation])
+    elif action.kind == "group":
+        joins, _, user = action.because.partition(" ")
+        words = (f"member {user}", f"no member {user}")
+        yield DriftItem("group", action.target, *(words if joins == "with" else reversed(words)))
+    else:
+        old, new = before.fields(PASSWD, action.target) or [], after.fields(PASSWD, action.target) or []
+        for name, observed, declared in zip(_ATTRIBUTES, old[2:], new[2:]):
+            if observed != declared:
+                yield DriftItem("user", action.target, f"{name} {declared}", f"{name} {observed}")
 
 
 def _sysctl(machine: Machine, manifest: Manifest) -> Iterator[DriftItem]:
     for key, value in sorted(manifest.sysctl.items()):
         observed = machine.system.sysctl(key)
-        if observed is None or observed.split() != value.split():
+        if observed is None or not is_same(observed, value):
             yield DriftItem("sysctl", key, value, NOTHING if observed is None else observed)
-
-
-def _members(groups: Mapping[str, Sequence[str]], name: str) -> List[str]:
-    line = groups.get(name, ())
-    return line[3].split(",") if len(line) > 3 else []
-
-
-def _show(names: Sequence[str]) -> Dict[str, Dict[str, str]]:
-    text = run(["systemctl", "show", f"--property={_PROPERTIES}", "--", *names], timeout=_SHOW).text
-    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in text.split("\n\n")]
-    return {name: blocks[index] for index, name in enumerate(names) if index < len(blocks)}
 
 
 def _owner(mode: int, uid: int, gid: int) -> str:

@@ -6,88 +6,25 @@ The transaction carries out this very plan: `deployer plan` and `deployer deploy
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
-from dataclasses import dataclass
-from typing import Collection, Dict, Final, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Final, List, Optional, Tuple
 
-from deployer.errors import DeployerError
-from deployer.formats.manifest import DIRECTORY, FILE, LINK, SYMLINK, EtcEntry, Manifest
+from deployer.formats.manifest import DIRECTORY, LINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, Plan, Problem
 from deployer.host import disk as d
-from deployer.host.account_files import Ids, UnknownOwner, read_accounts
 from deployer.host.accounts import AccountEdit, plan_accounts, purged
-from deployer.host.etc import ABSENT, fingerprint, in_order_of_removal, link_target
+from deployer.host.etc import ABSENT, in_order_of_removal
 from deployer.host.ledger import Ledger
-from deployer.host.machine import Machine, UnitStatus
+from deployer.host.machine import UnitStatus
 from deployer.host.paths import ETC
-from deployer.host.switching import tmpfiles_paths
+from deployer.host.plan_inputs import UNKNOWN, Observed, observe_for_plan
 from deployer.host.unit_changes import unit_changes
 from deployer.host.unit_switch import is_template, template_of
 
+__all__ = ["Observed", "observe_for_plan", "plan_activation"]
+
 UNITS: Final = "systemd/system"
 """Below `/etc`."""
-_UNKNOWN: Final = "?"
 _REFUSE: Final = "refuse"
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What matters of a host for a plan."""
-
-    etc: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Path of an entry to the fingerprint of what stands there."""
-    wishes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Path of a declared entry to the fingerprint that it is to have."""
-    owners: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Path of a declared entry to the user or group that it needs and the host lacks."""
-    mounts: FrozenSet[str] = frozenset()
-    """Paths of entries on which something is mounted."""
-    units: Mapping[str, UnitStatus] = dataclasses.field(default_factory=dict)
-    """How systemd sees each unit, and each running instance of a template."""
-    accounts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Account files' texts by path."""
-    sysctl: Mapping[str, Optional[str]] = dataclasses.field(default_factory=dict)
-    """Key to value; None: the kernel has no such key."""
-    missing: Tuple[str, ...] = ()
-    """Paths that tmpfiles rules would make."""
-    problems: Tuple[Problem, ...] = ()
-    """What was found in the way while looking."""
-
-
-def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, ledger: Ledger) -> Observed:
-    """Look at everything that either manifest, or the ledger, is concerned with. Changes nothing."""
-    declared = {entry.path: entry for entry in manifest.etc}
-    ids = Ids(machine.disk)
-    problems: List[Problem] = []
-    etc: Dict[str, str] = {}
-    for path in sorted({*declared, *ledger.etc}):
-        if _makes_way(path, declared, ledger):
-            etc[path] = ABSENT
-            continue
-        in_the_way = _parents(machine, path, declared)
-        try:
-            etc[path] = _UNKNOWN if in_the_way else fingerprint(machine.disk, f"{ETC}/{path}")
-        except DeployerError as error:
-            in_the_way = [Problem(f"{ETC}/{path}", error.message, error.remedy)]
-            etc[path] = _UNKNOWN
-        problems.extend(in_the_way)
-    if declared and _is_read_only(machine):
-        problems.append(Problem(ETC, "it is on a read-only file system", "Remount it writable."))
-    names = sorted({unit.name for unit in (*previous.units, *manifest.units)})
-    keys = sorted({*manifest.sysctl, *ledger.sysctl})
-    concerns_accounts = bool(manifest.users or manifest.groups or ledger.users or ledger.groups or ledger.memberships)
-    return Observed(
-        etc=etc,
-        wishes={path: _wish(entry, ids) for path, entry in declared.items()},
-        owners={path: lacking for path, entry in declared.items() for lacking in [_lacking(entry, ids)] if lacking},
-        mounts=_mounts(machine, declared),
-        units=machine.systemd.states(names) if names else {},
-        accounts=read_accounts(machine.disk) if concerns_accounts else {},
-        sysctl={key: machine.system.sysctl(key) for key in keys},
-        missing=tuple(path for path in tmpfiles_paths(manifest.tmpfiles) if not machine.disk.exists(path)),
-        problems=tuple(problems),
-    )
 
 
 def plan_activation(
@@ -151,7 +88,7 @@ def _etc(
 def _operation(entry: EtcEntry, before: Optional[EtcEntry], observed: Observed, ledger: Ledger, *, repair: bool) -> str:
     """`add`, `change`, `replace`, `refuse`, or nothing."""
     stands, wish, owned = observed.etc[entry.path], observed.wishes[entry.path], ledger.etc.get(entry.path)
-    if stands == _UNKNOWN:
+    if stands == UNKNOWN:
         return ""
     is_same = before is not None and dataclasses.replace(before, replace=entry.replace) == entry
     if owned is not None and is_same and not (repair and stands != wish):
@@ -238,71 +175,3 @@ def _lacking_owners(manifest: Manifest, observed: Observed, accounts: AccountEdi
         for path, owner in sorted(observed.owners.items())
         if owner not in made | declared
     ]
-
-
-def _wish(entry: EtcEntry, ids: Ids) -> str:
-    if entry.kind in (LINK, SYMLINK):
-        return f"link {link_target(entry.path) if entry.kind == LINK else entry.target}"
-    try:
-        owner = f"{int(entry.mode, 8):o} {ids.uid(entry.owner)} {ids.gid(entry.group)}"
-    except UnknownOwner:
-        # The activation makes the account first; nothing that stands there now can be right.
-        return _UNKNOWN
-    return f"file {entry.sha256} {owner}" if entry.kind == FILE else f"directory {owner}"
-
-
-def _lacking(entry: EtcEntry, ids: Ids) -> str:
-    """`user web`, where an entry belongs to somebody whom the host does not have."""
-    if entry.kind not in (FILE, DIRECTORY):
-        return ""
-    try:
-        ids.uid(entry.owner)
-        ids.gid(entry.group)
-    except UnknownOwner as error:
-        return f"{error.kind} {error.name}"
-    return ""
-
-
-def _mounts(machine: Machine, paths: Collection[str]) -> FrozenSet[str]:
-    """A link or file cannot be put where something is mounted, not even a bind mount of the same file system."""
-    try:
-        lines = (machine.disk.root / "proc/self/mountinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    points = {re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal.group(1), 8)), line.split()[4]) for line in lines}
-    return frozenset(path for path in paths if f"{ETC}/{path}" in points)
-
-
-def _makes_way(path: str, declared: Collection[str], ledger: Ledger) -> bool:
-    """Whether something of ours that goes first stands where a directory for this entry is to be."""
-    parts = path.split("/")
-    for above in ("/".join(parts[:depth]) for depth in range(1, len(parts))):
-        owned = ledger.etc.get(above)
-        if owned is not None and above not in declared and owned.kind != DIRECTORY and not owned.adopted:
-            return owned.original is None
-    return False
-
-
-def _parents(machine: Machine, path: str, declared: Collection[str]) -> List[Problem]:
-    parts = path.split("/")
-    for depth in range(1, len(parts)):
-        above = "/".join(parts[:depth])
-        if above in declared:
-            continue
-        try:
-            entry = machine.disk.entry(f"{ETC}/{above}")
-        except DeployerError as error:
-            return [Problem(f"{ETC}/{path}", error.message, error.remedy)]
-        if entry is None:
-            return []
-        if entry.kind != "directory":
-            message = f"{ETC}/{above} is a {entry.kind}, and {ETC}/{path} is to stand below it"
-            return [Problem(f"{ETC}/{path}", message, "Declare the path that is meant, or make it a directory.")]
-    return []
-
-
-def _is_read_only(machine: Machine) -> bool:
-    try:
-        return bool(os.statvfs(str(machine.disk.root) + ETC).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False

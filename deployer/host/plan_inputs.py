@@ -1,0 +1,167 @@
+"""What a plan needs to know of a host. Reads, and changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from typing import Collection, Dict, Final, FrozenSet, List, Mapping, Optional, Tuple
+
+from deployer.errors import DeployerError
+from deployer.formats.manifest import DIRECTORY, FILE, LINK, SYMLINK, EtcEntry, Manifest
+from deployer.formats.messages import Problem
+from deployer.host.account_files import Ids, UnknownOwner, read_accounts
+from deployer.host.etc import ABSENT, fingerprint, link_target
+from deployer.host.ledger import Ledger
+from deployer.host.machine import Machine, UnitStatus
+from deployer.host.paths import ETC
+from deployer.host.switching import tmpfiles_paths
+
+UNKNOWN: Final = "?"
+"""A fingerprint that nothing has."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What matters of a host for a plan."""
+
+    etc: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Path of an entry to the fingerprint of what stands there."""
+    wishes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Path of a declared entry to the fingerprint that it is to have."""
+    owners: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Path of a declared entry to the user or group that it needs and the host lacks."""
+    mounts: FrozenSet[str] = frozenset()
+    """Paths of entries on which something is mounted."""
+    units: Mapping[str, UnitStatus] = dataclasses.field(default_factory=dict)
+    """How systemd sees each unit, and each running instance of a template."""
+    accounts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Account files' texts by path."""
+    sysctl: Mapping[str, Optional[str]] = dataclasses.field(default_factory=dict)
+    """Key to value; None: the kernel has no such key."""
+    missing: Tuple[str, ...] = ()
+    """Paths that tmpfiles rules would make."""
+    problems: Tuple[Problem, ...] = ()
+    """What was found in the way while looking."""
+
+
+def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, ledger: Ledger) -> Observed:
+    """Look at everything that either manifest, or the ledger, is concerned with. Changes nothing."""
+    declared = {entry.path: entry for entry in manifest.etc}
+    ids = Ids(machine.disk)
+    problems: List[Problem] = []
+    etc: Dict[str, str] = {}
+    for path in sorted({*declared, *ledger.etc}):
+        if _makes_way(path, declared, ledger):
+            etc[path] = ABSENT
+            continue
+        in_the_way = _parents(machine, path, declared)
+        try:
+            etc[path] = UNKNOWN if in_the_way else fingerprint(machine.disk, f"{ETC}/{path}")
+        except DeployerError as error:
+            in_the_way = [Problem(f"{ETC}/{path}", error.message, error.remedy)]
+            etc[path] = UNKNOWN
+        problems.extend(in_the_way)
+    if declared and _is_read_only(machine):
+        problems.append(Problem(ETC, "it is on a read-only file system", "Remount it writable."))
+    names = sorted({unit.name for unit in (*previous.units, *manifest.units)})
+    keys = sorted({*manifest.sysctl, *ledger.sysctl})
+    concerns_accounts = bool(manifest.users or manifest.groups or ledger.users or ledger.groups or ledger.memberships)
+    stored = _stored(machine, manifest) if manifest == previous else {}
+    return Observed(
+        etc=etc,
+        wishes={path: _wish(entry, ids, stored.get(path, "")) for path, entry in declared.items()},
+        owners={path: lacking for path, entry in declared.items() for lacking in [_lacking(entry, ids)] if lacking},
+        mounts=_mounts(machine, declared),
+        units=machine.systemd.states(names) if names else {},
+        accounts=read_accounts(machine.disk) if concerns_accounts else {},
+        sysctl={key: machine.system.sysctl(key) for key in keys},
+        missing=tuple(path for path in tmpfiles_paths(manifest.tmpfiles) if not machine.disk.exists(path)),
+        problems=tuple(problems),
+    )
+
+
+def _wish(entry: EtcEntry, ids: Ids, stored: str) -> str:
+    if entry.kind in (LINK, SYMLINK):
+        return f"link {link_target(entry.path) if entry.kind == LINK else entry.target}"
+    digest = entry.sha256 or stored
+    try:
+        owner = f"{int(entry.mode, 8):o} {ids.uid(entry.owner)} {ids.gid(entry.group)}"
+    except UnknownOwner:
+        # The activation makes the account first; nothing that stands there now can be right.
+        return UNKNOWN
+    if entry.kind == DIRECTORY:
+        return f"directory {owner}"
+    return f"file {digest} {owner}" if digest else UNKNOWN
+
+
+def _stored(machine: Machine, manifest: Manifest) -> Dict[str, str]:
+    """Hashes of contents that a package brings: known where the system is current, so in a repair only. A plan must not
+    depend on what has been copied already."""
+    above = machine.disk.root / f"{machine.profile.current().system}/etc".lstrip("/")
+    found: Dict[str, str] = {}
+    for entry in manifest.etc:
+        if entry.kind == FILE and not entry.sha256:
+            with contextlib.suppress(OSError):
+                found[entry.path] = hashlib.sha256((above / entry.path).read_bytes()).hexdigest()
+    return found
+
+
+def _lacking(entry: EtcEntry, ids: Ids) -> str:
+    """`user web`, where an entry belongs to somebody whom the host does not have."""
+    if entry.kind not in (FILE, DIRECTORY):
+        return ""
+    try:
+        ids.uid(entry.owner)
+        ids.gid(entry.group)
+    except UnknownOwner as error:
+        return f"{error.kind} {error.name}"
+    return ""
+
+
+def _mounts(machine: Machine, paths: Collection[str]) -> FrozenSet[str]:
+    """A link or file cannot be put where something is mounted, not even a bind mount of the same file system."""
+    try:
+        lines = (machine.disk.root / "proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    points = {re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal.group(1), 8)), line.split()[4]) for line in lines}
+    return frozenset(path for path in paths if f"{ETC}/{path}" in points)
+
+
+def _makes_way(path: str, declared: Collection[str], ledger: Ledger) -> bool:
+    """Whether something of ours that goes first stands where a directory for this entry is to be."""
+    parts = path.split("/")
+    for above in ("/".join(parts[:depth]) for depth in range(1, len(parts))):
+        owned = ledger.etc.get(above)
+        if owned is not None and above not in declared and owned.kind != DIRECTORY and not owned.adopted:
+            return owned.original is None
+    return False
+
+
+def _parents(machine: Machine, path: str, declared: Collection[str]) -> List[Problem]:
+    parts = path.split("/")
+    for depth in range(1, len(parts)):
+        above = "/".join(parts[:depth])
+        if above in declared:
+            continue
+        try:
+            entry = machine.disk.entry(f"{ETC}/{above}")
+        except DeployerError as error:
+            return [Problem(f"{ETC}/{path}", error.message, error.remedy)]
+        if entry is None:
+            return []
+        if entry.kind != "directory":
+            message = f"{ETC}/{above} is a {entry.kind}, and {ETC}/{path} is to stand below it"
+            return [Problem(f"{ETC}/{path}", message, "Declare the path that is meant, or make it a directory.")]
+    return []
+
+
+def _is_read_only(machine: Machine) -> bool:
+    try:
+        return bool(os.statvfs(str(machine.disk.root) + ETC).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
