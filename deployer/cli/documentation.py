@@ -26,7 +26,7 @@ def commands_page() -> str:
 
 def contexts() -> Iterator[click.Context]:
     """The program and all its commands, each before its subcommands."""
-    yield from _below(click.Context(program, info_name="deployer"))
+    yield from _below(click.Context(program, info_name="deployer", **program.context_settings))
 
 
 def _below(context: click.Context) -> Iterator[click.Context]:

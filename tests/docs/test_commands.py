@@ -52,7 +52,7 @@ def calls(line: str) -> Iterator[list[str]]:
 
 def fault(words: list[str]) -> str:
     """What is wrong with a call; empty where nothing is."""
-    context = click.Context(program, info_name="deployer")
+    context = click.Context(program, info_name="deployer", **program.context_settings)
     command: click.Command = program
     position = 0
     while position < len(words):
