@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -27,15 +28,22 @@ class Display:
         """The sink is opened when the first event comes."""
         self._settings = settings
         self._sink: Sink | None = None
-        environment = {} if settings.color else {"NO_COLOR": "1"}
-        self.paint = Paint.for_stream(sys.stdout, environment)
-        self._errors_paint = Paint.for_stream(sys.stderr, environment)
+        self._environment = {**os.environ, **({} if settings.color else {"NO_COLOR": "1"})}
+        self.paint = Paint.for_stream(sys.stdout, self._environment)
+        self._errors_paint = Paint.for_stream(sys.stderr, self._environment)
+        self._log: Callable[[events.Event], None] | None = None
+        if settings.log is not None:
+            from deployer.cli.event_log import open_log
+
+            self._log = open_log(settings.log)
 
     def emit(self, event: events.Event) -> None:
         """Show one event."""
         if self._sink is None:
-            self._sink = sink_for(out=sys.stdout, err=sys.stderr, json=self._settings.as_json)
+            self._sink = sink_for(out=sys.stdout, err=sys.stderr, json=self._settings.as_json, environment=self._environment)
         self._sink(event)
+        if self._log is not None:
+            self._log(event)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -73,9 +73,16 @@ class _Commands(click.Group):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one event a line.")
 @click.option("--no-color", is_flag=True, help="No colours, also on a terminal (NO_COLOR does the same).")
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="DEPLOYER_LOG",
+    help="Append every event to FILE as well, as JSON lines.",
+    metavar="FILE",
+)
 @click.version_option(__version__, prog_name="deployer")
 @click.pass_context
-def program(context: click.Context, inventories: tuple[Path, ...], as_json: bool, no_color: bool) -> None:
+def program(context: click.Context, inventories: tuple[Path, ...], as_json: bool, no_color: bool, log: Path | None) -> None:
     """Declarative, atomic, self-healing deployments over SSH.
 
     Exit codes: 0 done; 1 failed, and rolled back where something had changed; 2 usage or configuration error;
@@ -86,6 +93,7 @@ def program(context: click.Context, inventories: tuple[Path, ...], as_json: bool
         inventories=inventories or from_environment or (Path("inventory.yaml"),),
         as_json=as_json,
         color=not no_color and "NO_COLOR" not in os.environ,
+        log=log,
     )
 
 

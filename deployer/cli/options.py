@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -24,7 +25,7 @@ def json_option(function: _F) -> _F:
 
     def remember(context: click.Context, _parameter: click.Parameter, value: bool) -> bool:
         if value and isinstance(context.obj, Settings):
-            context.obj = Settings(context.obj.inventories, as_json=True, color=context.obj.color)
+            context.obj = dataclasses.replace(context.obj, as_json=True)
         return value
 
     return click.option(

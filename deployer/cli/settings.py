@@ -13,3 +13,5 @@ class Settings:
     inventories: tuple[Path, ...]
     as_json: bool
     color: bool
+    log: Path | None = None
+    """Where every event is written as well."""
