@@ -1,187 +1,215 @@
-"""Health checks: probes that must be green before a generation may be confirmed. All at once, and none endless."""
+"""Health checks: probes that must be green before a generation may be confirmed. All at once, and none endless.
+
+Each check has a thread of its own. The caller's thread only listens: when the time is over it goes on without those that
+have not answered, so that no name server, socket or program can hold it up.
+"""
 
 from __future__ import annotations
 
-import http.client
-import socket
-import ssl
+import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Final, List, Optional, Sequence, Tuple
-from urllib.parse import urlsplit
+from typing import Callable, Dict, Final, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from deployer.errors import DeployerError
 from deployer.formats.manifest import Check, Timing
 from deployer.formats.messages import CheckResult
-from deployer.host.process import one_line, run
+from deployer.host.machine import SystemdPort
+from deployer.host.probes import Attempt, Prober
 
-LARGEST_BODY: Final = 1 << 20
-"""Bytes of an answer that are read and searched."""
-SETTLED: Final = 1.0
-"""Seconds for which a unit must have been active: one that dies at once is active for a moment too."""
 _TICK: Final = 0.2
-_SHOW: Final = 10.0
+"""Seconds after which we look whether somebody wants to stop."""
+_SHORTEST_PAUSE: Final = 0.05
+_GRACE: Final = 1.0
+"""Seconds beyond its own time-out that a single attempt is listened for."""
 
 Report = Callable[[CheckResult], object]
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One probe's end."""
+class Baseline:
+    """How the checks were before anything changed."""
 
-    healthy: bool
-    message: str
+    red: FrozenSet[str] = frozenset()
+    """Names of checks that were red."""
+    restarts: Optional[Mapping[str, int]] = None
+    """How often systemd had restarted each unit. None: what it says at the first attempt counts."""
 
 
 def run_checks(
-    checks: Sequence[Check], timing: Timing, *, report: Report, should_stop: Callable[[], bool]
+    checks: Sequence[Check],
+    timing: Timing,
+    *,
+    report: Report,
+    should_stop: Callable[[], bool],
+    baseline: Baseline = Baseline(),
+    systemd: Optional[SystemdPort] = None,
 ) -> Tuple[CheckResult, ...]:
     """Probe until every check is green, or the deadline is over; then see that all stay green for `min_healthy_time`.
 
-    `report` gets each result once it is known. A `check_deadline` of 0 means one attempt.
+    `report` gets each result as it is known. A `check_deadline` of 0 means one attempt each.
     """
-    started = time.monotonic()
-    stop = threading.Event()
-    runs = [_Run(check, started, started + timing.check_deadline, stop) for check in checks]
-    for one in runs:
-        one.start()
-    _await(runs, stop, should_stop)
-    results = [one.result() for one in runs]
-    for result in results:
-        report(result)
-    if not all(result.healthy for result in results) or timing.min_healthy_time <= 0 or should_stop():
-        return tuple(results)
-    return _stay_green(runs, results, timing.min_healthy_time, report, should_stop)
+    if not checks:
+        return ()
+    prober = Prober(systemd, baseline.restarts)
+    gate = _Gate(checks, prober, baseline, report, should_stop, once=timing.check_deadline <= 0)
+    try:
+        seconds = timing.check_deadline if timing.check_deadline > 0 else max(check.timeout for check in checks) + _GRACE
+        if gate.turn_green(seconds) and timing.min_healthy_time > 0:
+            gate.stay_green(timing.min_healthy_time)
+        return gate.results()
+    finally:
+        gate.close()
 
 
-def _stay_green(
-    runs: Sequence[_Run], results: Sequence[CheckResult], seconds: float, report: Report, should_stop: Callable[[], bool]
-) -> Tuple[CheckResult, ...]:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not should_stop():
-        pause = min([one.check.interval for one in runs] + [deadline - time.monotonic()])
-        time.sleep(max(pause, 0.0))
-        for index, one in enumerate(runs):
-            attempt = one.attempt()
+def take_baseline(checks: Sequence[Check], systemd: Optional[SystemdPort] = None) -> Baseline:
+    """Probe each check once, before anything changes."""
+    once = Timing(check_deadline=0.0, min_healthy_time=0.0)
+    results = run_checks(checks, once, report=lambda result: None, should_stop=lambda: False, systemd=systemd)
+    units = sorted({check.unit for check in checks if check.kind == "unit"})
+    return Baseline(frozenset(result.name for result in results if not result.healthy), Prober(systemd, None).restarts_of(units))
+
+
+class _Gate:
+    """All checks together."""
+
+    def __init__(
+        self,
+        checks: Sequence[Check],
+        prober: Prober,
+        baseline: Baseline,
+        report: Report,
+        should_stop: Callable[[], bool],
+        *,
+        once: bool,
+    ) -> None:
+        self._report, self._should_stop, self._baseline, self._once = report, should_stop, baseline, once
+        self._began = time.monotonic()
+        self._news: queue.Queue[_News] = queue.Queue()
+        self._runs = [_Run(check, prober, self._news, once=once) for check in checks]
+        self._results: Dict[str, CheckResult] = {}
+        self._reported: List[str] = []
+
+    def turn_green(self, seconds: float) -> bool:
+        """Whether all have become green in time."""
+        deadline = self._began + seconds
+        for one in self._runs:
+            one.start()
+        waiting = {one.check.name for one in self._runs}
+        while waiting:
+            news = self._listen(deadline)
+            if news is None:
+                break
+            one, attempt, is_green = news
+            self._note(one, attempt)
+            if is_green or self._once:
+                waiting.discard(one.check.name)
+                self._tell(one.check.name)
+        for one in self._runs:
+            if one.check.name in waiting:
+                self._give_up(one, seconds)
+        return all(result.healthy for result in self._results.values())
+
+    def stay_green(self, seconds: float) -> None:
+        """Until the time is over, or the first turns red."""
+        deadline = time.monotonic() + seconds
+        for one in self._runs:
+            one.resume()
+        while True:
+            news = self._listen(deadline)
+            if news is None:
+                return
+            one, attempt, _ = news
+            self._note(one, attempt)
             if not attempt.healthy:
-                turned = CheckResult(one.check.name, False, f"it was green, and turned red: {attempt.message}")
-                report(turned)
-                return (*results[:index], turned, *results[index + 1 :])
-    return tuple(results)
+                message = f"it was green, and turned red: {attempt.message}"
+                self._note(one, Attempt(False, message))
+                self._tell(one.check.name)
+                return
+
+    def results(self) -> Tuple[CheckResult, ...]:
+        """In the order of the checks."""
+        return tuple(self._results[one.check.name] for one in self._runs)
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        for one in self._runs:
+            one.stop()
+
+    def _listen(self, deadline: float) -> Optional[_News]:
+        """The next attempt's end; None where the time is over, or somebody wants to stop."""
+        while not self._should_stop():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            try:
+                return self._news.get(timeout=min(left, _TICK))
+            except queue.Empty:
+                continue
+        return None
+
+    def _give_up(self, one: _Run, seconds: float) -> None:
+        result = self._results.get(one.check.name)
+        words = result.message if result is not None else f"it had not answered after {seconds:g} s"
+        if result is not None and result.healthy:
+            words = f"{words}, but not {one.check.successes} times in a row"
+        self._note(one, Attempt(False, words))
+        self._tell(one.check.name)
+
+    def _note(self, one: _Run, attempt: Attempt) -> None:
+        name = one.check.name
+        self._results[name] = CheckResult(
+            name=name,
+            healthy=attempt.healthy,
+            message=attempt.message,
+            attempts=max(one.attempts, 1),
+            seconds=round(time.monotonic() - self._began, 3),
+            was_red_before=name in self._baseline.red,
+        )
+
+    def _tell(self, name: str) -> None:
+        self._report(self._results[name])
 
 
 class _Run(threading.Thread):
-    """One check, until it is green or its time is over."""
+    """One check. A daemon: an attempt that hangs does not keep the process alive."""
 
-    def __init__(self, check: Check, started: float, deadline: float, stop: threading.Event) -> None:
+    def __init__(self, check: Check, prober: Prober, news: queue.Queue[_News], *, once: bool) -> None:
         super().__init__(name=f"check-{check.name}", daemon=True)
         self.check = check
-        self._began, self._deadline, self._stopped = started, deadline, stop
-        self._restarts: Optional[int] = None
-        self._attempts = 0
-        self._last = Attempt(False, "it was not tried")
-        self._seconds = 0.0
+        self.attempts = 0
+        self._prober, self._news, self._once = prober, news, once
+        self._streak = 0
+        self._goes_on = threading.Event()
+        self._stopped = threading.Event()
 
     def run(self) -> None:
-        streak = 0
-        self._stopped.wait(min(self.check.initial_delay, max(self._deadline - time.monotonic(), 0.0)))
+        """Probe until green; then, where asked to, until stopped."""
+        if not self._once:
+            self._stopped.wait(self.check.initial_delay)
         while not self._stopped.is_set():
-            self._last = self.attempt()
-            self._attempts += 1
-            self._seconds = time.monotonic() - self._began
-            streak = streak + 1 if self._last.healthy else 0
-            if streak >= self.check.successes or time.monotonic() >= self._deadline:
+            attempt = self._prober.attempt(self.check)
+            self.attempts += 1
+            self._streak = self._streak + 1 if attempt.healthy else 0
+            is_green = self._streak >= self.check.successes
+            self._news.put((self, attempt, is_green))
+            if self._once or (is_green and not self._go_on()):
                 return
-            self._stopped.wait(min(max(self.check.interval, 0.05), max(self._deadline - time.monotonic(), 0.0)))
+            self._stopped.wait(max(self.check.interval, _SHORTEST_PAUSE))
 
-    def attempt(self) -> Attempt:
-        """Probe once. Whatever goes wrong is the probe's answer."""
-        try:
-            if self.check.kind == "unit":
-                return self._unit()
-            return _PROBES[self.check.kind](self.check)
-        except KeyError:
-            return Attempt(False, f"there is no kind of check '{one_line(self.check.kind)}'")
-        except DeployerError as error:
-            return Attempt(False, one_line(error.message))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            return Attempt(False, one_line(f"{type(error).__name__}: {error}" if not str(error) else str(error)))
+    def resume(self) -> None:
+        """Go on probing after having become green."""
+        self._goes_on.set()
 
-    def result(self) -> CheckResult:
-        """How it ended."""
-        return CheckResult(
-            self.check.name, self._last.healthy, self._last.message, max(self._attempts, 1), round(self._seconds, 3)
-        )
+    def stop(self) -> None:
+        """Probe no more."""
+        self._stopped.set()
+        self._goes_on.set()
 
-    def _unit(self) -> Attempt:
-        shown = _show(self.check.unit)
-        state, sub = shown.get("ActiveState", "unknown"), shown.get("SubState", "unknown")
-        restarts = int(shown.get("NRestarts") or 0)
-        if self._restarts is None:
-            self._restarts = restarts
-        if state != "active":
-            return Attempt(False, f"{self.check.unit} is {state} ({sub})")
-        if restarts > self._restarts:
-            return Attempt(False, f"{self.check.unit} has been restarted {restarts - self._restarts} times since the activation")
-        age = time.clock_gettime(time.CLOCK_MONOTONIC) - int(shown.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
-        if age < SETTLED and time.monotonic() + SETTLED - age < self._deadline:
-            return Attempt(False, f"{self.check.unit} has been active for only {age:.1f} s")
-        return Attempt(True, f"{self.check.unit} is active ({sub})")
+    def _go_on(self) -> bool:
+        self._goes_on.wait()
+        return not self._stopped.is_set()
 
 
-def _await(runs: Sequence[_Run], stop: threading.Event, should_stop: Callable[[], bool]) -> None:
-    """Until all have ended, or somebody wants to stop. Each ends by its own deadline and one attempt's time-out."""
-    for one in runs:
-        while one.is_alive():
-            one.join(_TICK)
-            if should_stop():
-                stop.set()
-                one.join(_SHOW)
-                break
-
-
-def _http(check: Check) -> Attempt:
-    parts = urlsplit(check.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return Attempt(False, f"{one_line(check.url)} is no http address")
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=check.timeout, context=ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=check.timeout)
-    try:
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", path, headers={"User-Agent": "deployer", "Connection": "close"})
-        answer = connection.getresponse()
-        body = answer.read(LARGEST_BODY).decode("utf-8", "replace")
-    finally:
-        connection.close()
-    if answer.status != check.status:
-        return Attempt(False, f"{check.url} answered {answer.status}, and {check.status} is healthy: {one_line(body, 120)}")
-    if check.body and check.body not in body:
-        return Attempt(False, f"{check.url} answered {answer.status} without the text '{one_line(check.body, 80)}'")
-    return Attempt(True, f"{check.url} answered {answer.status}")
-
-
-def _tcp(check: Check) -> Attempt:
-    with socket.create_connection((check.address, check.port), timeout=check.timeout):
-        return Attempt(True, f"{check.address}:{check.port} accepts connections")
-
-
-def _command(check: Check) -> Attempt:
-    ended = run(list(check.command), timeout=check.timeout, check=False)
-    if ended.status == 0:
-        return Attempt(True, f"{check.command[0]} ended with 0")
-    return Attempt(False, one_line(f"{check.command[0]} ended with {ended.status}: {ended.last_words}"))
-
-
-def _show(unit: str) -> Dict[str, str]:
-    properties = "ActiveState,SubState,NRestarts,ActiveEnterTimestampMonotonic"
-    lines: List[str] = run(["systemctl", "show", f"--property={properties}", "--", unit], timeout=_SHOW).text.splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-_PROBES: Final[Dict[str, Callable[[Check], Attempt]]] = {"http": _http, "tcp": _tcp, "command": _command}
+_News = Tuple[_Run, Attempt, bool]
+"""An attempt, and whether its check is green with it."""

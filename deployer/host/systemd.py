@@ -33,7 +33,7 @@ _FAILED_TO: Final = re.compile(r"Failed to [a-z-]+ (\S+): (.+)")
 _JOB_FOR: Final = re.compile(r"(?:Job|A dependency job) for (\S+) (.+?)(?:\.?$|\. See )")
 _PROPERTIES: Final = (
     "Id LoadState ActiveState SubState Result NRestarts MainPID ExecMainStatus Type RemainAfterExit ConditionResult "
-    "ConditionTimestampMonotonic FragmentPath DropInPaths UnitFileState NeedDaemonReload Job"
+    "ConditionTimestampMonotonic ActiveEnterTimestampMonotonic FragmentPath DropInPaths UnitFileState NeedDaemonReload Job"
 )
 
 
@@ -57,6 +57,8 @@ class UnitState(UnitStatus):
     drop_ins: Tuple[str, ...] = ()
     enabled: str = ""
     """`enabled`, `static`, `masked` …"""
+    active_since: float = 0.0
+    """Seconds of CLOCK_MONOTONIC."""
     needs_reload: bool = False
     """Whether its files have changed since they were read."""
     job: int = 0
@@ -245,6 +247,7 @@ class Systemd(SystemdPort):
             fragment=said.get("FragmentPath", ""),
             drop_ins=tuple(said.get("DropInPaths", "").split()),
             enabled=said.get("UnitFileState", ""),
+            active_since=_number(said.get("ActiveEnterTimestampMonotonic")) / 1e6,
             needs_reload=said.get("NeedDaemonReload") == "yes",
             job=_number(said.get("Job")),
             shipped=self._is_shipped(name),

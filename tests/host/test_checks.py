@@ -1,0 +1,371 @@
+"""Health checks: green in time and for as long as asked, or red with a reason; never endless."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployer.formats.manifest import Check, Timing
+from deployer.formats.messages import CheckResult
+from deployer.host import probes
+from deployer.host.checks import Baseline, run_checks, take_baseline
+from deployer.host.probes import Attempt, Prober
+from deployer.host.systemd import UnitState
+
+BRIEF = Timing(check_deadline=1.0)
+ONCE = Timing(check_deadline=0.0)
+
+
+class Server:
+    """Answers HTTP in a thread: each path by its own list of answers, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[tuple[int, bytes]]] = {}
+        self.asked: list[str] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                answers = outer.answers.get(self.path, [(404, b"nothing here")])
+                status, body = answers.pop(0) if len(answers) > 1 else answers[0]
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "/ok")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    server.answers["/ok"] = [(200, b"all is well")]
+    yield server
+    server.close()
+
+
+def check(kind: str, **fields: Any) -> Check:
+    return Check("it", kind, **{"interval": 0.01, "timeout": 0.5, **fields})
+
+
+def outcome(*checks: Check, timing: Timing = BRIEF, **more: Any) -> list[CheckResult]:
+    return list(run_checks(checks, timing, report=lambda result: None, **{"should_stop": lambda: False, **more}))
+
+
+def attempt(check: Check) -> Attempt:
+    return Prober().attempt(check)
+
+
+class TestHttp:
+    """A status, perhaps a text, and no detours."""
+
+    def test_the_right_status_is_healthy(self, server: Server) -> None:
+        assert attempt(check("http", url=f"{server.url}/ok")) == Attempt(True, f"{server.url}/ok answered 200")
+        assert attempt(check("http", url=f"{server.url}/ok", body="is well")).healthy
+        assert attempt(check("http", url=f"{server.url}/no", status=404)).healthy
+
+    def test_another_status_or_text_is_not(self, server: Server) -> None:
+        server.answers["/bad"] = [(503, b"\x1b[31mdown\nfor now")]
+
+        found = attempt(check("http", url=f"{server.url}/bad"))
+        assert found == Attempt(False, f"{server.url}/bad answered 503, and 200 is healthy: [31mdown for now")
+        assert "without the text 'well done'" in attempt(check("http", url=f"{server.url}/ok", body="well done")).message
+
+    def test_a_redirect_is_an_answer_and_is_not_followed(self, server: Server) -> None:
+        server.answers["/moved"] = [(302, b"")]
+
+        assert not attempt(check("http", url=f"{server.url}/moved")).healthy
+        assert attempt(check("http", url=f"{server.url}/moved", status=302)).healthy
+        assert "/ok" not in server.asked
+
+    @pytest.mark.parametrize(
+        "url", ["file:///etc/passwd", "ftp://127.0.0.1/", "http:///x", "http://a:b@127.0.0.1/", "/etc/passwd", "http://[::1"]
+    )
+    def test_other_addresses_are_refused(self, url: str) -> None:
+        assert not attempt(check("http", url=url)).healthy
+
+    def test_the_metadata_of_clouds_is_not_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Peer:
+            def getpeername(self) -> tuple[str, int]:
+                return "169.254.169.254", 80
+
+            def close(self) -> None:
+                pass
+
+        monkeypatch.setattr("http.client.HTTPConnection.connect", lambda self: setattr(self, "sock", Peer()))
+
+        assert "link-local" in attempt(check("http", url="http://metadata.example/secrets")).message
+
+    def test_a_refused_connection_is_told(self) -> None:
+        assert "refused" in attempt(check("http", url="http://127.0.0.1:1/")).message
+
+    def test_an_answer_that_trickles_in_is_cut_off(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            done = threading.Event()
+
+            def trickle() -> None:
+                client, _ = listener.accept()
+                with client:
+                    client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                    while not done.wait(0.05):
+                        try:
+                            client.sendall(b"x")
+                        except OSError:
+                            return
+
+            thread = threading.Thread(target=trickle)
+            thread.start()
+            began = time.monotonic()
+            found = attempt(check("http", url=f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.4))
+            done.set()
+            thread.join()
+
+        assert found == Attempt(False, "no answer within 0.4 s")
+        assert time.monotonic() - began < 2
+
+    def test_a_large_answer_is_read_up_to_the_bound(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(probes, "LARGEST_BODY", 10)
+        server.answers["/long"] = [(200, b"0123456789needle")]
+
+        assert attempt(check("http", url=f"{server.url}/long", body="9")).healthy
+        assert not attempt(check("http", url=f"{server.url}/long", body="needle")).healthy
+
+
+class TestTcpAndCommand:
+    """A port that accepts; a program that ends with 0."""
+
+    def test_a_port(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            assert attempt(check("tcp", port=port)).healthy
+        assert not attempt(check("tcp", port=port)).healthy
+        assert not attempt(check("tcp", port=70000)).healthy
+
+    def test_a_program(self) -> None:
+        assert attempt(check("command", command=("/bin/true",))) == Attempt(True, "/bin/true ended with 0")
+        found = attempt(check("command", command=("/bin/sh", "-c", "echo so; echo $0 >&2; exit 3", "$HOME;x")))
+        assert found == Attempt(False, "/bin/sh ended with 3: $HOME;x")
+        assert "killed by signal 9" in attempt(check("command", command=("/bin/sh", "-c", "kill -9 $$"))).message
+
+    def test_a_program_that_hangs_or_is_missing(self) -> None:
+        assert "did not end within 0.2 s" in attempt(check("command", command=("/bin/sleep", "9"), timeout=0.2)).message
+        assert "not installed" in attempt(check("command", command=("/no/such",))).message
+        assert not attempt(check("command")).healthy
+
+    def test_a_kind_that_nobody_knows(self) -> None:
+        assert attempt(check("prayer")) == Attempt(False, "there is no kind of check 'prayer'")
+
+
+class SeenSystemd:
+    """A unit in one state after the other; the last one stays."""
+
+    def __init__(self, *states: UnitState) -> None:
+        self._states = list(states)
+
+    def states(self, names: Collection[str]) -> Mapping[str, UnitState]:
+        state = self._states.pop(0) if len(self._states) > 1 else self._states[0]
+        return dict.fromkeys(names, state)
+
+
+def unit_attempt(*states: UnitState, restarts: Mapping[str, int] | None = None) -> Attempt:
+    return Prober(SeenSystemd(*states), restarts).attempt(check("unit", unit="a.service"))  # type: ignore[arg-type]
+
+
+def running(**fields: Any) -> UnitState:
+    return UnitState("loaded", "active", "running", **fields)
+
+
+class TestUnits:
+    """Active, for a moment at least, and not restarted since."""
+
+    def test_an_active_unit_is_healthy_whatever_it_went_through_before(self) -> None:
+        assert unit_attempt(running()) == Attempt(True, "a.service is active (running)")
+        assert unit_attempt(running(n_restarts=5)).healthy
+        assert unit_attempt(running(n_restarts=5), restarts={"a.service": 5}).healthy
+        assert unit_attempt(running(n_restarts=0), restarts={"a.service": 5}).healthy
+
+    def test_one_that_was_restarted_is_not(self) -> None:
+        assert unit_attempt(running(n_restarts=7), restarts={"a.service": 5}).message.endswith(
+            "restarted 2 times since the activation"
+        )
+        assert unit_attempt(running(n_restarts=2), restarts={"a.service": 5}).message.endswith(
+            "restarted 2 times since the activation"
+        )
+        prober = Prober(SeenSystemd(running(), running(n_restarts=1)))  # type: ignore[arg-type]
+        assert [prober.attempt(check("unit", unit="a.service")).healthy for _ in range(3)] == [True, False, False]
+
+    def test_one_that_is_not_active_is_not(self) -> None:
+        failed = UnitState("loaded", "failed", "failed", result="exit-code", exit_status=1)
+        assert unit_attempt(failed).message == "a.service is failed (failed, result exit-code, status 1)"
+        assert not unit_attempt(UnitState("loaded", "activating", "start")).healthy
+
+    def test_one_that_has_just_started_is_looked_at_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        slept: list[float] = []
+        monkeypatch.setattr("time.sleep", slept.append)
+        now = time.clock_gettime(time.CLOCK_MONOTONIC)
+        young = running(active_since=now, main_pid=7)
+
+        assert unit_attempt(young, young).healthy
+        assert 0 < slept[0] <= 1
+        assert "does not stay active" in unit_attempt(young, UnitState("loaded", "failed", "failed")).message
+        assert not unit_attempt(young, running(active_since=now + 0.1, main_pid=8)).healthy
+
+
+class TestGate:
+    """All checks together."""
+
+    def test_no_checks_are_green(self) -> None:
+        assert outcome() == []
+
+    def test_a_check_may_take_until_the_deadline(self, server: Server) -> None:
+        server.answers["/slow"] = [(503, b""), (503, b""), (200, b"")]
+
+        (result,) = outcome(check("http", url=f"{server.url}/slow"))
+
+        assert (result.healthy, result.attempts, result.was_red_before) == (True, 3, False)
+        assert result.seconds > 0
+
+    def test_what_is_red_at_the_deadline_is_red_with_its_last_words(self) -> None:
+        began = time.monotonic()
+
+        (result,) = outcome(check("command", command=("/bin/sh", "-c", "echo no >&2; false")), timing=Timing(check_deadline=0.3))
+
+        assert (result.healthy, result.message) == (False, "/bin/sh ended with 1: no")
+        assert result.attempts > 1
+        assert time.monotonic() - began < 2
+
+    def test_checks_run_side_by_side_and_keep_their_order(self) -> None:
+        began = time.monotonic()
+        checks = [Check(f"c{number}", "command", command=("/bin/sleep", "0.4"), interval=0.01) for number in range(5)]
+
+        results = outcome(*checks, timing=Timing(check_deadline=5))
+
+        assert [result.name for result in results] == ["c0", "c1", "c2", "c3", "c4"]
+        assert all(result.healthy for result in results)
+        assert time.monotonic() - began < 1.8
+
+    def test_successes_must_follow_each_other(self, server: Server) -> None:
+        server.answers["/shaky"] = [(200, b""), (503, b""), (200, b""), (200, b""), (503, b"")]
+
+        (result,) = outcome(check("http", url=f"{server.url}/shaky", successes=2))
+        assert (result.healthy, result.attempts) == (True, 4)
+
+        server.answers["/fair"] = [(200, b""), (200, b"")]
+        (result,) = outcome(check("http", url=f"{server.url}/fair", successes=5, interval=0.3), timing=Timing(check_deadline=0.5))
+        assert "but not 5 times in a row" in result.message
+        assert not result.healthy
+
+    def test_an_attempt_that_hangs_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        let_go = threading.Event()
+        monkeypatch.setattr(probes, "_tcp", lambda check: Attempt(let_go.wait(30), ""))
+        began = time.monotonic()
+
+        (result,) = outcome(check("tcp"), timing=Timing(check_deadline=0.3))
+
+        assert (result.healthy, result.message) == (False, "it had not answered after 0.3 s")
+        assert time.monotonic() - began < 2
+        let_go.set()
+
+    def test_somebody_who_wants_to_stop_is_heard(self) -> None:
+        began = time.monotonic()
+
+        (result,) = outcome(
+            check("command", command=("/bin/false",)),
+            timing=Timing(check_deadline=60),
+            should_stop=lambda: time.monotonic() - began > 0.3,
+        )
+
+        assert not result.healthy
+        assert time.monotonic() - began < 3
+
+    def test_the_first_attempt_may_be_delayed(self, server: Server) -> None:
+        (result,) = outcome(check("http", url=f"{server.url}/ok", initial_delay=0.3))
+
+        assert result.healthy
+        assert result.seconds >= 0.3
+
+    def test_all_must_stay_green(self, server: Server, tmp_path: Path) -> None:
+        server.answers["/falls"] = [(200, b""), (200, b""), (503, b"")]
+        reported: list[CheckResult] = []
+        began = time.monotonic()
+
+        results = run_checks(
+            [check("http", url=f"{server.url}/falls"), Check("other", "command", command=("/bin/true",), interval=0.05)],
+            Timing(check_deadline=5, min_healthy_time=20),
+            report=reported.append,
+            should_stop=lambda: False,
+        )
+
+        assert [result.healthy for result in results] == [False, True]
+        assert results[0].message.startswith("it was green, and turned red: ")
+        assert {result.name: result.healthy for result in reported} == {"it": False, "other": True}
+        assert time.monotonic() - began < 5
+
+    def test_staying_green_takes_as_long_as_asked(self, server: Server) -> None:
+        began = time.monotonic()
+
+        (result,) = outcome(check("http", url=f"{server.url}/ok"), timing=Timing(check_deadline=5, min_healthy_time=0.5))
+
+        assert result.healthy
+        assert result.attempts > 3
+        assert 0.5 <= time.monotonic() - began < 3
+
+    def test_each_result_is_reported_once(self, server: Server) -> None:
+        reported: list[CheckResult] = []
+        checks = [Check(name, "http", url=f"{server.url}/{path}", interval=0.05) for name, path in (("a", "ok"), ("b", "no"))]
+
+        run_checks(checks, Timing(check_deadline=0.4), report=reported.append, should_stop=lambda: False)
+
+        assert [(result.name, result.healthy) for result in reported] == [("a", True), ("b", False)]
+
+    def test_a_single_attempt_without_a_deadline(self, server: Server) -> None:
+        server.answers["/late"] = [(503, b""), (200, b"")]
+
+        results = outcome(
+            check("http", url=f"{server.url}/late", initial_delay=60),
+            Check("ok", "http", url=f"{server.url}/ok", successes=9),
+            timing=ONCE,
+        )
+
+        assert [(result.healthy, result.attempts) for result in results] == [(False, 1), (True, 1)]
+
+    def test_what_was_red_before_is_said(self, server: Server) -> None:
+        server.answers["/was-red"] = [(503, b""), (200, b"")]
+        checks = [check("http", url=f"{server.url}/was-red"), Check("ok", "http", url=f"{server.url}/ok")]
+
+        baseline = take_baseline(checks)
+
+        assert baseline == Baseline(frozenset({"it"}), {})
+        results = outcome(*checks, baseline=baseline)
+        assert [(result.healthy, result.was_red_before) for result in results] == [(True, True), (True, False)]
+
+    def test_restarts_are_counted_from_the_baseline(self) -> None:
+        systemd: Any = SeenSystemd(running(n_restarts=3), running(n_restarts=3), running(n_restarts=4))
+        unit = check("unit", unit="a.service")
+
+        baseline = take_baseline([unit], systemd)
+
+        assert baseline == Baseline(frozenset(), {"a.service": 3})
+        (result,) = outcome(unit, baseline=baseline, systemd=systemd, timing=Timing(check_deadline=0.2))
+        assert not result.healthy
