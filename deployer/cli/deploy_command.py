@@ -11,8 +11,7 @@ from deployer.cli.deployment import Intention, carry_out, run, show_plan
 from deployer.cli.display import Display
 from deployer.cli.options import dry_run_option, json_option, on_option, project, strategy_options, yes_option
 from deployer.cli.plan_file import read_plan
-from deployer.cli.targets import targets_of_configurations
-from deployer.rollout import Strategy
+from deployer.cli.targets import strategy_for, targets_of_configurations
 
 
 @click.command("deploy")
@@ -37,15 +36,18 @@ def command(
     expected = {} if plan_path is None else read_plan(plan_path)
     if plan_path is not None:
         hosts = tuple(host for host in hosts if host.name in expected)
+    strategy, remark = strategy_for(what, hosts, selector, overrides)
     intention = Intention(
         command="deploy",
         hosts=hosts,
         targets=targets_of_configurations(what, hosts, expected),
-        strategy=Strategy.parse(what.fleet.rollout, overrides),
+        strategy=strategy,
         details={"inventories": [str(path) for path in what.settings.inventories], "selector": selector or ""},
         asks=not yes and plan_path is None and sys.stdin.isatty() and sys.stderr.isatty() and not what.settings.as_json,
     )
     display = Display(what.settings)
+    if remark:
+        display.say(remark)
 
     async def work() -> int:
         if dry_run:

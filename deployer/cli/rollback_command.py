@@ -11,12 +11,12 @@ from deployer.cli.deployment import Intention, carry_out, run, show_plan
 from deployer.cli.display import Display
 from deployer.cli.options import dry_run_option, json_option, on_option, project, strategy_options
 from deployer.cli.project import Project
+from deployer.cli.targets import strategy_for
 from deployer.copy import HostSession
 from deployer.errors import DeployerError, raise_all
 from deployer.formats.manifest import Manifest
 from deployer.formats.messages import Generation
 from deployer.inventory import Host
-from deployer.rollout import Strategy
 from deployer.rollout.live import GenerationMissing, Target
 
 
@@ -35,7 +35,9 @@ def command(context: click.Context, /, selector: str | None, number: int | None,
 
     async def work() -> int:
         targets = await _targets(what, hosts, number)
-        strategy = Strategy.parse(what.fleet.rollout, overrides)
+        strategy, remark = strategy_for(what, hosts, selector, overrides)
+        if remark:
+            display.say(remark)
         intention = Intention("rollback", hosts, targets, strategy, {"to": number or 0, "selector": selector or ""})
         if dry_run:
             return (await show_plan(what, intention, display))[1]

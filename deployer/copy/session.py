@@ -70,9 +70,11 @@ class HostSession:
         answer = await self.request("missing", paths=[*sorted(paths)], files=[*sorted(files)])
         return _strings(answer, "missing") & set(paths), _strings(answer, "held") & set(files)
 
-    async def plan(self, system: str, manifest: bytes, *, repair: bool = False) -> Plan:
-        """What activating a system would do."""
-        return Plan.from_document(await self.request("plan", system=system, manifest=manifest.decode(), repair=repair))
+    async def plan(self, system: str, manifest: bytes, *, repair: bool = False, generation: int = 0) -> Plan:
+        """What activating a system would do. `generation`: the earlier one that it is to become again; 0: a new one."""
+        text = manifest.decode()
+        answer = await self.request("plan", system=system, manifest=text, repair=repair, generation=generation)
+        return Plan.from_document(answer)
 
     async def activate(self, activation: Activation, on_event: EventSink, *, silence: float = REQUEST_TIMEOUT) -> Outcome:
         """Make a system current, up to the point where the host waits for its confirmation or has gone back."""

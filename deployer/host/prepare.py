@@ -102,7 +102,7 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
     if request.repair and request.system != current.system:
         raise RequestRefused("a repair is of the current system")
     manifest, before = machine.store.manifest(request.system), machine.store.manifest(current.system)
-    plan = plan_for(machine, request.system, manifest, repair=request.repair)
+    plan = plan_for(machine, request.system, manifest, repair=request.repair, generation=request.generation)
     if plan.problems:
         raise ActivationRefused(plan.problems)
     if request.exact:

@@ -163,8 +163,8 @@ class Server:
 
     def _plan(self, request: _Request) -> _Answer:
         manifest = Manifest.from_bytes(request.string("manifest").encode())
-        plan = plan_for(self._machine, request.string("system"), manifest, repair=request.flag("repair"))
-        return plan.to_document()
+        system, repair, generation = request.string("system"), request.flag("repair"), request.number("generation")
+        return plan_for(self._machine, system, manifest, repair=repair, generation=generation).to_document()
 
     def _activate(self, request: _Request) -> _Answer:
         machine, asked = self._machine, Activation.from_document(request.rest())
@@ -234,8 +234,8 @@ class _Request:
         return value
 
     def number(self, key: str) -> int:
-        """A field that must be a whole number, not negative."""
-        value = self._document.get(key)
+        """A field that must be a whole number, not negative; 0 where it is missing."""
+        value = self._document.get(key, 0)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise RequestRefused(f"{key} is not a number")
         return value

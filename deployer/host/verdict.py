@@ -32,12 +32,12 @@ def judge(machine: Machine, manifest: Manifest, *, should_stop: Callable[[], boo
     return Verdict(not red, "; ".join(red))
 
 
-def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool) -> Plan:
-    """What activating `system` would do on this host now."""
+def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool, generation: int = 0) -> Plan:
+    """What activating `system` would do on this host now. `generation`: the earlier one that it is to become again."""
     current, ledger = machine.profile.current(), read_ledger(machine.disk)
     previous = machine.store.manifest(current.system)
     observed = observe_for_plan(machine, previous, manifest, ledger)
-    number = machine.profile.number_for(system)
+    number = machine.profile.number_for(system, generation)
     moves = Action("generation", "change", str(number), f"{current.number} -> {number}") if number != current.number else None
     plan = plan_activation(previous, manifest, observed, ledger, repair=repair, generation=moves)
     return dataclasses.replace(plan, system=system, previous=current.system, generation=number)

@@ -107,7 +107,7 @@ class LiveOperations:
         visit, target = self._visits[host], self._targets[host]
         if visit.plan is None:
             session = await self._session(host)
-            visit.plan = await session.plan(target.system, target.manifest, repair=target.repair)
+            visit.plan = await session.plan(target.system, target.manifest, repair=target.repair, generation=target.generation)
         if visit.plan.problems:
             raise PlanRefused(host, visit.plan.problems)
         if target.expected is not None and not _same(target.expected, visit.plan):

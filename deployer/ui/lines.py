@@ -114,7 +114,7 @@ def sentence(event: Event, paint: Paint, *, verbose: bool) -> str:
         case events.RolloutStarted(number, waves, unchanged):
             changing = sum(len(wave) for wave in waves)
             if not changing:
-                return f"Nothing to do: {count(len(unchanged), 'host')} unchanged"
+                return f"Nothing to do: {count(len(unchanged), 'host')} unchanged" if unchanged else ""
             return f"Rollout {number}: {count(changing, 'host')} in {count(len(waves), 'wave')}, {len(unchanged)} unchanged"
         case events.WaveStarted(wave, of, hosts, canary):
             kind = " (canary)" if canary else ""

@@ -163,7 +163,8 @@ class LiveSink:
 
     def _write(self, text: str) -> None:
         """Above the live lines."""
-        self._console.print(Text.from_ansi(text.rstrip("\n")) if text.strip() else "", soft_wrap=True)
+        if text.strip():
+            self._console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
 
     def _draw(self) -> Table:
         rows, hidden = self._board.shown(max(3, self._console.height - 3))
