@@ -242,13 +242,12 @@ async def _why_it_ended(host: Host, channel: Channel, doing: str, answer: str) -
     except TimeoutError:
         status = -1
     words = answer or channel.stderr_tail.strip()
-    match status:
-        case _ if status == NOT_ROOT:
-            return NotRoot(host.name, host.connection.user or "")
-        case _ if status == NO_PYTHON:
-            return PythonMissing(host.name)
-        case _ if status == PYTHON_UNFIT:
-            return PythonUnfit(host.name, words.splitlines()[-1] if words else "a part of its standard library")
+    if status == NOT_ROOT:
+        return NotRoot(host.name, host.connection.user or "")
+    if status == NO_PYTHON:
+        return PythonMissing(host.name)
+    if status == PYTHON_UNFIT:
+        return PythonUnfit(host.name, words.splitlines()[-1] if words else "a part of its standard library")
     return ConversationBroken(host.name, doing, words[-400:])
 
 

@@ -192,16 +192,7 @@ class LiveOperations:
             confirmed = await self._confirm(host, activation.transaction, token, outcome.confirm_seconds)
             outcome = confirmed or await self._follow(host, activation, deadline, on_event, unconfirmed=True)
         await self._hang_up(host)
-        match outcome.state:
-            case state if state == CONFIRMED:
-                return HostResult(HostOutcome.CONFIRMED, outcome.generation, outcome.system)
-            case state if state == ROLLED_BACK:
-                return HostResult(HostOutcome.ROLLED_BACK, outcome.generation, outcome.system, outcome.reason, outcome.log)
-            case state if state == ROLLBACK_FAILED:
-                return HostResult(
-                    HostOutcome.NEEDS_PERSON, outcome.generation, outcome.system, outcome.reason, outcome.log, HostBroken(host)
-                )
-        raise ConversationBroken(host, "activate", f"the host stopped at `{outcome.state}`")
+        return _result(host, outcome)
 
     async def _follow(
         self, host: str, activation: Activation, deadline: float, on_event: EventSink, *, unconfirmed: bool = False
@@ -288,6 +279,19 @@ class GenerationMissing(DeploymentError):
     def remedy(self) -> str:
         """How to see them."""
         return f"Choose one of those: `deployer status --on {self.host}` lists them."
+
+
+def _result(host: str, outcome: Outcome) -> HostResult:
+    """How an activation ended. Raises `ConversationBroken` where it had not ended when the host was last heard of."""
+    ended = {
+        CONFIRMED: HostOutcome.CONFIRMED,
+        ROLLED_BACK: HostOutcome.ROLLED_BACK,
+        ROLLBACK_FAILED: HostOutcome.NEEDS_PERSON,
+    }
+    if outcome.state not in ended:
+        raise ConversationBroken(host, "activate", f"the host stopped at `{outcome.state}`")
+    error = HostBroken(host) if outcome.state == ROLLBACK_FAILED else None
+    return HostResult(ended[outcome.state], outcome.generation, outcome.system, outcome.reason, outcome.log, error)
 
 
 def _same(expected: Plan, found: Plan) -> bool:
