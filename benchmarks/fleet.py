@@ -1,0 +1,190 @@
+"""How long a fleet takes: `deployer deploy` with nothing to do and with a change, against connecting and running `true`.
+
+Every run is verified on the hosts; one that did not do its work ends the benchmark. Times are medians of whole processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from deployer.lab import Lab, down, inside, up
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+FLOOR: Final = ROOT / "benchmarks" / "floor.py"
+SECONDS: Final = 600.0
+"""The longest that one run may take."""
+PROBE: Final = "cat /etc/bench/[1-5]; pid=$(systemctl show -P MainPID bench); tr '\\0' '\\n' </proc/$pid/environ | grep ^TOKEN="
+
+
+class Failed(Exception):
+    """A run failed, or did not do its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A lab, and the private directory from which it is deployed."""
+
+    lab: Lab
+    directory: Path
+
+    def run(self, arguments: Sequence[str]) -> tuple[float, str]:
+        """Run a program inside the lab's network; its seconds and what it printed."""
+        home = str(self.directory)
+        private = {
+            name: f"{home}/{name.lower()}" for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+        }
+        environment = {**os.environ, **private, "HOME": home}
+        began = time.monotonic()
+        with inside(self.lab):
+            done = subprocess.run(
+                arguments,
+                cwd=home,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        took = time.monotonic() - began
+        if done.returncode:
+            raise Failed(f"{' '.join(arguments[:4])} … ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+        return took, done.stdout
+
+    def floor(self, command: str = "true") -> tuple[float, dict[str, Any]]:
+        """Run a command on all hosts by asyncssh, in a fresh process."""
+        addresses = [host.address for host in self.lab.hosts]
+        took, printed = self.run([sys.executable, str(FLOOR), str(self.lab.directory), command, *addresses])
+        return took, json.loads(printed)
+
+    def deploy(self) -> float:
+        """Deploy what `configure` wrote last."""
+        inventories = ("-i", str(self.lab.inventory), "-i", str(self.directory / "bench.yaml"))
+        return self.run([sys.executable, "-m", "deployer", *inventories, "deploy", "--yes", "--canary", "none"])[0]
+
+    def configure(self, token: int) -> None:
+        """Write the configuration: five files, a user, a sysctl, a directory, a unit that carries the token, and a check."""
+        configuration = {
+            "etc": {f"bench/{number}": {"text": f"file {number}\n"} for number in range(1, 6)},
+            "users": {"bench": {"description": "Runs the benchmark's unit"}},
+            "sysctl": {"net.core.somaxconn": "4096"},
+            "tmpfiles": {"rules": ["d /run/bench 0755 root root -"]},
+            "systemd": {
+                "services": {
+                    "bench": {
+                        "description": "Sleeps",
+                        "wanted_by": ["multi-user.target"],
+                        "service": {"ExecStart": "/bin/sleep infinity", "User": "bench", "Environment": f"TOKEN={token}"},
+                    }
+                }
+            },
+            "checks": {"unit": {"kind": "unit", "unit": "bench.service"}},
+        }
+        (self.directory / "host.yaml").write_text(json.dumps(configuration), encoding="utf-8")
+        (self.directory / "bench.yaml").write_text(json.dumps({"configuration": "host.yaml"}), encoding="utf-8")
+
+    def verify(self, token: int) -> None:
+        """Every host has the five files, and the running process has the token. Raises `Failed`."""
+        wanted = "".join(f"file {number}\n" for number in range(1, 6)) + f"TOKEN={token}\n"
+        wrong = [
+            host.name for host, answer in zip(self.lab.hosts, self.floor(PROBE)[1]["answers"], strict=True) if answer != wanted
+        ]
+        if wrong:
+            raise Failed(f"the work was not done on {', '.join(wrong)}")
+
+
+def measure(stage: Stage, runs: int) -> list[dict[str, object]]:
+    """Measure all works on one lab, ours and the floor in turn."""
+    stage.configure(0)
+    stage.deploy()
+    stage.verify(0)
+    times: dict[str, list[float]] = {"floor": [], "bare": [], "nothing": [], "change": []}
+    for run in range(1, runs + 1):
+        took, report = stage.floor()
+        times["floor"].append(took)
+        times["bare"].append(report["seconds"])
+        times["nothing"].append(stage.deploy())
+        stage.configure(run)
+        times["change"].append(stage.deploy())
+        stage.verify(run)
+    middle = {name: statistics.median(taken) for name, taken in times.items()}
+    pairs = (
+        ("nothing-to-do", "floor", "nothing", "floor"),
+        ("nothing-to-do", "floor-without-python-start", "nothing", "bare"),
+        ("one-file-change", "floor", "change", "floor"),
+    )
+    return [row(work, against, len(stage.lab.hosts), middle[ours], middle[theirs], runs) for work, against, ours, theirs in pairs]
+
+
+def row(work: str, against: str, hosts: int, ours: float, theirs: float, runs: int) -> dict[str, object]:
+    """One result."""
+    figures: Mapping[str, object] = {"ratio": round(ours / theirs, 3), "ours_s": round(ours, 3), "theirs_s": round(theirs, 3)}
+    return {"work": work, "hosts": hosts, "against": against, **figures, "runs": runs}
+
+
+def bench(hosts: int, runs: int) -> list[dict[str, object]]:
+    """Bring a lab up, measure, and take it down whatever happens."""
+    name = f"bench-{os.getpid()}"
+    try:
+        lab = asyncio.run(up(name, hosts, owner=os.getpid()))
+        with tempfile.TemporaryDirectory(prefix="deployer-bench-") as directory:
+            return measure(Stage(lab, Path(directory)), runs)
+    finally:
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        asyncio.run(down(name))
+        signal.signal(signal.SIGINT, previous)
+
+
+def main() -> int:
+    """Run the benchmark; 1 if it failed."""
+    parser = argparse.ArgumentParser(prog="script/bench fleet")
+    parser.add_argument("--hosts", default="10,50,100")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupted)
+    results: list[dict[str, object]] = []
+    try:
+        for hosts in map(int, given.hosts.split(",")):
+            results += bench(hosts, given.runs)
+    except (Failed, subprocess.TimeoutExpired) as error:
+        sys.stderr.write(f"bench: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    machine = {
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load": os.getloadavg()[0],
+    }
+    if given.json:
+        given.json.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n", encoding="utf-8")
+    columns = ("work", "hosts", "against", "ratio", "ours_s", "theirs_s", "runs")
+    header: dict[str, object] = {column: column for column in columns}
+    for line in (header, *results):
+        cells = (f"{line[column]!s:<{28 if column == 'against' else 16}}" for column in columns)
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    return 0
+
+
+def _interrupted(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
