@@ -1,0 +1,238 @@
+"""Units, checks, accounts and drift through the whole transaction, on real hosts."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from deployer.formats.manifest import Check, EtcEntry, Group, Manifest, Timing, Unit, User
+from tests.lab.test_activation import QUICK, Controller, controller
+
+__all__ = ["controller"]
+
+SLEEP = "[Service]\nExecStart=/bin/sleep {0}\n"
+
+
+def declare(controller: Controller, *units: Unit, files: dict[str, str] | None = None, **more: Any) -> str:
+    """A system with units, their files, and files of its own."""
+    files = dict(files or {})
+    links = []
+    for unit in units:
+        if unit.text:
+            files[f"systemd/system/{unit.name}"] = unit.text
+        files.update({f"systemd/system/{unit.name}.d/{name}": text for name, text in unit.drop_ins.items()})
+        if unit.masked:
+            links.append(EtcEntry(f"systemd/system/{unit.name}", "symlink", target="/dev/null"))
+    entries = [EtcEntry(path, "link", hashlib.sha256(text.encode()).hexdigest()) for path, text in files.items()]
+    return controller.system(Manifest(etc=(*entries, *links), units=units, **{"timing": QUICK, **more}), files)
+
+
+def done(outcome: dict[str, Any], kind: str = "unit") -> list[str]:
+    return [f"{action['operation']} {action['target']}" for action in outcome["actions"] if action["kind"] == kind]
+
+
+def move(controller: Controller, system: str, previous: str) -> list[str]:
+    """Deploy; what was done to units."""
+    outcome = controller.activate(system, previous)
+    assert outcome.get("state") == "healthy", outcome
+    assert controller.confirm()["state"] == "confirmed"
+    return done(outcome)
+
+
+def observe(controller: Controller) -> list[tuple[str, str, str]]:
+    with controller.connect() as connection:
+        items: Any = connection.ask("observe", ignore=[])["drift"]
+    return [(item["kind"], item["target"], item["observed"]) for item in items]
+
+
+def show(controller: Controller, unit: str, *properties: str) -> str:
+    return controller.run(f"systemctl show --value -p {','.join(properties)} {unit}")
+
+
+def test_our_way_in_is_extended_and_given_back_without_a_stop(controller: Controller) -> None:
+    nice = [Unit("ssh.service", drop_ins={"deployer.conf": f"[Service]\nNice={number}\n"}, start=False) for number in (3, 4)]
+    one, two, none = declare(controller, nice[0]), declare(controller, nice[1]), declare(controller)
+    before = show(controller, "ssh", "Nice")
+
+    assert move(controller, one, "") == ["restart ssh.service"]
+    assert show(controller, "ssh", "Nice") == "3"
+    assert move(controller, two, one) == ["restart ssh.service"]
+    assert show(controller, "ssh", "Nice") == "4"
+    assert move(controller, none, two) == ["restart ssh.service"]
+    assert show(controller, "ssh", "Nice") == before
+    assert controller.run("systemctl list-units --failed --no-legend") == ""
+
+
+def test_a_unit_to_extend_that_is_not_there_is_refused_in_the_plan(controller: Controller) -> None:
+    refusal = controller.activate(declare(controller, Unit("no-such.service", drop_ins={"a.conf": "[Service]\nNice=1\n"})), "")
+
+    assert refusal["error"] == "ActivationRefused"
+    assert "no such unit to extend" in refusal["message"]
+
+
+def test_sockets_timers_instances_and_masks_are_switched(controller: Controller) -> None:
+    echo = "[Unit]\nX-Version={0}\n[Service]\nExecStart=/bin/cat\nStandardInput=socket\n"
+    tick = "[Timer]\nOnCalendar={0}\n"
+    timed = Unit("tick.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n", start=False)
+
+    def units(version: str, when: str) -> list[Unit]:
+        return [
+            Unit("echo.socket", "[Socket]\nListenStream=127.0.0.1:7777\nAccept=yes\n"),
+            Unit("echo@.service", echo.format(version), start=False),
+            Unit("front.socket", "[Socket]\nListenStream=127.0.0.1:7778\n"),
+            Unit("front.service", f"[Unit]\nX-Version={version}\n" + SLEEP.format(1000), start=False),
+            Unit("many@.service", SLEEP.format(f"100{version}"), start=False),
+            Unit("tick.timer", tick.format(when)),
+            timed,
+        ]
+
+    one = declare(controller, *units("1", "daily"))
+    two = declare(controller, *units("2", "weekly"), Unit("systemd-timesyncd.service", masked=True))
+    started = move(controller, one, "")
+    assert started == ["start echo.socket", "start front.socket", "start tick.timer"]
+    controller.run("systemctl start many@a.service front.service")
+
+    changed = move(controller, two, one)
+
+    assert sorted(changed) == [
+        "restart tick.timer",
+        "start front.socket",
+        "start many@a.service",
+        "stop front.service",
+        "stop front.socket",
+        "stop many@a.service",
+    ]
+    assert "1002" in show(controller, "many@a.service", "ExecStart")
+    assert "OnCalendar=Mon " in show(controller, "tick.timer", "TimersCalendar")
+    assert show(controller, "front.socket", "ActiveState") == "active"
+    assert show(controller, "systemd-timesyncd.service", "LoadState") == "masked"
+    assert observe(controller) == []
+    assert sorted(move(controller, one, two)) == ["restart tick.timer", "start many@a.service", "stop many@a.service"]
+    assert "1001" in show(controller, "many@a.service", "ExecStart")
+
+
+def test_an_instance_runs_its_old_definition_again_after_a_rollback(controller: Controller) -> None:
+    one = declare(controller, Unit("many@.service", SLEEP.format(1001), start=False))
+    broken = [Unit("many@.service", SLEEP.format(1002), start=False), Unit("bad.service", "[Service]\nExecStart=/no/such\n")]
+    move(controller, one, "")
+    controller.run("systemctl start many@a.service")
+
+    outcome = controller.activate(declare(controller, *broken), one)
+
+    assert outcome["state"] == "rolled-back"
+    assert "bad.service" in outcome["reason"]
+    assert show(controller, "many@a.service", "ActiveState") == "active"
+    assert "1001" in controller.run("tr '\\0' ' ' < /proc/$(systemctl show --value -p MainPID many@a.service)/cmdline")
+
+
+def test_a_reload_is_enough_where_the_unit_says_so_and_its_failure_rolls_back(controller: Controller) -> None:
+    text = (
+        "[Unit]\nX-Reload-Triggers={0}\n[Service]\nExecStart=/bin/sleep 1000\n"
+        "ExecReload=/bin/sh -c 'cp /etc/app.conf /run/app.conf; ! grep three /etc/app.conf'\n"
+    )
+
+    def system(content: str) -> str:
+        return declare(controller, Unit("app.service", text.format(content)), files={"app.conf": content})
+
+    one, two = system("one"), system("two")
+    move(controller, one, "")
+    pid = show(controller, "app.service", "MainPID")
+
+    assert move(controller, two, one) == ["reload app.service"]
+    assert show(controller, "app.service", "MainPID") == pid
+    assert controller.run("cat /run/app.conf") == "two"
+    outcome = controller.activate(system("three"), two)
+    assert outcome["state"] == "rolled-back"
+    assert "app.service" in outcome["reason"]
+    assert controller.run("cat /etc/app.conf /run/app.conf") == "twotwo"
+    assert show(controller, "app.service", "MainPID") == pid
+
+
+CHECKS = [
+    (Check("port", "tcp", port=7999), "port: "),
+    (Check("page", "http", url="http://127.0.0.1:7999/"), "page: "),
+    (Check("program", "command", command=("/bin/sh", "-c", "echo it hurts >&2; exit 1")), "it hurts"),
+    (Check("unit", "unit", unit="dies.service"), "unit: "),
+]
+
+
+@pytest.mark.parametrize(("check", "reason"), CHECKS, ids=[check.name for check, _ in CHECKS])
+def test_a_check_that_stays_red_rolls_back(controller: Controller, check: Check, reason: str) -> None:
+    dies = Unit("dies.service", "[Service]\nExecStart=/bin/sh -c 'sleep 0.6; exit 1'\nRestart=always\nRestartSec=100ms\n")
+    timing = Timing(unit_timeout=20, check_deadline=4, confirm_timeout=6)
+
+    outcome = controller.activate(declare(controller, dies, checks=(check,), timing=timing), "")
+
+    assert outcome["state"] == "rolled-back"
+    assert reason in outcome["reason"]
+    assert [(result["name"], result["healthy"]) for result in outcome["checks"]] == [(check.name, False)]
+    assert show(controller, "dies.service", "LoadState") == "not-found"
+
+
+def test_a_service_that_falls_over_while_it_must_stay_green_rolls_back(controller: Controller) -> None:
+    late = Unit("late.service", "[Service]\nExecStart=/bin/sh -c 'sleep 3; exit 1'\nRestart=always\nRestartSec=100ms\n")
+    timing = Timing(unit_timeout=20, check_deadline=10, min_healthy_time=6, confirm_timeout=6)
+    check = Check("late", "unit", unit="late.service")
+
+    outcome = controller.activate(declare(controller, late, checks=(check,), timing=timing), "")
+
+    assert outcome["state"] == "rolled-back"
+    assert "turned red" in outcome["reason"]
+
+
+def test_drift_is_found_and_set_right(controller: Controller) -> None:
+    unit = Unit("app.service", SLEEP.format(1000))
+    system = declare(
+        controller,
+        unit,
+        files={"app.conf": "x"},
+        users=(User("app", groups=("adm",)),),
+        groups=(Group("app"),),
+    )
+    move(controller, system, "")
+    assert observe(controller) == []
+
+    controller.run(
+        "systemctl stop app; rm /etc/app.conf; echo by hand > /etc/app.conf; usermod -s /bin/sh app; gpasswd -d app adm;"
+        "mkdir -p /etc/systemd/system/app.service.d; printf '[Service]\\nNice=1\\n' > /etc/systemd/system/app.service.d/x.conf"
+    )
+    found = observe(controller)
+    assert ("etc", "/etc/app.conf", "a file") in found
+    assert ("unit", "app.service", "inactive (dead)") in found
+    assert ("user", "app", "shell /bin/sh") in found
+    assert ("group", "adm", "no member app") in found
+    assert ("unit", "app.service", "/etc/systemd/system/app.service.d/x.conf") in found
+
+    outcome = controller.activate(system, system, repair=True)
+    assert outcome["state"] == "healthy"
+    assert controller.confirm()["state"] == "confirmed"
+    assert done(outcome) == ["start app.service"]
+    assert observe(controller) == [("unit", "app.service", "/etc/systemd/system/app.service.d/x.conf")]
+    assert controller.state().startswith("deployer-state 1 settled 1 ")
+
+
+def test_accounts_are_made_locked_and_opened_again_to_the_byte(controller: Controller) -> None:
+    texts = "cat /etc/passwd /etc/group /etc/shadow /etc/gshadow; ls /etc | grep -E '^(passwd|group|shadow|gshadow)'"
+    before = controller.run(texts)
+    with_app = declare(controller, users=(User("app", shell="/bin/sh", home="/srv/app", create_home=True, system=False),))
+    without = declare(controller)
+
+    move(controller, with_app, "")
+    uid = controller.run("id -u app")
+    assert controller.run("stat -c '%U %a' /srv/app") == "app 750"
+    assert controller.run("runuser -u app -- id -un") == "app"
+    move(controller, without, with_app)
+    assert "account expired" in controller.run("su app -c true 2>&1; chage -l app").lower().replace(
+        "has expired", "account expired"
+    )
+    assert controller.run("getent passwd app").endswith(":/usr/sbin/nologin")
+    move(controller, with_app, without)
+    assert controller.run("id -u app") == uid
+    assert controller.run("su app -c 'id -un' 2>&1") == "app"
+    assert controller.run("pwck -rq; grpck -r") == ""
+
+    with controller.connect() as connection:
+        connection.ask("uninstall", dry_run=False)
+    assert controller.run(texts) == before
