@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Callable, Sequence, Tuple
+from typing import Callable, Final, Sequence, Tuple
 
-from deployer.formats.manifest import Manifest
+from deployer.formats.manifest import Check, Manifest
 from deployer.formats.messages import Action, CheckResult, DriftItem, Plan
 from deployer.host.checks import run_checks
 from deployer.host.machine import Machine
 from deployer.host.observe import observe
 from deployer.host.planning import observe_for_plan, plan_activation
 from deployer.host.standing import read_ledger
+
+_STARTS: Final = frozenset({"start", "restart", "reload"})
+_SUSPECTS: Final = 5
+_LOG_LINES: Final = 20
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,19 @@ def judge(machine: Machine, manifest: Manifest, *, should_stop: Callable[[], boo
     red = [f"{result.name}: {result.message}" for result in results if not result.healthy]
     if should_stop():
         return Verdict(False, "it was cancelled")
+    if red:
+        _tell_last_words(machine, [check for check, result in zip(manifest.checks, results) if not result.healthy])
     return Verdict(not red, "; ".join(red))
+
+
+def _tell_last_words(machine: Machine, red: Sequence[Check]) -> None:
+    """The last log lines of the units that red checks name; where one names none, of what this transaction has started."""
+    started = [action.target for action in machine.events.summary()[0] if action.kind == "unit" and action.operation in _STARTS]
+    named = [check.unit for check in red if check.unit]
+    suspects = dict.fromkeys(named + (started if len(named) < len(red) else []))
+    for name in list(suspects)[:_SUSPECTS]:
+        for line in machine.systemd.log_tail(name, _LOG_LINES):
+            machine.events.log(f"{name}: {line}")
 
 
 def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool, generation: int = 0) -> Plan:
