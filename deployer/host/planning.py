@@ -81,6 +81,8 @@ def _etc(
             problems.append(_in_the_way(declared[path], observed.etc[path], ledger))
         elif operation:
             because = _because(operation, declared[path], before.get(path), ledger)
+            if operation == "change" and _is_link_lost(path, declared[path], before.get(path), observed):
+                because = ", and ".join(filter(None, [because, "it was changed by hand"]))
             actions.append(Action("etc", operation, f"{ETC}/{path}", because))
     return actions, [_removal(path, ledger) for path in late if not ledger.etc[path].adopted]
 
@@ -103,6 +105,13 @@ def _operation(entry: EtcEntry, before: Optional[EtcEntry], observed: Observed, 
         return "add"
     is_identical = entry.kind == LINK and stands == f"file {entry.sha256} 644 0 0"
     return "replace" if replaceable and (entry.replace or is_identical or owned is not None) else _REFUSE
+
+
+def _is_link_lost(path: str, entry: EtcEntry, before: Optional[EtcEntry], observed: Observed) -> bool:
+    """Whether a link, which is the same in every generation, no longer stands there, though its content changes anyway."""
+    if before is None or dataclasses.replace(before, replace=entry.replace) == entry:
+        return False
+    return before.kind == entry.kind == LINK and observed.etc[path] != observed.wishes[path]
 
 
 def _in_the_way(entry: EtcEntry, stands: str, ledger: Ledger) -> Problem:
