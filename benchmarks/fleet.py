@@ -74,7 +74,7 @@ class Stage:
     def deploy(self) -> float:
         """Deploy what `configure` wrote last."""
         inventories = ("-i", str(self.lab.inventory), "-i", str(self.directory / "bench.yaml"))
-        return self.run([sys.executable, "-m", "deployer", *inventories, "deploy", "--yes", "--canary", "none"])[0]
+        return self.run([sys.executable, "-m", "deployer", *inventories, "deploy", "--yes", "--canary", "none", "--max-parallel", "50"])[0]
 
     def configure(self, token: int) -> None:
         """Write the configuration: five files, a user, a sysctl, a directory, a unit that carries the token, and a check."""
