@@ -6,6 +6,8 @@ waits without a bound, and a job that outlives its bound is cancelled.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import time
 from dataclasses import dataclass
@@ -118,11 +120,13 @@ class Systemd(SystemdPort):
 
     def log_tail(self, name: str, lines: int) -> Sequence[str]:
         """The last lines of a unit's last run."""
-        last = _journalctl(["--boot", "--lines=1", "--output=json", f"--unit={name}"])
-        found = re.search(r'"_?(?:SYSTEMD_)?INVOCATION_ID"\s*:\s*"([0-9a-f]{32})"', last)
-        if found is None:
-            return self.journal_tail([name], lines)
-        return _journal([f"--lines={lines}", f"_SYSTEMD_INVOCATION_ID={found.group(1)}", "+", f"INVOCATION_ID={found.group(1)}"])
+        fields = "--output-fields=MESSAGE,INVOCATION_ID,_SYSTEMD_INVOCATION_ID"
+        output = _journalctl(["--boot", f"--lines={lines}", "--output=json", fields, f"--unit={name}"])
+        entries: List[Mapping[str, object]] = []
+        for line in output.splitlines():
+            with contextlib.suppress(ValueError):
+                entries.append(json.loads(line))
+        return last_run(entries)
 
     def journal_cursor(self) -> str:
         """Where the journal ends now; empty where it cannot be read."""
@@ -172,7 +176,7 @@ class Systemd(SystemdPort):
         except ProgramTimedOut:
             failures = self._cancel(verb, names, timeout)
         else:
-            failures = _told(ended, verb, names)
+            failures = complaints(ended, verb, names)
         if verb != "stop":
             time.sleep(SETTLE)
         states = self.states(names)
@@ -272,7 +276,23 @@ def literal(command: Iterable[str]) -> List[str]:
     return [argument.replace("$", "$$") for argument in command]
 
 
-def _told(ended: Completed, verb: str, names: Sequence[str]) -> Dict[str, str]:
+def last_run(entries: Sequence[Mapping[str, object]]) -> List[str]:
+    """The messages of the last run in a unit's journal. A program that ends at once may leave lines that name no run."""
+    runs = [entry.get("INVOCATION_ID") or entry.get("_SYSTEMD_INVOCATION_ID") for entry in entries]
+    last = next((found for found in reversed(runs) if found), None)
+    begins = runs.index(last) if last is not None else 0
+    return [line for line in (_message(entry) for entry in entries[begins:]) if line]
+
+
+def _message(entry: Mapping[str, object]) -> str:
+    """Text; bytes where it is not UTF-8; nothing where it is too long for JSON."""
+    message = entry.get("MESSAGE")
+    if isinstance(message, list):
+        message = bytes(byte for byte in message if isinstance(byte, int) and 0 <= byte < 256).decode(errors="replace")
+    return one_line(message, MAX_LOG_LINE) if isinstance(message, str) else ""
+
+
+def complaints(ended: Completed, verb: str, names: Sequence[str]) -> Dict[str, str]:
     """What systemctl complains of, by unit. What it says of no unit in particular is said of all."""
     if ended.status == 0:
         return {}
