@@ -1,5 +1,6 @@
-"""How long a fleet takes: `deployer deploy` with nothing to do and with a change, against connecting and running `true`.
+"""How long a fleet takes: `deployer deploy` with nothing to do and with a change, against the floor and against peers.
 
+The floor connects and runs `true`. The peers do the same work beside us, each under a name of its own on the hosts.
 Every run is verified on the hosts; one that did not do its work ends the benchmark. Times are medians of whole processes.
 """
 
@@ -21,13 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from benchmarks.peers import PEERS, Peer
 from deployer.lab import Lab, down, inside, up
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FLOOR: Final = ROOT / "benchmarks" / "floor.py"
 SECONDS: Final = 600.0
 """The longest that one run may take."""
-PROBE: Final = "cat /etc/bench/[1-5]; pid=$(systemctl show -P MainPID bench); tr '\\0' '\\n' </proc/$pid/environ | grep ^TOKEN="
+PATIENCE: Final = 120.0
+"""A peer that has taken so many seconds is not run again on this lab."""
+PROBE: Final = "cat /etc/NAME/[1-5]; pid=$(systemctl show -P MainPID NAME); tr '\\0' '\\n' </proc/$pid/environ | grep ^TOKEN="
 
 
 class Failed(Exception):
@@ -41,29 +45,35 @@ class Stage:
     lab: Lab
     directory: Path
 
-    def run(self, arguments: Sequence[str]) -> tuple[float, str]:
-        """Run a program inside the lab's network; its seconds and what it printed."""
+    def run(self, arguments: Sequence[str], more: Mapping[str, str] | None = None) -> tuple[float, str]:
+        """Run a program inside the lab's network; its seconds and what it printed. None of its processes outlives a failure."""
         home = str(self.directory)
         private = {
             name: f"{home}/{name.lower()}" for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
         }
-        environment = {**os.environ, **private, "HOME": home}
+        environment = {**os.environ, **private, "HOME": home, **(more or {})}
         began = time.monotonic()
         with inside(self.lab):
-            done = subprocess.run(
+            process = subprocess.Popen(
                 arguments,
                 cwd=home,
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
-                timeout=SECONDS,
-                check=False,
+                start_new_session=True,
             )
+        try:
+            printed, complaints = process.communicate(timeout=SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
         took = time.monotonic() - began
-        if done.returncode:
-            raise Failed(f"{' '.join(arguments[:4])} … ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
-        return took, done.stdout
+        if process.returncode:
+            raise Failed(f"{' '.join(arguments[:4])} … ended with {process.returncode}:\n{(printed + complaints)[-3000:]}")
+        return took, printed
 
     def floor(self, command: str = "true") -> tuple[float, dict[str, Any]]:
         """Run a command on all hosts by asyncssh, in a fresh process."""
@@ -74,7 +84,17 @@ class Stage:
     def deploy(self) -> float:
         """Deploy what `configure` wrote last."""
         inventories = ("-i", str(self.lab.inventory), "-i", str(self.directory / "bench.yaml"))
-        return self.run([sys.executable, "-m", "deployer", *inventories, "deploy", "--yes", "--canary", "none", "--max-parallel", "50"])[0]
+        return self.run(
+            [sys.executable, "-m", "deployer", *inventories, "deploy", "--yes", "--canary", "none", "--max-parallel", "50"]
+        )[0]
+
+    def peer(self, peer: Peer, token: int) -> float:
+        """Deploy the work with this token by a peer."""
+        command = peer.command(self.lab, self.directory, token)
+        try:
+            return self.run(command.arguments, command.environment)[0]
+        finally:
+            command.hang_up()
 
     def configure(self, token: int) -> None:
         """Write the configuration: five files, a user, a sysctl, a directory, a unit that carries the token, and a check."""
@@ -97,37 +117,54 @@ class Stage:
         (self.directory / "host.yaml").write_text(json.dumps(configuration), encoding="utf-8")
         (self.directory / "bench.yaml").write_text(json.dumps({"configuration": "host.yaml"}), encoding="utf-8")
 
-    def verify(self, token: int) -> None:
-        """Every host has the five files, and the running process has the token. Raises `Failed`."""
+    def verify(self, token: int, name: str = "bench") -> None:
+        """Every host has the five files of this name, and the running process has the token. Raises `Failed`."""
         wanted = "".join(f"file {number}\n" for number in range(1, 6)) + f"TOKEN={token}\n"
-        wrong = [
-            host.name for host, answer in zip(self.lab.hosts, self.floor(PROBE)[1]["answers"], strict=True) if answer != wanted
-        ]
+        answers = self.floor(PROBE.replace("NAME", name))[1]["answers"]
+        wrong = [host.name for host, answer in zip(self.lab.hosts, answers, strict=True) if answer != wanted]
         if wrong:
-            raise Failed(f"the work was not done on {', '.join(wrong)}")
+            raise Failed(f"the work of {name} was not done on {', '.join(wrong)}")
 
 
-def measure(stage: Stage, runs: int) -> list[dict[str, object]]:
-    """Measure all works on one lab, ours and the floor in turn."""
+def measure(stage: Stage, runs: int, peers: Sequence[Peer]) -> list[dict[str, object]]:
+    """Measure all works on one lab: ours, the floor and the peers in turn."""
     stage.configure(0)
     stage.deploy()
     stage.verify(0)
+    tokens = {peer.name: 0 for peer in peers}
+    for peer in peers:
+        stage.peer(peer, 0)
+        stage.verify(0, peer.unit)
     times: dict[str, list[float]] = {"floor": [], "bare": [], "nothing": [], "change": []}
+    times |= {f"{work} {peer.name}": [] for work in ("nothing", "change") for peer in peers}
     for run in range(1, runs + 1):
         took, report = stage.floor()
         times["floor"].append(took)
         times["bare"].append(report["seconds"])
         times["nothing"].append(stage.deploy())
+        patient = [peer for peer in peers if sum(times[f"nothing {peer.name}"]) + sum(times[f"change {peer.name}"]) < PATIENCE]
+        for peer in patient:
+            times[f"nothing {peer.name}"].append(stage.peer(peer, tokens[peer.name]))
+            stage.verify(tokens[peer.name], peer.unit)
         stage.configure(run)
         times["change"].append(stage.deploy())
         stage.verify(run)
+        for peer in patient:
+            times[f"change {peer.name}"].append(stage.peer(peer, run))
+            stage.verify(run, peer.unit)
+            tokens[peer.name] = run
     middle = {name: statistics.median(taken) for name, taken in times.items()}
-    pairs = (
+    pairs = [
         ("nothing-to-do", "floor", "nothing", "floor"),
         ("nothing-to-do", "floor-without-python-start", "nothing", "bare"),
+        *(("nothing-to-do", peer.name, "nothing", f"nothing {peer.name}") for peer in peers),
         ("one-file-change", "floor", "change", "floor"),
-    )
-    return [row(work, against, len(stage.lab.hosts), middle[ours], middle[theirs], runs) for work, against, ours, theirs in pairs]
+        *(("one-file-change", peer.name, "change", f"change {peer.name}") for peer in peers),
+    ]
+    return [
+        row(work, against, len(stage.lab.hosts), middle[ours], middle[theirs], len(times[theirs]))
+        for work, against, ours, theirs in pairs
+    ]
 
 
 def row(work: str, against: str, hosts: int, ours: float, theirs: float, runs: int) -> dict[str, object]:
@@ -136,13 +173,13 @@ def row(work: str, against: str, hosts: int, ours: float, theirs: float, runs: i
     return {"work": work, "hosts": hosts, "against": against, **figures, "runs": runs}
 
 
-def bench(hosts: int, runs: int) -> list[dict[str, object]]:
+def bench(hosts: int, runs: int, peers: Sequence[Peer]) -> list[dict[str, object]]:
     """Bring a lab up, measure, and take it down whatever happens."""
     name = f"bench-{os.getpid()}"
     try:
         lab = asyncio.run(up(name, hosts, owner=os.getpid()))
         with tempfile.TemporaryDirectory(prefix="deployer-bench-") as directory:
-            return measure(Stage(lab, Path(directory)), runs)
+            return measure(Stage(lab, Path(directory)), runs, peers)
     finally:
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         asyncio.run(down(name))
@@ -155,12 +192,15 @@ def main() -> int:
     parser.add_argument("--hosts", default="10,50,100")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=Path)
+    names = [peer.name for peer in PEERS]
+    parser.add_argument("--skip", action="append", default=[], choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     given = parser.parse_args()
+    peers = [peer for peer in PEERS if peer.name not in given.skip]
     signal.signal(signal.SIGTERM, _interrupted)
     results: list[dict[str, object]] = []
     try:
         for hosts in map(int, given.hosts.split(",")):
-            results += bench(hosts, given.runs)
+            results += bench(hosts, given.runs, peers)
     except (Failed, subprocess.TimeoutExpired) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
