@@ -91,14 +91,15 @@ def _etc(machine: Machine, manifest: Manifest) -> Iterator[DriftItem]:
 def _units(machine: Machine, manifest: Manifest) -> Iterator[DriftItem]:
     names = [unit.name for unit in manifest.units if not is_template(unit.name)]
     states = machine.systemd.states(names) if names else {}
+    system = machine.profile.current().system
     for unit in manifest.units:
         status = states.get(unit.name)
         if status is not None:
-            for declared, observed in _unit(unit, status):
+            for declared, observed in _unit(unit, status, system):
                 yield DriftItem("unit", unit.name, declared, observed)
 
 
-def _unit(unit: Unit, status: UnitStatus) -> Iterator[Tuple[str, str]]:
+def _unit(unit: Unit, status: UnitStatus, system: str) -> Iterator[Tuple[str, str]]:
     if unit.masked or status.load == "masked":
         if not (unit.masked and status.load == "masked"):
             yield ("masked", status.load) if unit.masked else ("not masked", "masked")
@@ -107,20 +108,21 @@ def _unit(unit: Unit, status: UnitStatus) -> Iterator[Tuple[str, str]]:
         yield "loaded", status.load
         return
     if isinstance(status, UnitState):
-        yield from _definition(unit, status)
+        yield from _definition(unit, status, system)
     if unit.start and not status.is_active and not _has_nothing_to_do(unit, status):
         yield "active", str(status) if isinstance(status, UnitState) else status.active
     elif unit.start and isinstance(status, UnitState) and status.is_crashing:
         yield "active", str(status)
 
 
-def _definition(unit: Unit, state: UnitState) -> Iterator[Tuple[str, str]]:
+def _definition(unit: Unit, state: UnitState, system: str) -> Iterator[Tuple[str, str]]:
     """What systemd has loaded is what stands on the disk, and nobody adds to a unit of ours."""
     if state.needs_reload:
         yield "loaded as it stands on disk", "changed on disk since it was loaded"
     if not unit.text:
         return
-    if state.fragment not in ("", f"{UNITS}/{unit.name}"):
+    # systemd 247 follows links before it tells where a unit's file is; later ones tell the name under which they found it.
+    if state.fragment not in ("", f"{UNITS}/{unit.name}", f"{system}{UNITS}/{unit.name}"):
         yield f"{UNITS}/{unit.name}", state.fragment
     ours = {f"{UNITS}/{unit.name}.d/{name}" for name in unit.drop_ins}
     for path in state.drop_ins:
