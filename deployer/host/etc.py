@@ -92,7 +92,7 @@ class EtcWriter:
         """Make `/etc/PATH` as declared; return what the ledger is to say. Directories made on the way are added to `made`."""
         path = f"{ETC}/{entry.path}"
         wanted, content = self._wanted(entry)
-        wish = _wish(wanted)
+        wish = left_as(wanted)
         if fingerprint(self._disk, path) == wish:
             return dataclasses.replace(owned or dataclasses.replace(wanted, adopted=True), **_as_declared(wanted))
         found = self._disk.entry(path)
@@ -100,7 +100,7 @@ class EtcWriter:
         if found is not None:
             if owned is None or owned.adopted:
                 original = self._set_aside(path, found, entry, adopted=owned is not None)
-            elif fingerprint(self._disk, path) != _wish(owned):
+            elif fingerprint(self._disk, path) != left_as(owned):
                 self._keep(path, found)
         self._make_parents(path, made)
         self._record(path, found, wish, original if found is not None and (owned is None or owned.adopted) else None)
@@ -118,7 +118,7 @@ class EtcWriter:
         now = fingerprint(self._disk, path)
         if now == _fingerprint_of(self._disk, owned.original):
             return
-        if found is not None and now != _wish(owned):
+        if found is not None and now != left_as(owned):
             self._keep(path, found)
         self._record(path, found, _fingerprint_of(self._disk, owned.original))
         restore(self._disk, path, owned.original)
@@ -275,7 +275,8 @@ def in_order_of_removal(paths: Iterable[str], remaining: Iterable[str]) -> Tuple
     return early, late
 
 
-def _wish(owned: OwnedPath) -> str:
+def left_as(owned: OwnedPath) -> str:
+    """The fingerprint of an entry of ours that nobody has touched since we made it."""
     if owned.kind in (m.LINK, m.SYMLINK):
         return f"link {owned.target}"
     if owned.kind == m.DIRECTORY:

@@ -12,7 +12,7 @@ from deployer.formats.manifest import DIRECTORY, LINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, Plan, Problem
 from deployer.host import disk as d
 from deployer.host.accounts import AccountEdit, plan_accounts, purged
-from deployer.host.etc import ABSENT, in_order_of_removal
+from deployer.host.etc import ABSENT, in_order_of_removal, left_as
 from deployer.host.ledger import Ledger
 from deployer.host.machine import UnitStatus
 from deployer.host.paths import ETC
@@ -25,6 +25,7 @@ __all__ = ["Observed", "observe_for_plan", "plan_activation"]
 UNITS: Final = "systemd/system"
 """Below `/etc`."""
 _REFUSE: Final = "refuse"
+_BY_HAND: Final = "it was changed by hand"
 
 
 def plan_activation(
@@ -72,7 +73,7 @@ def _etc(
     declared = {entry.path: entry for entry in manifest.etc}
     before = {entry.path: entry for entry in previous.etc}
     early, late = in_order_of_removal([path for path in ledger.etc if path not in declared], declared)
-    actions = [_removal(path, ledger) for path in early if not ledger.etc[path].adopted]
+    actions = [_removal(path, observed, ledger) for path in early if not ledger.etc[path].adopted]
     for path in sorted(declared):
         operation = _operation(declared[path], before.get(path), observed, ledger, repair=repair)
         if operation and path in observed.mounts:
@@ -81,10 +82,10 @@ def _etc(
             problems.append(_in_the_way(declared[path], observed.etc[path], ledger))
         elif operation:
             because = _because(operation, declared[path], before.get(path), ledger)
-            if operation == "change" and _is_link_lost(path, declared[path], before.get(path), observed):
-                because = ", and ".join(filter(None, [because, "it was changed by hand"]))
+            if operation == "change" and because != _BY_HAND and _is_touched(path, observed, ledger):
+                because = ", and ".join(filter(None, [because, _BY_HAND]))
             actions.append(Action("etc", operation, f"{ETC}/{path}", because))
-    return actions, [_removal(path, ledger) for path in late if not ledger.etc[path].adopted]
+    return actions, [_removal(path, observed, ledger) for path in late if not ledger.etc[path].adopted]
 
 
 def _operation(entry: EtcEntry, before: Optional[EtcEntry], observed: Observed, ledger: Ledger, *, repair: bool) -> str:
@@ -107,11 +108,10 @@ def _operation(entry: EtcEntry, before: Optional[EtcEntry], observed: Observed, 
     return "replace" if replaceable and (entry.replace or is_identical or owned is not None) else _REFUSE
 
 
-def _is_link_lost(path: str, entry: EtcEntry, before: Optional[EtcEntry], observed: Observed) -> bool:
-    """Whether a link, which is the same in every generation, no longer stands there, though its content changes anyway."""
-    if before is None or dataclasses.replace(before, replace=entry.replace) == entry:
-        return False
-    return before.kind == entry.kind == LINK and observed.etc[path] != observed.wishes[path]
+def _is_touched(path: str, observed: Observed, ledger: Ledger) -> bool:
+    """Whether an entry of ours no longer stands as we left it."""
+    owned = ledger.etc.get(path)
+    return owned is not None and not owned.adopted and observed.etc[path] != left_as(owned)
 
 
 def _in_the_way(entry: EtcEntry, stands: str, ledger: Ledger) -> Problem:
@@ -133,13 +133,15 @@ def _because(operation: str, entry: EtcEntry, before: Optional[EtcEntry], ledger
     if operation != "change":
         return ""
     if before is None or dataclasses.replace(before, replace=entry.replace) == entry:
-        return "it was changed by hand"
+        return _BY_HAND
     names = {"kind": "kind", "sha256": "content", "target": "target", "mode": "mode", "owner": "owner", "group": "group"}
     return ", ".join(word for name, word in names.items() if getattr(before, name) != getattr(entry, name))
 
 
-def _removal(path: str, ledger: Ledger) -> Action:
-    return Action("etc", "restore" if ledger.etc[path].original is not None else "remove", f"{ETC}/{path}")
+def _removal(path: str, observed: Observed, ledger: Ledger) -> Action:
+    operation = "restore" if ledger.etc[path].original is not None else "remove"
+    because = _BY_HAND if observed.etc[path] != ABSENT and _is_touched(path, observed, ledger) else ""
+    return Action("etc", operation, f"{ETC}/{path}", because)
 
 
 def _sysctl(manifest: Manifest, observed: Observed, ledger: Ledger, problems: List[Problem]) -> List[Action]:

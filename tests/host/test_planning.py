@@ -12,6 +12,7 @@ import pytest
 from deployer.formats.manifest import EtcEntry, Group, Manifest, Unit, User
 from deployer.formats.messages import CONFIRMED, Plan
 from deployer.host.activate import Driver
+from deployer.host.etc import left_as
 from deployer.host.ledger import Ledger, OwnedPath
 from deployer.host.lock import locked
 from deployer.host.machine import UnitStatus
@@ -111,7 +112,7 @@ def test_a_change_says_what_changes() -> None:
     plan = plan_activation(
         Manifest(etc=(before,)),
         Manifest(etc=(after,)),
-        dataclasses.replace(observed, etc={"a": "file 00 644 0 0"}),
+        dataclasses.replace(observed, etc={"a": left_as(OURS)}),
         Ledger(etc={"a": OURS}),
         repair=False,
     )
