@@ -55,7 +55,8 @@ async def show_plan(project: Project, intention: Intention, display: Display) ->
         name for name, answer in found.items() if isinstance(answer, Preflight) and not (answer.needs_change or answer.error)
     ]
     display.plan(plans, unchanged)
-    for error in errors:
+    told = [] if project.settings.as_json else [answer.error for answer in bad if answer.error]  # as JSON, the event told it
+    for error in [*told, *errors]:
         display.error(error)
     return plans, int(ExitCode.FAILED if bad or errors else ExitCode.DONE)
 

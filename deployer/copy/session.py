@@ -225,6 +225,9 @@ async def open_session(host: Host, options: ConnectOptions, runtime: RuntimeImag
         if not line:
             raise await _why_it_ended(host, channel, "state", "")
         return HostSession(host, session, channel, StateLine.parse(line.decode(errors="replace")), runtime)
+    except FrameRefused as error:
+        await session.close()
+        raise FrameRefused(error.reason, host.name) from None
     except BaseException:
         await session.close()
         raise

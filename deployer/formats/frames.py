@@ -30,6 +30,8 @@ class FrameRefused(DeploymentError):
     """The other side of a channel sent something that is not a frame of ours."""
 
     reason: str
+    host: str = ""
+    """Which host it is about, where that is known."""
 
     @property
     def message(self) -> str:
