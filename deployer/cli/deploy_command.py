@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from deployer.cli.deployment import Intention, carry_out, run, show_plan
-from deployer.cli.display import Display
+from deployer.cli.connections import Connections
 from deployer.cli.options import dry_run_option, json_option, on_option, project, strategy_options, yes_option
-from deployer.cli.plan_file import read_plan
-from deployer.cli.targets import strategy_for, targets_of_configurations
+
+if TYPE_CHECKING:
+    from deployer.cli.deployment import Intention
+    from deployer.formats.messages import Plan
 
 
 @click.command("deploy")
@@ -33,25 +37,41 @@ def command(
     """
     what = project(context)
     hosts = what.select(selector)
-    expected = {} if plan_path is None else read_plan(plan_path)
+    expected: Mapping[str, Plan] = {}
     if plan_path is not None:
+        from deployer.cli.plan_file import read_plan
+
+        expected = read_plan(plan_path)
         hosts = tuple(host for host in hosts if host.name in expected)
-    strategy, remark = strategy_for(what, hosts, selector, overrides)
-    intention = Intention(
-        command="deploy",
-        hosts=hosts,
-        targets=targets_of_configurations(what, hosts, expected),
-        strategy=strategy,
-        details={"inventories": [str(path) for path in what.settings.inventories], "selector": selector or ""},
-        asks=not yes and plan_path is None and sys.stdin.isatty() and sys.stderr.isatty() and not what.settings.as_json,
-    )
-    display = Display(what.settings)
-    if remark:
-        display.say(remark)
+    may_ask = not yes and plan_path is None and sys.stdin.isatty() and sys.stderr.isatty() and not what.settings.as_json
+
+    def intend() -> tuple[Intention, str]:
+        from deployer.cli.deployment import Intention
+        from deployer.cli.targets import strategy_for, targets_of_configurations
+
+        strategy, remark = strategy_for(what, hosts, selector, overrides)
+        intention = Intention(
+            command="deploy",
+            hosts=hosts,
+            targets=targets_of_configurations(what, hosts, expected),
+            strategy=strategy,
+            details={"inventories": [str(path) for path in what.settings.inventories], "selector": selector or ""},
+            asks=may_ask,
+        )
+        return intention, remark
 
     async def work() -> int:
-        if dry_run:
-            return (await show_plan(what, intention, display))[1]
-        return await carry_out(what, intention, display)
+        async with Connections(what, hosts) as connections:
+            intention, remark = await connections.meanwhile(intend)
 
-    run(work)
+            from deployer.cli.deployment import carry_out, show_plan
+            from deployer.cli.display import Display
+
+            display = Display(what.settings)
+            if remark:
+                display.say(remark)
+            if dry_run:
+                return (await show_plan(what, intention, display, connections))[1]
+            return await carry_out(what, intention, display, connections)
+
+    context.exit(asyncio.run(work()))

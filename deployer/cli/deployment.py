@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from deployer.cli.connections import UNREACHABLE, opener
+from deployer.cli.connections import UNREACHABLE, Connections
 from deployer.cli.display import Display
 from deployer.cli.project import Project, controller_name
 from deployer.copy import ClosureSender
@@ -41,9 +41,11 @@ class Intention:
     """The number of an interrupted rollout that goes on."""
 
 
-async def show_plan(project: Project, intention: Intention, display: Display) -> tuple[Mapping[str, Plan], int]:
+async def show_plan(
+    project: Project, intention: Intention, display: Display, connections: Connections
+) -> tuple[Mapping[str, Plan], int]:
     """Ask every host what would be done. Changes nothing anywhere. Returns the plans, and the exit code."""
-    operations = LiveOperations(intention.targets, opener(project, intention.hosts), None, controller_name())
+    operations = LiveOperations(intention.targets, connections, None, controller_name())
     try:
         found = await preflight(intention.hosts, operations, display.emit, unreachable=UNREACHABLE)
         changing = [name for name, answer in found.items() if isinstance(answer, Preflight) and answer.needs_change]
@@ -61,10 +63,10 @@ async def show_plan(project: Project, intention: Intention, display: Display) ->
     return plans, int(ExitCode.FAILED if bad or errors else ExitCode.DONE)
 
 
-async def carry_out(project: Project, intention: Intention, display: Display) -> int:
+async def carry_out(project: Project, intention: Intention, display: Display, connections: Connections) -> int:
     """Plan, ask, build, and roll out. Returns the exit code."""
     sender = ClosureSender(project.store)
-    operations = LiveOperations(intention.targets, opener(project, intention.hosts), sender, controller_name())
+    operations = LiveOperations(intention.targets, connections, sender, controller_name())
 
     async def ready(changing: Sequence[str]) -> None:
         plans, errors = await _plans(operations, changing)

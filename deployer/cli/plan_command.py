@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from deployer.cli.deployment import Intention, run, show_plan
-from deployer.cli.display import Display
+from deployer.cli.connections import Connections
 from deployer.cli.options import json_option, on_option, project
-from deployer.cli.plan_file import write_plan
-from deployer.cli.targets import targets_of_configurations
-from deployer.rollout import Strategy
+
+if TYPE_CHECKING:
+    from deployer.cli.deployment import Intention
 
 
 @click.command("plan")
@@ -23,14 +24,27 @@ def command(context: click.Context, selector: str | None, out: Path | None) -> N
     """Show what deploy would do, exactly: each host computes it with the code that would do it. Changes nothing."""
     what = project(context)
     hosts = what.select(selector)
-    intention = Intention("plan", hosts, targets_of_configurations(what, hosts), Strategy.parse(what.fleet.rollout), details={})
-    display = Display(what.settings)
+
+    def intend() -> Intention:
+        from deployer.cli.deployment import Intention
+        from deployer.cli.targets import targets_of_configurations
+        from deployer.rollout import Strategy
+
+        return Intention("plan", hosts, targets_of_configurations(what, hosts), Strategy.parse(what.fleet.rollout), details={})
 
     async def work() -> int:
-        plans, code = await show_plan(what, intention, display)
-        if out is not None:
-            write_plan(out, plans)
-            display.say(f"The plan is saved: deployer deploy {out}")
-        return code
+        async with Connections(what, hosts) as connections:
+            intention = await connections.meanwhile(intend)
 
-    run(work)
+            from deployer.cli.deployment import show_plan
+            from deployer.cli.display import Display
+            from deployer.cli.plan_file import write_plan
+
+            display = Display(what.settings)
+            plans, code = await show_plan(what, intention, display, connections)
+            if out is not None:
+                write_plan(out, plans)
+                display.say(f"The plan is saved: deployer deploy {out}")
+            return code
+
+    context.exit(asyncio.run(work()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from deployer.cli.connections import opener
+from deployer.cli.connections import Connections
 from deployer.cli.display import Display
 from deployer.cli.project import Project, controller_name
 from deployer.drift import DriftReport, Policy, Verdict, reconcile
@@ -26,7 +26,7 @@ async def reconcile_hosts(
 ) -> tuple[DriftReport, ...]:
     """Observe every host, and repair where that is wanted and the host's policy says so."""
     policies = {host.name: Policy.parse(host.vars.get("drift", default), overrides, place=host.place) for host in hosts}
-    operations = LiveDriftOperations(opener(project, hosts), controller_name())
+    operations = LiveDriftOperations(Connections(project, hosts), controller_name())
     try:
         return await reconcile(policies, operations, project.history, display.emit, repair=repair)
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from deployer.cli.connections import Connections
 from deployer.cli.deployment import Intention, carry_out, run
 from deployer.cli.display import Display
 from deployer.cli.options import json_option, project
@@ -61,4 +62,4 @@ def command(context: click.Context, number: int | None, take_over: bool) -> None
         resumes=record.number,
     )
     display = Display(what.settings)
-    run(lambda: carry_out(what, intention, display))
+    run(lambda: carry_out(what, intention, display, Connections(what, hosts)))

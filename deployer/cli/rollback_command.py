@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from deployer.cli.connections import on_each
+from deployer.cli.connections import Connections, on_each
 from deployer.cli.deployment import Intention, carry_out, run, show_plan
 from deployer.cli.display import Display
 from deployer.cli.options import dry_run_option, json_option, on_option, project, strategy_options
@@ -39,9 +39,10 @@ def command(context: click.Context, /, selector: str | None, number: int | None,
         if remark:
             display.say(remark)
         intention = Intention("rollback", hosts, targets, strategy, {"to": number or 0, "selector": selector or ""})
+        connections = Connections(what, hosts)
         if dry_run:
-            return (await show_plan(what, intention, display))[1]
-        return await carry_out(what, intention, display)
+            return (await show_plan(what, intention, display, connections))[1]
+        return await carry_out(what, intention, display, connections)
 
     run(work)
 

@@ -4,7 +4,22 @@
 the runtime that the first of them starts; `send_closure` brings the store paths that a system needs and the host has not.
 """
 
-from deployer.copy.closure import ClosureSender
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from deployer.copy.session import HostSession, RuntimeImage, open_session
 
+if TYPE_CHECKING:
+    from deployer.copy.closure import ClosureSender
+
 __all__ = ["ClosureSender", "HostSession", "RuntimeImage", "open_session"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import late: a host that is right already is sent nothing."""
+    if name == "ClosureSender":
+        from deployer.copy.closure import ClosureSender
+
+        return ClosureSender
+    raise AttributeError(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +24,7 @@ from deployer.formats.messages import (
 )
 from deployer.formats.state import StateLine
 from deployer.inventory import Host
-from deployer.ssh import Channel, ConnectOptions, Session, connect
+from deployer.ssh import Channel, Session
 
 REQUEST_TIMEOUT: Final = 120.0
 """Seconds without a word from the host before a request is given up. An activation sends an event at least this often."""
@@ -49,7 +49,9 @@ class RuntimeImage:
 class HostSession:
     """One SSH connection and one exec channel to a host. Not for use by two tasks at once."""
 
-    def __init__(self, host: Host, session: Session, channel: Channel, state: StateLine, runtime: RuntimeImage) -> None:
+    def __init__(
+        self, host: Host, session: Session, channel: Channel, state: StateLine, runtime: Callable[[], RuntimeImage]
+    ) -> None:
         """Use `open_session`."""
         self.host = host
         self.state = state
@@ -163,8 +165,8 @@ class HostSession:
         return self._next_id
 
     async def _start(self) -> None:
-        size = len(self._runtime.image)
-        self._channel.write(f"serve {self._runtime.path} {size}\n".encode())
+        runtime = self._runtime()
+        self._channel.write(f"serve {runtime.path} {len(runtime.image)}\n".encode())
         await self._channel.drain()
         try:
             async with asyncio.timeout(OPENING_TIMEOUT):
@@ -172,7 +174,7 @@ class HostSession:
         except TimeoutError:
             raise ConversationBroken(self.host.name, "serve", f"silent for {OPENING_TIMEOUT:g} s") from None
         if answer == SEND:
-            self._channel.write(self._runtime.image)
+            self._channel.write(runtime.image)
             await self._channel.drain()
         elif answer != READY:
             raise await _why_it_ended(self.host, self._channel, "serve", answer)
@@ -209,12 +211,13 @@ class HostSession:
         return self._frames.pop(0)
 
 
-async def open_session(host: Host, options: ConnectOptions, runtime: RuntimeImage) -> HostSession:
-    """Connect, and learn the host's state: one round trip after the handshake, and no Python started there.
+async def open_session(connecting: Awaitable[Session], runtime: Callable[[], RuntimeImage]) -> HostSession:
+    """Learn a host's state over a connection: one round trip after the handshake, and no Python started there.
 
     Raises the errors of `deployer.ssh`, `NotRoot`, and `FrameRefused` where a shell start-up file talks.
     """
-    session = await connect(host, options=options)
+    session = await connecting
+    host = session.host
     try:
         channel = await session.open(COMMAND)
         try:
