@@ -39,6 +39,22 @@ def padding(size: int) -> bytes:
     return b"\0" * (-size % 8)
 
 
+def read_number(read: Callable[[int], bytes]) -> int:
+    """Eight bytes, the lowest first. `read(n)` returns exactly n bytes or raises."""
+    return int.from_bytes(read(8), "little")
+
+
+def read_string(read: Callable[[int], bytes], longest: int) -> bytes:
+    """A string of the format, without its padding. Raises `NarRefused`."""
+    size = read_number(read)
+    if size > longest:
+        raise NarRefused(f"a string of {size} bytes where at most {longest} are allowed")
+    padded = read(size + -size % 8)
+    if any(padded[size:]):
+        raise NarRefused("its padding is not zero")
+    return padded[:size]
+
+
 class NarSink(Protocol):
     """Takes a tree as it is read. Paths are relative to its root, which is empty; parents come before children."""
 
