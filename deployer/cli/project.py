@@ -80,7 +80,9 @@ class Project:
         """The same, as a session needs it."""
         from deployer.copy import RuntimeImage
 
-        return RuntimeImage(self.runtime.archive, self.runtime.image)
+        from deployer.generation import runtime_image
+
+        return RuntimeImage(str(self.runtime.path), runtime_image())
 
     @cached_property
     def store(self) -> Store:

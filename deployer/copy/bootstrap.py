@@ -52,7 +52,7 @@ if {{ read -r line </var/lib/deployer/state; }} 2>/dev/null; then echo "$line"; 
 read -r verb path size || exit 0
 [ "$verb" = serve ] || exit 0
 python=$(command -v python3 || command -v /usr/libexec/platform-python) || exit {NO_PYTHON}
-if [ -f "$path" ]; then echo {READY}; exec "$python" -I "$path" serve; fi
+if [ -f "$path/__main__.py" ]; then echo {READY}; exec "$python" -I "$path" serve; fi
 echo {SEND}
 exec "$python" -I -c {shlex.quote(_LOADER)} "$size"
 """

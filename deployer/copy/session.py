@@ -41,9 +41,9 @@ class RuntimeImage:
     """The host runtime as the controller has it."""
 
     path: str
-    """Of `deployer.pyz` in the store, on every machine."""
+    """In the store, on every machine."""
     image: bytes
-    """Its bytes, for hosts that lack it."""
+    """A zip file of the same, for hosts that lack it."""
 
 
 class HostSession:
@@ -116,9 +116,9 @@ class HostSession:
         answer = await self.request("observe", ignore=[*sorted(ignore)])
         return tuple(DriftItem.from_document(item) for item in _items(answer, "drift"))
 
-    async def uninstall(self, *, dry_run: bool) -> tuple[Action, ...]:
-        """Leave the host as it was before us."""
-        answer = await self.request("uninstall", dry_run=dry_run)
+    async def uninstall(self, *, dry_run: bool, discard_kept: bool = False) -> tuple[Action, ...]:
+        """Leave the host as it was before us; `discard_kept`: what people wrote by hand in files of ours goes too."""
+        answer = await self.request("uninstall", dry_run=dry_run, discard_kept=discard_kept)
         return tuple(Action.from_document(item) for item in _items(answer, "actions"))
 
     async def request(self, verb: str, on_event: EventSink | None = None, /, **parameters: JsonValue) -> dict[str, JsonValue]:

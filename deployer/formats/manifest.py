@@ -5,7 +5,7 @@ compares a host with it. It names no host: hosts with equal configurations share
 
     etc/PATH     the content of each entry of `etc` whose kind is `link` or `file`
     sw           link to the environment whose bin/ is on PATH, where there are packages
-    runtime      link to the store path of the host runtime, `deployer.pyz`, that activates this system and rolls back from it
+    runtime      link to the store path of the host runtime that activates this system and rolls back from it
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
         {"path": MANIFEST, "type": "file", "text": manifest.to_bytes().decode()},
         {"path": "runtime", "type": "symlink", "target": str(runtime.path)},
     ]
-    sources: list[Source] = [Source(runtime.path, Path(runtime.archive).parent, frozenset())]
+    sources: list[Source] = [Source(runtime.path, Path(str(runtime.path)), frozenset())]
     if environment is not None:
         entries.append({"path": "sw", "type": "symlink", "target": str(environment.output)})
     for entry in manifest.etc:

@@ -16,7 +16,7 @@ from deployer.store import Store
 _ROOTS: Final = "/nix/var/deployer/gcroots"
 _OURS: Final = ("generation-", "good", "next")
 _NIX_DATABASE: Final = "nix/var/nix/db"
-_RUNTIME: Final = "deployer.pyz"
+_MAIN: Final = "__main__.py"
 _DIRECTORY: Final = Metadata(0o755, 0, 0)
 
 
@@ -40,9 +40,9 @@ class HostStore(StorePort):
         return Manifest.from_bytes((self._on_disk(system) / "manifest.json").read_bytes()) if system else Manifest()
 
     def runtime(self, system: str) -> str:
-        """The zipapp that a system brings; empty for the host before us, and where it is gone."""
+        """What a system brings for Python to run; empty for the host before us, and where it is gone."""
         directory = self.manifest(system).runtime if system else ""
-        return f"{directory}/{_RUNTIME}" if directory and (self._on_disk(directory) / _RUNTIME).is_file() else ""
+        return directory if directory and (self._on_disk(directory) / _MAIN).is_file() else ""
 
     def hold(self, roots: Mapping[str, str]) -> None:
         """Make exactly these paths, by name, the roots that are ours. New ones are made before old ones go."""

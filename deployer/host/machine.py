@@ -96,7 +96,7 @@ class StorePort:
         raise NotImplementedError
 
     def runtime(self, system: str) -> str:
-        """The zipapp that a system brings; empty for the host before us."""
+        """What a system brings for Python to run; empty for the host before us."""
         raise NotImplementedError
 
     def hold(self, roots: Mapping[str, str]) -> None:
@@ -134,7 +134,7 @@ class Machine:
     system: SystemPort
     clock: Clock
     interpreter: Tuple[str, ...]
-    """The command that runs a zipapp: `/usr/bin/python3 -I`."""
+    """The command that runs a runtime: `/usr/bin/python3 -I`."""
 
     @property
     def journal(self) -> Journal:

@@ -1,4 +1,4 @@
-"""The zipapp's entry point.
+"""The runtime's entry point.
 
 serve                speak the protocol on standard input and output
 switch TRANSACTION   drive a prepared transaction: the activation's service runs this

@@ -7,6 +7,7 @@ our own directories go. Each part finds done what was done before, so an uninsta
 from __future__ import annotations
 
 import secrets
+import sys
 from typing import List, Tuple
 
 from deployer.formats.manifest import Manifest
@@ -25,6 +26,7 @@ from deployer.host.transaction import UNINSTALLING, Record
 
 _DIRECTORY = Metadata(0o700, 0, 0)
 _STORE_STATE = "/nix/var/deployer"
+_BYTE_CODE = "/run/deployer"
 
 
 def uninstall(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
@@ -56,6 +58,7 @@ def _remove_copies(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
         return ()
     if not dry_run:
         machine.store.remove()
+        _remove_byte_code(machine)
     return (Action("store", "remove", _STORE_STATE),)
 
 
@@ -117,6 +120,12 @@ def _remove_ourselves(machine: Machine) -> None:
         if path not in (JOURNAL, LOCK, STATE):
             disk.remove_tree(path)
     machine.store.remove()
+    _remove_byte_code(machine)
     for path in (STATE, JOURNAL, LOCK):
         disk.remove(path)
     disk.remove_directory(STATE_DIRECTORY)
+
+
+def _remove_byte_code(machine: Machine) -> None:
+    sys.dont_write_bytecode = True  # or what is imported from here on would bring it back
+    machine.disk.remove_tree(_BYTE_CODE)

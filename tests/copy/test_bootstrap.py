@@ -57,12 +57,9 @@ def test_a_runtime_that_is_not_there_is_asked_for_and_runs_from_memory():
 
 
 def test_a_runtime_that_is_there_is_run_from_where_it_lies(tmp_path: Path):
-    (tmp_path / "there.pyz").write_bytes(b"")
-    program = tmp_path / "there.pyz"
-    with zipfile.ZipFile(program, "w") as archive:
-        archive.writestr("__main__.py", "import sys\nprint(sys.argv[1], sys.flags.isolated)\n")
+    (tmp_path / "__main__.py").write_text("import sys\nprint(sys.argv[1], sys.flags.isolated)\n")
 
-    ended = converse(f"serve {program} 0\n".encode())
+    ended = converse(f"serve {tmp_path} 0\n".encode())
 
     assert ended.stdout.splitlines()[-2:] == [b"ready", b"serve 1"]
 

@@ -1,13 +1,17 @@
-"""The zipapp that runs on hosts."""
+"""What of us runs on hosts."""
 
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from deployer.generation import runtime, runtime_image
-from deployer.generation.runtime import ARCHIVE
+from deployer.generation.runtime import BYTE_CODE, runtime_files
 from deployer.store import Store
 
 
@@ -34,4 +38,25 @@ def test_its_path_is_computed_as_the_store_computes_it(tmp_path: Path):
     made.add_to(store)
 
     assert store.is_valid(made.path)
-    assert (store.physical(made.path) / ARCHIVE).read_bytes() == made.image
+    assert (store.physical(made.path) / "deployer/errors.py").read_bytes() == runtime_files()["deployer/errors.py"]
+
+
+@pytest.mark.parametrize(("command", "cached"), [("serve", BYTE_CODE), ("recover", "")])
+def test_what_recovers_a_host_trusts_no_byte_code_and_nothing_writes_any_beside_the_sources(tmp_path: Path, command, cached):
+    (tmp_path / "__main__.py").write_bytes(runtime_files()["__main__.py"])
+    (tmp_path / "deployer/host").mkdir(parents=True)
+    for package in ("deployer", "deployer/host"):
+        (tmp_path / package / "__init__.py").touch()
+    told = "def main(arguments):\n    import sys\n    print(arguments, sys.pycache_prefix or '', sys.dont_write_bytecode)\n"
+    (tmp_path / "deployer/host/main.py").write_text(told)
+    script = f"import sys; sys.argv = ['', {command!r}]; sys.dont_write_bytecode = False; sys.path.insert(0, {str(tmp_path)!r})"
+    source = (tmp_path / "__main__.py").read_text().replace(BYTE_CODE, str(tmp_path / "cache"))
+
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", f"{script}\n{source}"], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    expected = str(tmp_path / "cache") if cached else ""
+    assert ended.stdout == f"['{command}'] {expected} {not cached}\n"
+    assert not list((tmp_path / "deployer").rglob("*.pyc"))
+    assert (tmp_path / "cache").exists() == bool(cached)

@@ -172,7 +172,7 @@ class WorldStore(StorePort):
         return Manifest.from_bytes((self._root / system.lstrip("/") / "manifest.json").read_bytes()) if system else Manifest()
 
     def runtime(self, system: str) -> str:
-        return "/nix/store/runtime/deployer.pyz" if system else ""
+        return "/nix/store/runtime" if system else ""
 
     def hold(self, roots: Mapping[str, str]) -> None:
         (self._root / "nix/roots.json").write_text(json.dumps(dict(roots), sort_keys=True))

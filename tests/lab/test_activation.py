@@ -19,7 +19,7 @@ from deployer.formats.frames import FrameDecoder, encode_data, encode_document, 
 from deployer.formats.manifest import EtcEntry, Group, Manifest, Timing, Unit, User
 from deployer.formats.messages import Activation
 from deployer.formats.pathstream import encode_end as path_stream_end
-from deployer.generation.runtime import ARCHIVE, runtime_image
+from deployer.generation.runtime import runtime_files, runtime_image
 from deployer.lab import LabHost, crash, start
 from deployer.store import Store
 
@@ -41,7 +41,7 @@ class Controller:
         self.host, self._ssh = host, ["ssh", "-F", str(ssh_config), host.name]
         self.store = Store(directory / "store")
         self._directory, self._count = directory, 0
-        self.runtime = self._add("deployer-runtime", {ARCHIVE: runtime_image()})
+        self.runtime = self._add("deployer-runtime", dict(runtime_files()))
         self.transactions = 0
 
     def run(self, command: str) -> str:
@@ -105,7 +105,7 @@ class Connection:
         self._decoder, self._count = FrameDecoder(), 0
         self.state = self._output.readline().decode().strip()
         image = runtime_image()
-        self._send(f"serve {runtime}/{ARCHIVE} {len(image)}\n".encode())
+        self._send(f"serve {runtime} {len(image)}\n".encode())
         if self._output.readline().decode().strip() == SEND:
             self._send(image)
 
