@@ -75,6 +75,12 @@ class Batch:
         self._keep(info)
         self._take(info, aside)
 
+    def absorb(self, other: Batch) -> None:
+        """Take over what another batch has unpacked: one thread unpacks into each, and all are made valid together."""
+        self._pending += other._pending
+        self._new_files += other._new_files
+        other._pending, other._new_files, other._fresh = [], [], {}
+
     def place(self) -> str:
         """A name aside at which nothing stands."""
         return str(self._layout.aside / f"{os.getpid()}-{secrets.token_hex(8)}")
