@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Final
 import click
 
 from deployer import __version__
+from deployer.cli.lazy import LazyGroup
 from deployer.cli.settings import Settings
 from deployer.errors import DeployerError, ExitCode
 
@@ -20,10 +20,12 @@ COMMANDS: Final[dict[str, str]] = {
     "check": "Read the inventory and evaluate every configuration",
     "completion": "Print a script that completes commands in your shell",
     "deploy": "Bring hosts to their configurations, canary first",
+    "derivation": "Show derivations as JSON",
     "drift": "Show where hosts differ from what they were given",
     "exec": "Run a command on hosts",
     "history": "Show past rollouts",
     "inventory": "Show hosts, groups and variables, as ansible-inventory does",
+    "key": "Make the keys that sign store paths",
     "lab": "Boot real local hosts to try things on",
     "lock": "Pin what the packages need, by hash",
     "option": "Explain an option of the configuration",
@@ -33,36 +35,21 @@ COMMANDS: Final[dict[str, str]] = {
     "rollback": "Return hosts to an earlier generation",
     "schema": "Print the JSON Schema of configurations",
     "status": "Show generation, state and health of hosts",
+    "store": "Look into the store and change it, as nix-store does",
     "unlock": "Break the locks that a dead controller left",
     "uninstall": "Leave hosts as they were before deployer",
 }
-"""Name to summary. The module of a command is imported only when it is called, so that start-up stays short."""
+"""Name to summary."""
 
 INTERRUPTED: Final = 130
 
 
-class _Commands(click.Group):
-    """Finds a command's module by its name."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        """All, by name."""
-        return sorted(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Import the command; nothing for a name that is none."""
-        if name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"deployer.cli.{name}_command")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(COMMANDS.items()))
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    package="deployer.cli",
+    summaries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.option(
     "-i",
     "--inventory",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from deployer.cli.project import Project
+from deployer.cli import settings as known
 from deployer.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from deployer.cli.project import Project
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -33,6 +37,58 @@ def json_option(function: _F) -> _F:
     )(function)
 
 
+def store_option(function: _F) -> _F:
+    """`--store-root DIR`, for commands that look into a store."""
+    return _remembered(
+        "store_root",
+        "--store-root",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help=f"Where the store lies.  [default: {known.STORE_ROOT}, else ~/.local/share/deployer/root]",
+    )(function)
+
+
+def build_options(function: _F) -> _F:
+    """How to build, and from where to fetch, for commands that may build."""
+    many: dict[str, Any] = {"multiple": True, "metavar": "URL"}
+    for option in reversed(
+        (
+            _remembered("build.substituters", "--substituter", envvar=known.SUBSTITUTERS, help="Ask this binary cache.", **many),
+            _remembered(
+                "build.trusted_keys",
+                "--trusted-key",
+                envvar=known.TRUSTED_KEYS,
+                multiple=True,
+                metavar="KEY",
+                help="Believe what NAME:BASE64 has signed.",
+            ),
+            _remembered("build.builders", "--builder", envvar=known.BUILDERS, help="Build there: ssh://HOST, or nix.", **many),
+            _remembered(
+                "build.jobs", "-j", "--jobs", envvar=known.JOBS, type=click.IntRange(min=1), help="Builds at the same time."
+            ),
+            _remembered("build.keep_going", "-k", "--keep-going", is_flag=True, help="After a failure, build what can be."),
+            _remembered("build.keep_failed", "-K", "--keep-failed", is_flag=True, help="Keep the directory of a failed build."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def _remembered(field: str, *names: str, **options: Any) -> Callable[[_F], _F]:
+    """An option that is kept in the settings; what a command says goes before what was said to the left of it."""
+
+    def remember(context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
+        if value not in (None, (), False) and isinstance(context.obj, Settings):
+            group, _, name = field.rpartition(".")
+            changes: dict[str, Any] = {name: value}
+            if group:
+                changes = {group: dataclasses.replace(getattr(context.obj, group), **changes)}
+            context.obj = dataclasses.replace(context.obj, **changes)
+        return value
+
+    return click.option(*names, expose_value=False, callback=remember, **options)
+
+
 def strategy_options(function: _F) -> _F:
     """The options that override the inventory's `rollout`."""
     for option in reversed(
@@ -52,5 +108,7 @@ def strategy_options(function: _F) -> _F:
 
 def project(context: click.Context) -> Project:
     """The project of the global options."""
+    from deployer.cli.project import Project
+
     settings: Settings = context.obj
     return Project(settings)

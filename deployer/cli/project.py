@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from deployer.cli.settings import Settings
+from deployer.cli.settings import STORE_DIR, Settings, home
 from deployer.errors import ConfigurationError, DeployerError, Place, raise_all
 from deployer.inventory import Fleet, Host, load_fleet
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from deployer.history import History
     from deployer.packages import PackageSet
     from deployer.store import Store
-
-STORE_DIR: Final = "/nix/store"
 
 
 @dataclass(eq=False)
@@ -79,7 +77,6 @@ class Project:
     def runtime_image(self) -> RuntimeImage:
         """The same, as a session needs it."""
         from deployer.copy import RuntimeImage
-
         from deployer.generation import runtime_image
 
         return RuntimeImage(str(self.runtime.path), runtime_image())
@@ -87,9 +84,7 @@ class Project:
     @cached_property
     def store(self) -> Store:
         """The controller's store."""
-        from deployer.store import Store
-
-        return Store(store_root(), STORE_DIR)
+        return self.settings.open_store()
 
     @cached_property
     def history(self) -> History:
@@ -135,17 +130,6 @@ def controller_name() -> str:
     return Holder.me().who
 
 
-def store_root() -> Path:
-    """Where the controller's store lies (docs/decisions/001)."""
-    given = os.environ.get("DEPLOYER_STORE_ROOT")
-    return Path(given) if given else _home("XDG_DATA_HOME", ".local/share") / "deployer" / "root"
-
-
 def state_home() -> Path:
     """Where the controller keeps its history and known hosts."""
-    return _home("XDG_STATE_HOME", ".local/state") / "deployer"
-
-
-def _home(variable: str, default: str) -> Path:
-    given = os.environ.get(variable)
-    return Path(given) if given else Path.home() / default
+    return home("XDG_STATE_HOME", ".local/state") / "deployer"

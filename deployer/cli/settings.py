@@ -1,17 +1,67 @@
-"""What the global options say, for every command."""
+"""What the options and the environment say, for every command: the one place where either is read."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from deployer.store import Store
+
+STORE_DIR: Final = "/nix/store"
+"""The logical store directory, on every machine."""
+STORE_ROOT: Final = "DEPLOYER_STORE_ROOT"
+SUBSTITUTERS: Final = "DEPLOYER_SUBSTITUTERS"
+TRUSTED_KEYS: Final = "DEPLOYER_TRUSTED_KEYS"
+BUILDERS: Final = "DEPLOYER_BUILDERS"
+JOBS: Final = "DEPLOYER_JOBS"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildChoices:
+    """How a command that builds is to go about it. None of it changes what is built."""
+
+    substituters: tuple[str, ...] = ()
+    """URLs of binary caches, asked in this order."""
+    trusted_keys: tuple[str, ...] = ()
+    """`NAME:BASE64` of the keys whose signatures are believed."""
+    builders: tuple[str, ...] = ()
+    """`ssh://HOST`, `nix`; none: this machine."""
+    jobs: int | None = None
+    """Builds at the same time; None: as many as there are processors."""
+    keep_going: bool = False
+    keep_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options before the command's name."""
+    """The options that any command may have."""
 
     inventories: tuple[Path, ...]
     as_json: bool
     color: bool
     log: Path | None = None
     """Where every event is written as well."""
+    store_root: Path | None = None
+    """Where the store lies, if it was said."""
+    build: BuildChoices = BuildChoices()
+
+    def open_store(self) -> Store:
+        """The store that is meant. Nothing is read or made yet."""
+        from deployer.store import Store
+
+        return Store(self.store_root or store_root(), STORE_DIR)
+
+
+def store_root() -> Path:
+    """Where the controller's store lies unless an option says otherwise (docs/decisions/001)."""
+    given = os.environ.get(STORE_ROOT)
+    return Path(given) if given else home("XDG_DATA_HOME", ".local/share") / "deployer" / "root"
+
+
+def home(variable: str, default: str) -> Path:
+    """A directory of the user's, as the XDG base directory specification has it."""
+    given = os.environ.get(variable)
+    return Path(given) if given else Path.home() / default

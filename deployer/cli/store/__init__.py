@@ -1,0 +1,49 @@
+"""`deployer store`: what `nix-store` does, on our store. One module a command, loaded when it is called."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from deployer.cli.lazy import LazyGroup
+from deployer.cli.options import store_option
+
+COMMANDS: Final[dict[str, str]] = {
+    "add": "Add files or directories, and print their paths",
+    "add-fixed": "Add files by a hash of their contents",
+    "diff-closures": "Compare the packages of two closures",
+    "dump": "Write a file or directory to standard output as a NAR",
+    "export": "Write paths to standard output, for another store",
+    "hash": "Print the hash of files or directories",
+    "import": "Take paths from standard input, from another store",
+    "query": "Ask what paths refer to, come from, or are kept by",
+    "restore": "Unpack a NAR from standard input",
+    "why-depends": "Show why one path needs another",
+}
+"""Name to summary."""
+
+
+class StoreGroup(LazyGroup):
+    """What the kernel says of a user's files becomes an error with a remedy."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise
+        except (OSError, UnicodeError) as error:
+            from deployer.cli.store.errors import translate
+
+            raise translate(error) from None
+
+
+@click.group(cls=StoreGroup, package="deployer.cli.store", summaries=COMMANDS)
+@store_option
+def command() -> None:
+    """Look into the controller's store and change it. Commands and options are named as those of nix-store.
+
+    A PATH may be given as /nix/store/HASH-NAME, as HASH-NAME, as the place where it lies on this machine, as anything below
+    these, or as a link to one.
+    """

@@ -1,0 +1,46 @@
+"""`deployer store hash`."""
+
+from __future__ import annotations
+
+import hashlib
+
+import click
+
+from deployer.cli.store.errors import Misused
+from deployer.cli.store.naming import on_disk, open_store
+from deployer.cli.store.options import paths_argument, store_options
+from deployer.cli.store.printing import Printer
+from deployer.errors import JsonValue
+from deployer.formats.hashes import ENCODINGS, SIZES, Hash
+from deployer.store.trees import write_nar
+
+
+@click.command("hash")
+@paths_argument
+@click.option("--type", "algorithm", type=click.Choice(sorted(SIZES)), default="sha256", show_default=True)
+@click.option("--flat", is_flag=True, help="Of a file's bytes, not of its NAR.")
+@click.option("--sri", "spelling", flag_value="sri", help="As `sha256-` and base 64.  (default)")
+@click.option("--base16", "spelling", flag_value="base16", help="In hexadecimal.")
+@click.option("--base32", "spelling", flag_value="base32", help="In Nix's base 32.")
+@click.option("--base64", "spelling", flag_value="base64", help="In base 64.")
+@store_options
+@click.pass_context
+def command(context: click.Context, paths: tuple[str, ...], algorithm: str, flat: bool, spelling: str | None) -> None:
+    """Print the hash of each PATH, a store path or any file or directory, as `nix hash path` and `nix-hash` do."""
+    store = open_store(context)
+    hashes = {path: _hash(on_disk(store, path), algorithm, flat=flat) for path in paths}
+    lines = [hashes[path].to(spelling or "sri") for path in paths]
+    found: list[JsonValue] = [{"path": path, **{name: hashes[path].to(name) for name in ENCODINGS}} for path in paths]
+    Printer(context).answer(lines, {"algorithm": algorithm, "flat": flat, "hashes": found})
+
+
+def _hash(path: str, algorithm: str, *, flat: bool) -> Hash:
+    digest = hashlib.new(algorithm)
+    if not flat:
+        write_nar(path, digest.update)
+        return Hash(algorithm, digest.digest())
+    try:
+        with open(path, "rb") as file:
+            return Hash(algorithm, hashlib.file_digest(file, algorithm).digest())
+    except IsADirectoryError:
+        raise Misused(f"{path} is a directory", "Leave --flat away, to hash its NAR.") from None

@@ -1,0 +1,5 @@
+"""`deployer store`."""
+
+from deployer.cli.store import command
+
+__all__ = ["command"]

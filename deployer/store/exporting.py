@@ -1,0 +1,66 @@
+"""Paths as one stream, out of a store and into another: what `nix-store --export` and `--import` do."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterable, List, Tuple
+
+from deployer.formats.export import ExportWriter, export_order, read_export
+from deployer.formats.nar import NarRefused
+from deployer.store import trees
+from deployer.store.batch import Batch
+from deployer.store.database import PathInfo
+from deployer.store.restoring import Read, exactly
+from deployer.store.store import AnyPath, Store
+
+
+def export_paths(store: Store, paths: Iterable[AnyPath], write: Callable[[bytes], object]) -> Tuple[str, ...]:
+    """Write these paths, and not what they refer to. Returns them in the stream's order. Raises `PathNotValid`."""
+    order = export_order({str(path): store.query(path).references for path in paths})
+    store.keep(order)
+    writer = ExportWriter(write)
+    for path in order:
+        writer.path(store.header(path), lambda sink, path=path: store.write_nar(path, sink))  # type: ignore[misc]
+    writer.end()
+    return tuple(order)
+
+
+def import_paths(store: Store, read: Read) -> Tuple[str, ...]:
+    """Register what a stream holds, all of it or nothing. Returns its paths.
+
+    The stream is trusted for what it says of names and references, as Nix trusts it. Raises `NarRefused`, and
+    `ReferenceInvalid` where something refers to what is neither here nor in the stream.
+    """
+    found: List[str] = []
+    with store.batch() as batch:
+        sinks: List[_Aside] = []
+
+        def sink() -> _Aside:
+            sinks.append(_Aside(batch))
+            return sinks[-1]
+
+        try:
+            for header in read_export(exactly(read), sink, store.store_dir):
+                made = sinks.pop()
+                made.finish()
+                store.keep([header.path])
+                info = PathInfo(header.path, header.nar_hash, header.nar_size, header.references, header.deriver)
+                batch.move(info, made.place)
+                found.append(header.path)
+        except BaseException:
+            for made in sinks:
+                trees.remove(made.place)
+            raise
+        batch.commit()
+    return tuple(found)
+
+
+class _Aside(trees.Unpacker):
+    """Unpacks to a place of a batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.place = batch.place()
+        super().__init__(self.place, _no_file)
+
+
+def _no_file(name: str) -> str:
+    raise NarRefused(f"it names a file {name!r} that is held elsewhere")
