@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Callable, Iterable, List, Tuple
 
 from deployer.formats.export import ExportWriter, export_order, read_export
@@ -19,7 +20,8 @@ def export_paths(store: Store, paths: Iterable[AnyPath], write: Callable[[bytes]
     store.keep(order)
     writer = ExportWriter(write)
     for path in order:
-        writer.path(store.header(path), lambda sink, path=path: store.write_nar(path, sink))  # type: ignore[misc]
+        # Not `Store.write_nar`: what goes wrong while writing is the reader's fault, and not the store's.
+        writer.path(store.header(path), functools.partial(trees.write_nar, str(store.physical(path))))
     writer.end()
     return tuple(order)
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass
-from typing import Final, Iterable, Tuple
+from typing import Dict, Final, Iterable, List, Mapping, Tuple
 
 from deployer.store.locks import held
 from deployer.store.store import AnyPath, Store
@@ -41,22 +41,21 @@ def generations(store: Store) -> Tuple[Generation, ...]:
     return tuple(sorted(found, key=lambda one: (one.name, one.number)))
 
 
-def add_generation(store: Store, name: str, path: AnyPath) -> Generation:
-    """Keep a path as the newest of `name`. Where it is that already, nothing is made."""
+def add_generations(store: Store, paths: Mapping[str, AnyPath]) -> None:
+    """Keep paths as the newest of their names. Where one is that already, nothing is made for it."""
     _ = store.database
     with held(store.layout.state / "generations.lock", exclusive=True):
-        known = [one for one in generations(store) if one.name == name]
-        if known and known[-1].path == str(path):
-            return known[-1]
-        number = known[-1].number + 1 if known else 1
-        store.add_root(f"{name}-{number}-link", path)
-    return next(one for one in generations(store) if (one.name, one.number) == (name, number))
+        newest = {one.name: one for one in generations(store)}
+        for name, path in paths.items():
+            before = newest.get(name)
+            if before is None or before.path != str(path):
+                store.add_root(f"{name}-{before.number + 1 if before else 1}-link", path)
 
 
 def outdated(known: Iterable[Generation], before: float) -> Tuple[Generation, ...]:
     """Those that nobody used any more at the time `before`: all but the newest, and the one that was the newest then."""
     found = []
-    by_name: dict[str, list[Generation]] = {}
+    by_name: Dict[str, List[Generation]] = {}
     for one in known:
         by_name.setdefault(one.name, []).append(one)
     for of_name in by_name.values():

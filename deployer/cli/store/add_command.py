@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from deployer.cli.store.naming import open_store
 from deployer.cli.store.options import files_argument, store_options
 from deployer.cli.store.printing import Printer
+from deployer.formats.storepath import check_name
 
 
 @click.command("add")
@@ -19,5 +21,6 @@ from deployer.cli.store.printing import Printer
 def command(context: click.Context, files: tuple[Path, ...], name: str | None) -> None:
     """Add files or directories to the store, and print their paths. The path is made from the hash of the NAR."""
     store = open_store(context)
-    paths = [str(store.add_tree(name or file.absolute().name, file)) for file in files]
+    names = [check_name(name or os.path.basename(os.path.abspath(file))) for file in files]
+    paths = [str(store.add_tree(called, file)) for called, file in zip(names, files, strict=True)]
     Printer(context).answer(paths, {"paths": [*paths]})

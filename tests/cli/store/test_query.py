@@ -59,7 +59,7 @@ def test_roots_are_told_as_nix_tells_them(deployer, nix, shelf):
     give(shelf.store, nix, [high, other])
     for name, path in [("b", high), ("a", high), ("c", other)]:
         shelf.store.add_root(name, path)
-        os.symlink(path, nix.root / "nix/var/nix/gcroots" / name)
+        os.symlink(str(path), nix.root / "nix/var/nix/gcroots" / name)
 
     theirs = nix.text("nix-store", "--query", "--roots", str(low))
 
