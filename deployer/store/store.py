@@ -289,8 +289,19 @@ def _digest(source: Path, algorithm: str, *, recursive: bool) -> bytes:
 
 
 def roots_of(store: Store) -> Mapping[str, str]:
-    """The store's roots, by name."""
+    """What the store's roots keep, by name."""
     directory = store.layout.roots
     if not directory.is_dir():
         return {}
-    return {link.name: os.readlink(link) for link in sorted(directory.iterdir()) if link.is_symlink()}
+    return {link.name: _kept(store, os.readlink(link)) for link in sorted(directory.iterdir()) if link.is_symlink()}
+
+
+def _kept(store: Store, target: str) -> str:
+    """Where a root leads. If that is a link elsewhere, which a user made and may remove, it is what the link leads to."""
+    logical, physical = f"{store.store_dir}/", f"{store.layout.store}/"
+    if not target.startswith(logical):
+        with contextlib.suppress(OSError):
+            target = os.readlink(target)
+    if target.startswith(physical):
+        target = logical + target[len(physical) :]
+    return target
