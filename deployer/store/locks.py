@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 from pathlib import Path
-from typing import Iterable, Iterator, List, Set
+from typing import Callable, Iterable, Iterator, List, Optional, Set
 
 
 @contextlib.contextmanager
@@ -37,6 +37,29 @@ def _lock(path: Path) -> Iterator[None]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.close(descriptor)
+
+
+def try_lock(path: Path) -> Optional[Callable[[], None]]:
+    """Take a lock file without waiting. Returns what lets go of it; None while another holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = _is_still(descriptor, path)
+    except BlockingIOError:
+        is_ours = False
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not is_ours:
+        os.close(descriptor)
+        return None
+
+    def release() -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.close(descriptor)
+
+    return release
 
 
 def _is_still(descriptor: int, path: Path) -> bool:
