@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deployer.build.engine import Engine
     from deployer.build.realiser import realise
     from deployer.build.settings import BuildSettings
 
-__all__ = ["BuildSettings", "realise"]
+__all__ = ["BuildSettings", "Engine", "realise"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> Any:
         from deployer.build.settings import BuildSettings
 
         return BuildSettings
+    if name == "Engine":
+        from deployer.build.engine import Engine
+
+        return Engine
     raise AttributeError(name)

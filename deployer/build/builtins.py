@@ -1,6 +1,6 @@
 """The builders that run in our own process: no script of anyone's runs in them, so they need no sandbox.
 
-builtin:fetchurl     `url`, `outputHash…`: as Nix's
+builtin:fetchurl     `url`, `outputHash…`, `executable`, `unpack` (a NAR, or an archive without its top directory): as Nix's
 builtin:unpack       `src`, `strip_components`: the tree in an archive
 builtin:tree         `entries`: a JSON list of {path, type: file|symlink|directory, text|source, target, executable}
 builtin:buildenv     `paths`: a forest of links to the files of these trees
@@ -9,18 +9,16 @@ builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import contextlib
 import json
-import os
-import shutil
+import lzma
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
-from deployer.build.archives import CHUNK
+from deployer.build.archives import CHUNK, refusing
 from deployer.build.debian_root import Deb, debian_root
 from deployer.build.errors import ArchiveRefused, BuilderUnknown
 from deployer.build.fetch import Fetch, Progress
@@ -28,8 +26,12 @@ from deployer.build.forest import build_forest
 from deployer.build.settings import BuildSettings
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
 from deployer.build.unpack import unpack
+from deployer.formats.hashes import Hash
+from deployer.formats.nar import MAGIC, NarReader, token
+from deployer.store.trees import Unpacker
 
-PREFIX: Final = "builtin:"
+_NAR: Final = token(MAGIC)
+_XZ: Final = b"\xfd7zXZ\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +65,48 @@ def _fetchurl(job: BuiltinJob) -> None:
     url = environment["url"]
     recursive = environment.get("outputHashMode") == "recursive"
     unpacked = environment.get("unpack") == "1"
+    algorithm = environment.get("outputHashAlgo") or environment["outputHash"].partition("-")[0].partition(":")[0]
     file = job.scratch / "file" if unpacked else job.destination
     Fetch(
         url=url,
         destination=file,
-        algorithm=environment.get("outputHashAlgo") or "sha256",
-        digest=None if recursive else _digest(environment["outputHash"], environment.get("outputHashAlgo") or "sha256"),
+        algorithm=algorithm,
+        digest=None if recursive else Hash.parse(environment["outputHash"], algorithm).digest,
         mirrors=job.mirrors() if url.startswith("mirror:") else {},
         limits=job.settings.fetch_limits,
         progress=job.progress,
         cancelled=job.cancelled,
     ).run()
     if unpacked:
-        unpack(file, job.destination, strip_components=1, limits=job.settings.unpack_limits)
+        if not _restore_nar(file, job.destination, job.settings.unpack_limits.total_bytes):
+            unpack(file, job.destination, strip_components=1, limits=job.settings.unpack_limits)
     elif environment.get("executable") == "1":
         file.chmod(0o755)
 
 
-def _digest(text: str, algorithm: str) -> bytes:
-    """A hash in whatever way Nix allows to write it."""
-    size = hashlib.new(algorithm).digest_size
-    text = text.removeprefix(f"{algorithm}-").removeprefix(f"{algorithm}:")
-    if len(text) == 2 * size:
-        return bytes.fromhex(text)
-    if len(text) == (size * 8 - 1) // 5 + 1:
-        from deployer.formats import base32
+def _restore_nar(file: Path, destination: Path, most: int) -> bool:
+    """What Nix unpacks: a NAR, perhaps compressed by xz. False where it is something else."""
+    with file.open("rb") as head:
+        packed = head.read(len(_XZ)) == _XZ
+    with cast("BinaryIO", lzma.open(file) if packed else file.open("rb")) as stream:
+        with contextlib.suppress(lzma.LZMAError, EOFError):
+            if stream.read(len(_NAR)) != _NAR:
+                return False
+        stream.seek(0)
+        sink = Unpacker(str(destination), str)
 
-        return base32.decode(text)
-    return base64.b64decode(text)
+        def read(size: int) -> bytes:
+            data = stream.read(size)
+            if len(data) != size:
+                raise ArchiveRefused(file.name, "", "it ends too early")
+            if stream.tell() > most:
+                raise ArchiveRefused(file.name, "", f"it unpacks to more than {most} bytes")
+            return data
+
+        with refusing(file.name):
+            NarReader(read, sink, lambda _: None).tree()
+        sink.finish()
+    return True
 
 
 def _unpack(job: BuiltinJob) -> None:
@@ -158,17 +174,3 @@ _BUILDERS: Final[Mapping[str, Callable[[BuiltinJob], None]]] = {
     "builtin:buildenv": _buildenv,
     "builtin:debian-root": _debian_root,
 }
-
-
-def clear(path: Path) -> None:
-    """Remove what an attempt left behind, whatever modes a build gave it."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    path.chmod(0o700)
-    for directory, names, _ in os.walk(path):
-        for name in names:
-            below = Path(directory, name)
-            if not below.is_symlink():
-                below.chmod(0o700)
-    shutil.rmtree(path)

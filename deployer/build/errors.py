@@ -5,6 +5,9 @@ DeploymentError
 ├── BuildTimedOut          … ran for too long, or was silent for too long
 ├── LogTooLong             … printed more than the limit
 ├── OutputMissing          … ended well and made no output
+├── OutputRefused          … made something that has no place in a store
+├── OutputsDiffer          a second build made something else
+├── NothingToCheck         a second build was asked for, and there was no first
 ├── DependencyFailed       was not tried, because something that it needs failed
 ├── InputMissing           an input is neither valid nor can be built
 ├── HashMismatch           what was fetched or made is not what the package pins
@@ -12,7 +15,8 @@ DeploymentError
 ├── ArchiveRefused         an archive is broken or hostile
 ├── FilesCollide           two packages bring different files under one name
 ├── ReferenceRefused       an output refers to what it may not
-└── BuilderUnknown         a derivation asks for a builder that we do not have
+├── AttributeRefused       a derivation says something of itself that makes no sense
+└── BuilderUnknown         a derivation asks for a builder, a system or a feature that we do not have
 """
 
 from __future__ import annotations
@@ -22,14 +26,24 @@ from dataclasses import dataclass
 from deployer.errors import DeploymentError, Place
 
 
+class EndedBadly(DeploymentError):
+    """A build that began and came to nothing."""
+
+    kept: str = ""
+    """Where its build directory is, if it was to be kept."""
+
+    def advice(self, sentence: str) -> str:
+        """A remedy that names the directory."""
+        return f"{sentence} Its build directory is kept: {self.kept}" if self.kept else sentence
+
+
 @dataclass(eq=False)
-class BuildFailed(DeploymentError):
+class BuildFailed(EndedBadly):
     """A build ended badly."""
 
     derivation: str
     status: int
     log_tail: tuple[str, ...]
-    log_file: str
 
     @property
     def message(self) -> str:
@@ -40,17 +54,16 @@ class BuildFailed(DeploymentError):
     @property
     def remedy(self) -> str:
         """Where the whole log is."""
-        return f"Read the whole log in {self.log_file}."
+        return self.advice(_read_log(self.derivation))
 
 
 @dataclass(eq=False)
-class BuildTimedOut(DeploymentError):
+class BuildTimedOut(EndedBadly):
     """A build was stopped by the clock."""
 
     derivation: str
     seconds: float
     silent: bool
-    log_file: str
 
     @property
     def message(self) -> str:
@@ -61,11 +74,12 @@ class BuildTimedOut(DeploymentError):
     @property
     def remedy(self) -> str:
         """What to change."""
-        return f"Read {self.log_file}, or allow more with the build setting {'silence_timeout' if self.silent else 'timeout'}."
+        setting = "silence_timeout" if self.silent else "timeout"
+        return self.advice(f"{_read_log(self.derivation)} Or allow more with the build setting {setting}.")
 
 
 @dataclass(eq=False)
-class LogTooLong(DeploymentError):
+class LogTooLong(EndedBadly):
     """A build printed more than may be kept."""
 
     derivation: str
@@ -79,11 +93,11 @@ class LogTooLong(DeploymentError):
     @property
     def remedy(self) -> str:
         """What to change."""
-        return "Make the build print less, or raise the build setting log_limit."
+        return self.advice("Make the build print less, or raise the build setting log_limit.")
 
 
 @dataclass(eq=False)
-class OutputMissing(DeploymentError):
+class OutputMissing(EndedBadly):
     """A build said that it ended well, and made nothing."""
 
     derivation: str
@@ -97,7 +111,68 @@ class OutputMissing(DeploymentError):
     @property
     def remedy(self) -> str:
         """What a script must do."""
-        return 'Let the script create "$out": a file, a link or a directory.'
+        return self.advice(f'Let the script create "${self.output}": a file, a link or a directory.')
+
+
+@dataclass(eq=False)
+class OutputRefused(EndedBadly):
+    """A build made something that has no place in a store."""
+
+    derivation: str
+    path: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What, and why not."""
+        return f"{self.path} is refused: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to change."""
+        return self.advice("Let the build script make something else.")
+
+
+@dataclass(eq=False)
+class OutputsDiffer(DeploymentError):
+    """A second build made something else than the first."""
+
+    derivation: str
+    output: str
+    kept: str
+    differences: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """What differs, and in what."""
+        return "\n".join([f"{self.output} is not reproducible: a second build made other bytes", *self.differences])
+
+    @property
+    def remedy(self) -> str:
+        """Where to look."""
+        return f"Compare it with {self.kept}; times, host names, random numbers and orders of files are the usual causes."
+
+
+@dataclass(eq=False)
+class NothingToCheck(DeploymentError):
+    """A second build was asked for, and there was no first."""
+
+    derivation: str
+    outputs: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """Which outputs are not there."""
+        return f"{self.derivation} cannot be checked: it was not built yet ({', '.join(self.outputs)})"
+
+    @property
+    def remedy(self) -> str:
+        """What to do first."""
+        return "Build it first, without the check."
+
+
+def _read_log(derivation: str) -> str:
+    return f"Read the whole log with 'deployer store log {derivation}'."
 
 
 @dataclass(eq=False)
@@ -212,26 +287,53 @@ class FilesCollide(DeploymentError):
 
 
 @dataclass(eq=False)
-class ReferenceRefused(DeploymentError):
+class ReferenceRefused(EndedBadly):
     """An output refers to what its derivation does not allow."""
 
     output: str
     references: tuple[str, ...]
+    attribute: str
 
     @property
     def message(self) -> str:
         """The output and what it refers to."""
-        return f"{self.output} refers to {', '.join(self.references)}, which its derivation does not allow"
+        return f"{self.output} may not refer to {', '.join(self.references)}: its {self.attribute} forbids it"
+
+    @property
+    def remedy(self) -> str:
+        """How to find out more."""
+        return self.advice("Look for the name in the output's files, and take it out or allow it.")
+
+
+@dataclass(eq=False)
+class AttributeRefused(DeploymentError):
+    """A derivation's attribute makes no sense."""
+
+    derivation: str
+    attribute: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Which, and why."""
+        return f"{self.derivation}: its attribute {self.attribute} {self.reason}"
 
 
 @dataclass(eq=False)
 class BuilderUnknown(DeploymentError):
-    """A derivation names a builtin builder, or a system, that we do not have."""
+    """A derivation names a builtin builder, a system or a feature that we do not have."""
 
     derivation: str
     builder: str
+    features: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
         """Which."""
-        return f"{self.derivation} cannot be built here: nothing here is {self.builder!r}"
+        features = f" with {', '.join(self.features)}" if self.features else ""
+        return f"{self.derivation} cannot be built here: nothing here is {self.builder!r}{features}"
+
+    @property
+    def remedy(self) -> str:
+        """Where it could be built."""
+        return "" if self.builder.startswith("builtin") else "Name a machine that can with --builder."

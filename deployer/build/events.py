@@ -23,6 +23,11 @@ class BuildStarted(BuildEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class BuildWaited(BuildEvent):
+    """Somebody else, perhaps another process, is making the same; we wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildLogged(BuildEvent):
     """A builder printed a line."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from deployer.build.attributes import Attributes
 from deployer.build.errors import InputMissing
 from deployer.formats import Derivation, StorePath
 from deployer.store import Store
 
+BUILTIN: Final = "builtin:"
 _FETCH: Final = "builtin:fetchurl"
 
 
@@ -22,6 +24,8 @@ class Node:
     outputs: Mapping[str, StorePath]
     needs: tuple[str, ...]
     """Paths of the derivations that it is made from."""
+    wanted: frozenset[str] = frozenset()
+    """Names of the outputs that somebody asked for."""
 
     @property
     def name(self) -> str:
@@ -33,6 +37,31 @@ class Node:
         """Whether it waits for the network rather than for a processor."""
         return self.derivation.builder == _FETCH
 
+    @property
+    def is_builtin(self) -> bool:
+        """Whether our own code makes it."""
+        return self.derivation.builder.startswith(BUILTIN)
+
+    @property
+    def attributes(self) -> Attributes:
+        """What it says of itself."""
+        return Attributes(self.derivation, str(self.path))
+
+    @property
+    def required_features(self) -> frozenset[str]:
+        """What a machine must offer to build it."""
+        return frozenset(self.attributes.strings("requiredSystemFeatures") or ())
+
+    @property
+    def prefers_local_build(self) -> bool:
+        """Whether it is cheaper to make than to send."""
+        return self.attributes.flag("preferLocalBuild")
+
+    @property
+    def wanted_outputs(self) -> tuple[StorePath, ...]:
+        """The outputs that must be valid for it to be done."""
+        return tuple(path for name, path in self.outputs.items() if name in self.wanted)
+
 
 @dataclass(frozen=True, slots=True)
 class Graph:
@@ -42,26 +71,33 @@ class Graph:
     wanted: tuple[str, ...]
 
     @classmethod
-    def load(cls, store: Store, derivations: Iterable[StorePath]) -> Graph:
-        """Read derivations and those that they need, going no further below what is valid. Raises `InputMissing`."""
+    def load(cls, store: Store, derivations: Iterable[StorePath], *, again: bool = False) -> Graph:
+        """Read derivations and those that they need, going no further below what is valid. Raises `InputMissing`.
+
+        `again`: the derivations themselves are to be built even where they are valid.
+        """
         wanted = tuple(dict.fromkeys(str(path) for path in derivations))
-        todo = [(path, "what was asked for") for path in wanted]
-        nodes: dict[str, Node] = {}
-        seen: set[str] = set()
+        todo: list[tuple[str, str, Iterable[str]]] = [(path, "what was asked for", ()) for path in wanted]
+        seen: dict[str, Node] = {}
+        left: dict[str, Node] = {}
         while todo:
-            path, asker = todo.pop()
-            if path in seen:
+            path, asker, names = todo.pop()
+            known = seen.get(path)
+            node = known or _load(store, path, asker)
+            node = replace(node, wanted=node.wanted | (frozenset(names) or frozenset(node.outputs)))
+            if known is not None and node.wanted == known.wanted:
                 continue
-            seen.add(path)
-            node = _load(store, path, asker)
-            if all(store.is_valid(output) for output in node.outputs.values()):
-                continue
-            for source in node.derivation.input_sources:
-                if not store.is_valid(StorePath.parse(str(source))):
-                    raise InputMissing(path, str(source))
-            nodes[path] = node
-            todo.extend((needed, path) for needed in node.needs)
-        return cls(nodes, wanted)
+            seen[path] = node
+            if path not in left:
+                is_again = again and path in wanted
+                if not is_again and all(store.is_valid(output) for output in node.wanted_outputs):
+                    continue
+                for source in node.derivation.input_sources:
+                    if not store.is_valid(StorePath.parse(str(source), store.store_dir)):
+                        raise InputMissing(path, str(source))
+                todo.extend((needed, path, node.derivation.input_derivations[needed]) for needed in node.needs)
+            left[path] = node
+        return cls(left, wanted)
 
     @property
     def dependencies(self) -> Mapping[str, tuple[str, ...]]:
@@ -84,15 +120,17 @@ class Graph:
 
 
 def _load(store: Store, path: str, asker: str) -> Node:
-    parsed = StorePath.parse(path)
+    parsed = StorePath.parse(path, store.store_dir)
     if not store.is_valid(parsed):
         raise InputMissing(asker, path)
     derivation = read_derivation(store, path)
-    outputs = {name: StorePath.parse(output.path) for name, output in derivation.outputs.items()}
+    outputs = {name: StorePath.parse(output.path, store.store_dir) for name, output in derivation.outputs.items()}
+    # Before anybody asks whether they are valid: the collector must not take them while we rely on them.
+    store.keep([parsed, *outputs.values()])
     return Node(parsed, derivation, outputs, tuple(sorted(str(needed) for needed in derivation.input_derivations)))
 
 
 def read_derivation(store: Store, path: str) -> Derivation:
     """Parse a derivation that is valid in the store."""
-    parsed = StorePath.parse(path)
+    parsed = StorePath.parse(path, store.store_dir)
     return Derivation.parse(store.physical(parsed).read_text(), parsed.name.removesuffix(".drv"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, Union
 
+from deployer.build.engine import Engine, can_build, choose
 from deployer.build.errors import DependencyFailed
 from deployer.build.events import (
     BuildEnded,
@@ -22,14 +24,17 @@ from deployer.build.events import (
     BuildLogged,
     BuildStarted,
     BuildStopped,
+    BuildWaited,
     DownloadProgressed,
     GraphScheduled,
     PathSubstituted,
 )
 from deployer.build.graph import Graph, Node
 from deployer.build.maker import Maker
+from deployer.build.reproducibility import demand_first_build
 from deployer.build.scheduler import Scheduler
 from deployer.build.settings import BuildSettings
+from deployer.build.waiting import holding
 from deployer.errors import DeployerError, raise_all
 from deployer.formats import StorePath
 from deployer.store import Store
@@ -68,20 +73,30 @@ class _Run:
         self._on_event = on_event
         self.cancelled = threading.Event()
         self._errors: list[DeployerError] = []
+        self._embedded = Maker(settings, self._in_thread, self.cancelled)
+        self._others: tuple[Engine, ...] = (settings.engine,) if settings.engine else ()
 
     async def run(self, derivations: Sequence[StorePath]) -> None:
-        graph = await self._in_thread(Graph.load, self._store, derivations)
+        check = self._settings.check
+        graph = await self._in_thread(Graph.load, self._store, derivations, again=check)
+        if check:
+            for path in graph.wanted:
+                demand_first_build(self._store, graph.nodes[path])
         held = await self._ask_caches(graph)
         if held:
             await self._substitute(graph, held)
-            graph = await self._in_thread(Graph.load, self._store, derivations)
+            graph = await self._in_thread(Graph.load, self._store, derivations, again=check)
         self._on_event(GraphScheduled(len(graph.nodes)))
         if not graph.nodes:
             return
         scheduler = Scheduler(
             graph.dependencies,
-            slots={"fetch": self._settings.downloads, "build": self._settings.jobs},
-            kind_of=lambda path: "fetch" if graph.nodes[path].is_fetch else "build",
+            slots={
+                "fetch": self._settings.downloads,
+                "build": self._embedded.jobs,
+                "engine": sum(engine.jobs for engine in self._others),
+            },
+            kind_of=lambda path: self._kind_of(graph.nodes[path]),
             keep_going=self._settings.keep_going,
         )
         await self._drive(scheduler, graph)
@@ -89,11 +104,12 @@ class _Run:
 
     async def _drive(self, scheduler: Scheduler[str], graph: Graph) -> None:
         running: dict[asyncio.Task[None], str] = {}
-        maker = Maker(self._store, self._settings, self._in_thread, self.cancelled)
         try:
             while not scheduler.finished:
                 for path in scheduler.start():
-                    running[asyncio.create_task(self._build(maker, graph.nodes[path]))] = path
+                    running[
+                        asyncio.create_task(self._build(graph.nodes[path], check=self._settings.check and path in graph.wanted))
+                    ] = path
                 ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in ended:
                     self._settle(task, running.pop(task), scheduler, graph)
@@ -114,30 +130,39 @@ class _Run:
         else:
             scheduler.succeeded(path)
 
-    async def _build(self, maker: Maker, node: Node) -> None:
+    def _kind_of(self, node: Node) -> str:
+        if node.is_fetch:
+            return "fetch"
+        is_sent = not node.is_builtin and any(can_build(engine, node) for engine in self._others)
+        return "engine" if is_sent and not (node.prefers_local_build and can_build(self._embedded, node)) else "build"
+
+    async def _build(self, node: Node, *, check: bool) -> None:
         path = str(node.path)
-        started = time.monotonic()
 
         def tell_progress(url: str, received: int, total: int) -> None:
             event = DownloadProgressed(path, node.name, url, received, total)
             self._loop.call_soon_threadsafe(self._on_event, event)
 
-        def tell_line(line: str) -> None:
-            self._on_event(BuildLogged(path, node.name, line))
-
-        built = await maker.make(
-            node,
-            on_start=lambda: self._on_event(BuildStarted(path, node.name)),
-            on_line=tell_line,
-            on_progress=tell_progress,
-        )
-        if built:
-            outputs = tuple(str(output) for output in node.outputs.values())
-            self._on_event(BuildEnded(path, node.name, outputs, time.monotonic() - started))
+        engine = choose(node, self._embedded, self._others)
+        waits = functools.partial(self._on_event, BuildWaited(path, node.name))
+        async with holding(self._store, node.outputs.values(), on_wait=waits):
+            if not check and all(self._store.is_valid(output) for output in node.wanted_outputs):
+                return
+            started = time.monotonic()
+            self._on_event(BuildStarted(path, node.name))
+            await engine.build(
+                self._store,
+                node,
+                settings=dataclasses.replace(self._settings, check=check),
+                on_line=lambda line: self._on_event(BuildLogged(path, node.name, line)),
+                on_progress=tell_progress,
+            )
+        outputs = tuple(str(output) for output in node.outputs.values())
+        self._on_event(BuildEnded(path, node.name, outputs, time.monotonic() - started))
 
     async def _ask_caches(self, graph: Graph) -> dict[StorePath, Any]:
         """Which missing outputs which cache has; the first that has one is taken."""
-        wanted = {output for node in graph.nodes.values() for output in node.outputs.values()}
+        wanted = {output for node in graph.nodes.values() for output in node.wanted_outputs if not self._store.is_valid(output)}
         found: dict[StorePath, Any] = {}
         for cache in self._settings.substituters:
             if left := wanted - set(found):
@@ -155,9 +180,15 @@ class _Run:
                 self._on_event(PathSubstituted(str(node.path), node.name, str(output)))
 
         async with asyncio.TaskGroup() as tasks:
-            for node in graph.tops(lambda node: all(output in held for output in node.outputs.values())):
-                for output in node.outputs.values():
+            for node in graph.tops(lambda node: all(output in held for output in node.wanted_outputs)):
+                for output in node.wanted_outputs:
                     tasks.create_task(one(node, output))
 
     async def _in_thread(self, function: Callable[..., _Result], *arguments: Any, **options: Any) -> _Result:
-        return await self._loop.run_in_executor(self._pool, functools.partial(function, *arguments, **options))
+        work = self._loop.run_in_executor(self._pool, functools.partial(function, *arguments, **options))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # What it works on must not be taken away under it.
+            await asyncio.wait([work])
+            raise

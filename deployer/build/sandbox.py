@@ -3,6 +3,7 @@
 What a build sees: its input closure and nothing else of the store; the root tree of its toolchain, where it has one; an empty
 `/build` and `/tmp`; a minimal `/dev`, a fresh `/proc`; no network, no other processes, no other users. All else is read-only or
 not there. It works as root and as an ordinary user alike: in both cases everything runs in a new user namespace as 1000:100.
+A fixed output has this machine's network, and the files that name its servers.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from deployer.build.environment import BUILD_DIRECTORY
+
 BUILD_UID: Final = 1000
 BUILD_GID: Final = 100
-BUILD_DIRECTORY: Final = "/build"
 _PASSWD: Final = (
     "root:x:0:0:Nix build user:/build:/noshell\n"
     f"nixbld:x:{BUILD_UID}:{BUILD_GID}:Nix build user:/build:/noshell\n"
@@ -25,6 +27,14 @@ _PASSWD: Final = (
 _GROUP: Final = f"root:x:0:\nnixbld:!:{BUILD_GID}:\nnogroup:x:65534:\n"
 _HOSTS: Final = "127.0.0.1 localhost\n::1 localhost\n"
 ETC_FILES: Final[Mapping[str, str]] = {"passwd": _PASSWD, "group": _GROUP, "hosts": _HOSTS}
+NETWORK_ETC_FILES: Final[Mapping[str, str]] = {
+    "passwd": _PASSWD,
+    "group": _GROUP,
+    "nsswitch.conf": "hosts: files dns\nservices: files\n",
+}
+_NETWORK_FILES: Final = ("/etc/resolv.conf", "/etc/services", "/etc/hosts")
+_CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
+KVM: Final = "/dev/kvm"
 _OWN_DIRECTORIES: Final = frozenset(
     {"build", "dev", "etc", "nix", "proc", "tmp", "sys", "run", "home", "root", "mnt", "media", "srv"}
 )
@@ -49,27 +59,40 @@ class SandboxSpec:
     """Store path → where it really is."""
     toolchain: Path | None = None
     """The real place of a root tree whose top directories become those of the sandbox."""
+    network: bool = False
+    """Whether it may reach the network: only a build whose output's hash is known."""
+    kvm: bool = False
+    """Whether it may start virtual machines."""
+
+    @property
+    def etc_files(self) -> Mapping[str, str]:
+        """What stands in its /etc."""
+        return NETWORK_ETC_FILES if self.network else ETC_FILES
 
 
-def bubblewrap_options(spec: SandboxSpec, *, seccomp_descriptor: int | None = None) -> list[str]:
+def bubblewrap_options(spec: SandboxSpec) -> list[str]:
     """The options of bubblewrap, which go in by `--args` (a closure may be longer than a command line)."""
-    options = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    options = [f"--unshare-{kind}" for kind in ("user", "ipc", "pid", "uts", "cgroup-try", *(() if spec.network else ("net",)))]
+    options += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     options += ["--uid", str(BUILD_UID), "--gid", str(BUILD_GID), "--hostname", "localhost"]
-    if seccomp_descriptor is not None:
-        options += ["--seccomp", str(seccomp_descriptor)]
+    # First what the store may stand below: a store of tests is in /tmp.
+    options += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]
     for directory in ("/etc", os.path.dirname(spec.store_directory)):
         options += ["--perms", "0755", "--dir", directory]
     if spec.toolchain is not None:
-        options += _root_tree(spec.toolchain)
+        options += _root_tree(spec.toolchain, spec)
     options += ["--bind", str(spec.scratch_store), spec.store_directory]
     for path, physical in sorted(spec.inputs.items()):
         if physical.is_symlink():
             options += ["--symlink", os.readlink(physical), path]
         else:
             options += ["--ro-bind", str(physical), path]
-    for name in ETC_FILES:
+    for name in spec.etc_files:
         options += ["--ro-bind", str(spec.etc_directory / name), f"/etc/{name}"]
-    options += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]
+    if spec.network:
+        options += _network_files(spec)
+    if spec.kvm:
+        options += ["--dev-bind", KVM, KVM]
     options += ["--bind", str(spec.build_directory), BUILD_DIRECTORY, "--chdir", BUILD_DIRECTORY]
     options += ["--clearenv"]
     for name, value in sorted(spec.environment.items()):
@@ -77,21 +100,17 @@ def bubblewrap_options(spec: SandboxSpec, *, seccomp_descriptor: int | None = No
     return [*options, "--remount-ro", "/"]
 
 
-def build_environment(derivation: Mapping[str, str], *, store_directory: str, cores: int) -> dict[str, str]:
-    """A derivation's environment as Nix completes it."""
-    return {
-        "PATH": "/path-not-set",
-        "HOME": "/homeless-shelter",
-        "NIX_STORE": store_directory,
-        "NIX_BUILD_CORES": str(cores),
-        **derivation,
-        **dict.fromkeys(("NIX_BUILD_TOP", "TMPDIR", "TEMPDIR", "TMP", "TEMP", "PWD"), BUILD_DIRECTORY),
-        "NIX_LOG_FD": "2",
-        "TERM": "xterm-256color",
-    }
+def _network_files(spec: SandboxSpec) -> Iterable[str]:
+    """This machine's way to names and to trust, where it has them."""
+    for file in _NETWORK_FILES:
+        if os.path.exists(file):
+            yield from ("--ro-bind", os.path.realpath(file), file)
+    certificates = spec.environment.get("NIX_SSL_CERT_FILE") or _CERTIFICATES
+    if os.path.isfile(certificates) and not (spec.toolchain and (spec.toolchain / "etc/ssl").exists()):
+        yield from ("--ro-bind", os.path.realpath(certificates), _CERTIFICATES)
 
 
-def _root_tree(tree: Path) -> Iterable[str]:
+def _root_tree(tree: Path, spec: SandboxSpec) -> Iterable[str]:
     """Mounts for the top of a toolchain's tree, and for the entries of its /etc that are not ours."""
     for entry in sorted(os.scandir(tree), key=lambda entry: entry.name):
         if entry.name not in _OWN_DIRECTORIES:
@@ -99,7 +118,7 @@ def _root_tree(tree: Path) -> Iterable[str]:
     etc = tree / "etc"
     if etc.is_dir() and not etc.is_symlink():
         for entry in sorted(os.scandir(etc), key=lambda entry: entry.name):
-            if entry.name not in ETC_FILES:
+            if entry.name not in spec.etc_files and not (spec.network and f"/etc/{entry.name}" in _NETWORK_FILES):
                 yield from _mount(entry, f"/etc/{entry.name}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 from deployer.build.errors import BuildFailed, BuildTimedOut, LogTooLong
 from deployer.build.sandbox import SandboxSpec, bubblewrap_options
@@ -21,8 +22,6 @@ from deployer.process import ProgramMissing
 _BUBBLEWRAP: Final = "bwrap"
 _TAIL_LINES: Final = 25
 _LINE_LIMIT: Final = 4096
-_AFTERLIFE: Final = 5.0
-"""Seconds for what a build left running to die with its namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +36,104 @@ class RunLimits:
 async def run_in_sandbox(
     spec: SandboxSpec, *, derivation: str, log_file: Path, limits: RunLimits, on_line: Callable[[str], None]
 ) -> None:
-    """Run a build to its end; when this returns or raises, no process of it is left.
+    """Run a build to its end; when this returns or raises, no process of it is left, nor anything that it left running.
 
     Raises `BuildFailed`, `BuildTimedOut`, `LogTooLong`, `ProgramMissing`.
     """
     program = shutil.which(_BUBBLEWRAP)
     if program is None:
         raise ProgramMissing("bubblewrap")
-    read_end, write_end = os.pipe()
-    descriptors = [write_end]
-    reader = os.fdopen(read_end, "rb", buffering=0)
-    try:
-        seccomp = _descriptor_with(sandbox_filter() or b"", descriptors) if sandbox_filter() else None
-        options = bubblewrap_options(spec, seccomp_descriptor=seccomp)
-        listed = _descriptor_with(b"".join(os.fsencode(option) + b"\0" for option in options), descriptors)
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        reader, write_end = _pipe(ours, theirs)
+        told, tell = _pipe(ours, theirs)
+        blocked, start = os.pipe()
+        theirs.callback(os.close, blocked)
+        start_pipe = ours.enter_context(os.fdopen(start, "wb", buffering=0))
+        passed = [tell, blocked]
+        extra = ["--info-fd", str(tell), "--block-fd", str(blocked)]
+        if calls := sandbox_filter():
+            passed.append(_descriptor_with(calls, theirs))
+            extra += ["--seccomp", str(passed[-1])]
+        options = [*extra, *bubblewrap_options(spec)]
+        passed.append(_descriptor_with(b"".join(os.fsencode(option) + b"\0" for option in options), theirs))
+        log_stream = ours.enter_context(log_file.open("wb"))
         process = await asyncio.create_subprocess_exec(
-            *(program, "--args", str(listed), "--", spec.builder, *spec.arguments),
+            *(program, "--args", str(passed[-1]), "--", spec.builder, *spec.arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=write_end,
             stderr=write_end,
             env={},
-            pass_fds=descriptors[1:],
+            pass_fds=passed,
             start_new_session=True,
             umask=0o022,
         )
-    except BaseException:
-        reader.close()
-        raise
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("wb") as log_stream, contextlib.closing(reader):
-        log = _Log(log_stream, limits.log_limit, on_line, derivation)
-        await _watch(process, reader, log, limits)
+        theirs.close()
+        async with _Namespace(process, told) as namespace:
+            with contextlib.suppress(BrokenPipeError):
+                start_pipe.write(b"\0")
+            log = _Log(log_stream, limits.log_limit, on_line, derivation)
+            await _watch(process, reader, log, limits, namespace)
     if process.returncode:
-        raise BuildFailed(derivation, _status(process.returncode), tuple(log.tail), str(log_file))
+        raise BuildFailed(derivation, _status(process.returncode), tuple(log.tail))
 
 
-async def _watch(process: asyncio.subprocess.Process, reader: BinaryIO, log: _Log, limits: RunLimits) -> None:
+class _Namespace:
+    """The processes of one build, by a handle of their first; they all end with it.
+
+    Bubblewrap tells of the first one before that runs the builder, so the handle can't be of another process.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, told: BinaryIO) -> None:
+        self._process, self._told = process, told
+        self._handle = -1
+
+    async def __aenter__(self) -> Self:
+        """Wait until bubblewrap has told, or has failed."""
+        try:
+            pipe, transport = await _connect(self._told)
+            try:
+                text = await pipe.readuntil(b"}")
+            finally:
+                transport.close()
+            self._handle = os.pidfd_open(int(json.loads(text)["child-pid"]))
+        except (asyncio.IncompleteReadError, ProcessLookupError):
+            pass  # It failed; its status and its last words say why.
+        except BaseException:
+            await asyncio.shield(self.kill())
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is left."""
+        await asyncio.shield(self.kill())
+
+    async def kill(self) -> None:
+        """End all of them, and wait until the kernel has."""
+        if self._handle >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+        if self._handle >= 0:
+            handle, self._handle = self._handle, -1
+            loop = asyncio.get_running_loop()
+            gone = asyncio.Event()
+            loop.add_reader(handle, gone.set)
+            try:
+                # The first process of a namespace becomes readable when all others of it have been reaped.
+                await gone.wait()
+            finally:
+                loop.remove_reader(handle)
+                os.close(handle)
+
+
+async def _watch(
+    process: asyncio.subprocess.Process, reader: BinaryIO, log: _Log, limits: RunLimits, namespace: _Namespace
+) -> None:
     loop = asyncio.get_running_loop()
-    pipe = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(pipe), reader)
+    pipe, transport = await _connect(reader)
     end = loop.time() + limits.timeout
     try:
         while True:
@@ -98,17 +153,22 @@ async def _watch(process: asyncio.subprocess.Process, reader: BinaryIO, log: _Lo
         except TimeoutError:
             raise log.timed_out(limits.timeout, silent=False) from None
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
-            # The pipe ends when the last process of the build has died.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_AFTERLIFE):
-                    while await pipe.read(1 << 16):
-                        pass
+        await asyncio.shield(namespace.kill())
         log.finish()
         transport.close()
+
+
+async def _connect(reader: BinaryIO) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    pipe = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(pipe), reader)
+    return pipe, transport
+
+
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[BinaryIO, int]:
+    """A pipe: the end that we read, and the one that they write."""
+    read_end, write_end = os.pipe()
+    theirs.callback(os.close, write_end)
+    return ours.enter_context(os.fdopen(read_end, "rb", buffering=0)), write_end
 
 
 class _Log:
@@ -134,7 +194,7 @@ class _Log:
 
     def timed_out(self, seconds: float, *, silent: bool) -> BuildTimedOut:
         """The error for a build that the clock stopped."""
-        return BuildTimedOut(self._derivation, seconds, silent, self._stream.name)
+        return BuildTimedOut(self._derivation, seconds, silent)
 
     def finish(self) -> None:
         """Tell the last line, which may lack its newline."""
@@ -148,10 +208,10 @@ class _Log:
         self._on_line(text)
 
 
-def _descriptor_with(data: bytes, opened: list[int]) -> int:
-    """A descriptor that reads `data` from its start; noted in `opened`."""
+def _descriptor_with(data: bytes, opened: contextlib.ExitStack) -> int:
+    """A descriptor that reads `data` from its start."""
     descriptor = os.memfd_create("deployer-sandbox", os.MFD_CLOEXEC)
-    opened.append(descriptor)
+    opened.callback(os.close, descriptor)
     with os.fdopen(os.dup(descriptor), "wb") as file:
         file.write(data)
     os.lseek(descriptor, 0, os.SEEK_SET)

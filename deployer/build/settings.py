@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deployer.build.archives import Limits
+from deployer.build.engine import Engine
 from deployer.build.fetch import FetchLimits
 from deployer.build.substitution import Substituter
 from deployer.errors import Place
@@ -24,6 +25,10 @@ class BuildSettings:
     """What a build is told that it may use (NIX_BUILD_CORES)."""
     keep_going: bool = False
     """After a failure, still build what does not need what failed."""
+    check: bool = False
+    """Build what is valid already again, and compare: `NothingToCheck`, `OutputsDiffer`."""
+    keep_failed: bool = False
+    """Keep the build directory of a build that failed; the error says where."""
     timeout: float = 3600.0
     """Seconds that one build may take."""
     silence_timeout: float = 1800.0
@@ -36,5 +41,7 @@ class BuildSettings:
     """For `mirror://NAME/…`: the URLs of each NAME. None: this machine's (`deployer.packages.mirrors`), found when needed."""
     place_of: Callable[[str], Place | None] | None = None
     """Where the hash of a fixed output is pinned, for error messages: `PackageSet.place_of`."""
+    engine: Engine | None = None
+    """Something else that builds, wherever it can; what it cannot is built here."""
     substituters: Sequence[Substituter] = ()
     """Binary caches, asked in this order before anything is built."""

@@ -1,4 +1,4 @@
-"""A small root tree for the sandbox, made of this machine's own programs: no network needed."""
+"""A small root tree for the sandbox, made of this machine's own programs, and a store to build with it: no network needed."""
 
 import os
 import re
@@ -7,6 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from deployer.build import BuildSettings, realise
+from deployer.formats import Derivation, Output, StorePath
+from deployer.formats.derivation import hash_modulo, with_output_paths
+from deployer.store import Store
 
 PROGRAMS = (
     "sh",
@@ -26,6 +31,11 @@ PROGRAMS = (
     "uname",
     "rm",
     "yes",
+    "sort",
+    "mkfifo",
+    "mknod",
+    "date",
+    "mv",
 )
 
 
@@ -50,3 +60,56 @@ def toolchain_tree(tmp_path_factory):
             if not target.exists():
                 shutil.copy(library, target)
     return Path(root)
+
+
+class Workshop:
+    """A store with a toolchain, and what its builds told."""
+
+    def __init__(self, root, toolchain):
+        self.store, self.events = Store(root), []
+        self.toolchain = str(self.store.add_tree("toolchain", toolchain))
+        self._modulo = {}
+
+    def script(self, name, script, *inputs, outputs=("out",), fixed=None, system="x86_64-linux", **attributes):
+        """A derivation that runs a script. `inputs` are derivations' paths; `fixed` an algorithm and a digest."""
+        needed = {str(item): tuple(self.outputs(item)) for item in inputs}
+        draft = Derivation(
+            name,
+            {output: Output("", *fixed) if fixed else Output() for output in outputs},
+            needed,
+            (self.toolchain,),
+            system,
+            "/bin/sh",
+            ("-e", "-c", script),
+            {
+                "PATH": "/usr/bin",
+                "toolchain": self.toolchain,
+                "inputs": " ".join(path for item in inputs for path in self.outputs(item).values()),
+                **attributes,
+                **dict.fromkeys(outputs, ""),
+            },
+        )
+        derivation = with_output_paths(draft, self._modulo.__getitem__)
+        path = self.store.write_derivation(derivation)
+        self._modulo[str(path)] = hash_modulo(derivation, self._modulo.__getitem__)
+        return path
+
+    def outputs(self, path):
+        text = self.store.physical(path).read_text()
+        return {name: output.path for name, output in Derivation.parse(text, path.name).outputs.items()}
+
+    def output(self, path, name="out"):
+        return StorePath.parse(self.outputs(path)[name])
+
+    async def realise(self, *paths, **settings):
+        """Build, and return where the first's output lies."""
+        await realise(self.store, paths, settings=BuildSettings(**settings), on_event=self.events.append)
+        return self.store.physical(next(iter(self.outputs(paths[0]).values())))
+
+    def names(self, kind):
+        return [event.name for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture
+def workshop(tmp_path, toolchain_tree):
+    return Workshop(tmp_path / "root", toolchain_tree)

@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
-from deployer.build.builtins import BuiltinJob, clear
+from deployer.build.builtins import BuiltinJob
 from deployer.build.errors import ArchiveRefused, BuilderUnknown, FilesCollide, HashMismatch
+from deployer.build.scratch import clear
 from deployer.build.settings import BuildSettings
 
 

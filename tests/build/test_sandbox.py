@@ -6,10 +6,13 @@ import time
 
 import pytest
 
+from deployer.build.attributes import Attributes
+from deployer.build.environment import Machine, start_of
 from deployer.build.errors import BuildFailed, BuildTimedOut, LogTooLong
-from deployer.build.sandbox import ETC_FILES, SandboxSpec, bubblewrap_options, build_environment
+from deployer.build.sandbox import ETC_FILES, SandboxSpec, bubblewrap_options
 from deployer.build.sandboxed import RunLimits, run_in_sandbox
 from deployer.build.seccomp import sandbox_filter
+from deployer.formats import Derivation, Output
 
 INPUT = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-input"
 OUTPUT = "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-output"
@@ -29,11 +32,12 @@ class Room:
         self.output = tmp_path / "store" / os.path.basename(OUTPUT)
 
     def spec(self, script):
-        environment = build_environment({"out": OUTPUT, "PATH": "/usr/bin"}, store_directory="/nix/store", cores=2)
+        derivation = Derivation("test", {"out": Output(OUTPUT)}, environment={"out": OUTPUT, "PATH": "/usr/bin"})
+        start = start_of(Attributes(derivation, "test"), {"out": OUTPUT}, {}, Machine("/nix/store", 2, {}))
         return SandboxSpec(
             builder="/bin/sh",
             arguments=("-e", "-c", script),
-            environment=environment,
+            environment=start.environment,
             store_directory="/nix/store",
             scratch_store=self.path / "store",
             build_directory=self.path / "build",

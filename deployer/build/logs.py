@@ -1,0 +1,70 @@
+"""Builds' logs, kept where Nix keeps them: `drvs/XX/REST.bz2` by the derivation's name; plain while the build runs."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from deployer.errors import DeploymentError
+from deployer.formats import StorePath
+from deployer.store import Store
+
+_PIECE: Final = 1 << 16
+_SUFFIX: Final = ".bz2"
+
+
+@dataclass(eq=False)
+class LogMissing(DeploymentError):
+    """There is no log of a build."""
+
+    path: str
+
+    @property
+    def message(self) -> str:
+        """Of which."""
+        return f"there is no log of {self.path}: it was not built here"
+
+
+def log_file(store: Store, derivation: str) -> Path:
+    """Where the log of a derivation is written while it is built; afterwards it stands beside it with `.bz2`."""
+    name = os.path.basename(derivation)
+    return store.log_directory / "drvs" / name[:2] / name[2:]
+
+
+def seal_log(file: Path) -> None:
+    """Compress the log of a build that has ended. A reader finds the one or the other at any time."""
+    temporary = file.with_name(f".{file.name}-{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        with file.open("rb") as plain, bz2.open(temporary, "wb") as packed:
+            shutil.copyfileobj(plain, packed, _PIECE)
+        os.replace(temporary, f"{file}{_SUFFIX}")
+        file.unlink()
+
+
+def read_log(store: Store, path: StorePath | str) -> Iterator[bytes]:
+    """The log of the last build of a derivation, or of what made an output, in pieces. Raises `LogMissing`."""
+    derivation = str(path)
+    if not derivation.endswith(".drv"):
+        derivation = store.query(derivation).deriver
+    if derivation:
+        file = log_file(store, derivation)
+        for name in (file, Path(f"{file}{_SUFFIX}"), file):
+            with contextlib.suppress(FileNotFoundError):
+                return _pieces(_open(name))
+    raise LogMissing(str(path))
+
+
+def _open(file: Path) -> BinaryIO:
+    return cast("BinaryIO", bz2.open(file, "rb")) if file.suffix == _SUFFIX else file.open("rb")
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    with stream:
+        while piece := stream.read(_PIECE):
+            yield piece

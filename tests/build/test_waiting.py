@@ -1,0 +1,82 @@
+"""Two that build one thing wait for each other, in one process and in two."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from deployer.build import realise
+from deployer.build.events import BuildStarted, BuildWaited
+from deployer.build.waiting import holding
+from deployer.store import Store
+
+HOLD = """
+import sys
+from pathlib import Path
+from deployer.store import Store
+with Store(Path(sys.argv[1])).lock_paths([sys.argv[2]]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+async def test_two_runs_build_one_thing_once(workshop):
+    made = workshop.script("slow", "sleep 0.5; echo > $out")
+    other = []
+
+    await asyncio.gather(
+        workshop.realise(made),
+        realise(Store(workshop.store.root), [made], on_event=other.append),
+    )
+
+    events = workshop.events + other
+    assert len([event for event in events if isinstance(event, BuildStarted)]) == 1
+    assert len([event for event in events if isinstance(event, BuildWaited)]) == 1
+
+
+@pytest.fixture
+def holder(workshop):
+    """Another process that is making the output of a derivation."""
+    processes = []
+
+    def hold(path):
+        command = [sys.executable, "-c", HOLD, str(workshop.store.root), str(path)]
+        processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        assert processes[-1].stdout.readline() == b"held\n"
+        return processes[-1]
+
+    yield hold
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+async def test_another_process_is_waited_for_until_it_ends(workshop, holder):
+    made = workshop.script("made", "echo > $out")
+    process = holder(workshop.output(made))
+    waiting = asyncio.create_task(workshop.realise(made))
+    await asyncio.wait([waiting], timeout=0.3)
+    assert (workshop.names(BuildWaited), workshop.names(BuildStarted)) == (["made"], [])
+
+    process.kill()
+
+    await asyncio.wait_for(waiting, 10)
+    assert workshop.names(BuildStarted) == ["made"]
+
+
+async def test_waiting_can_be_cancelled_and_leaves_no_lock(workshop, holder):
+    made = workshop.script("made", "echo > $out")
+    process = holder(workshop.output(made))
+    waiting = asyncio.create_task(workshop.realise(made))
+    await asyncio.wait([waiting], timeout=0.2)
+
+    waiting.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    process.kill()
+    process.wait()
+    async with asyncio.timeout(5), holding(workshop.store, [workshop.output(made)], on_wait=lambda: None):
+        pass
+    assert list(workshop.store.layout.locks.iterdir()) == []
