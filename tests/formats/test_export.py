@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deployer.formats import NarRefused, StorePath, StorePathRefused
 from deployer.formats.export import ExportWriter, export_order, read_export
-from deployer.formats.nar import token
+from deployer.formats.nar import exactly, token
 from deployer.formats.pathstream import PathHeader
 from deployer.store import trees
 
@@ -35,20 +35,8 @@ class Ignored:
         raise AssertionError("nothing is held")
 
 
-def exact(data):
-    stream = io.BytesIO(data)
-
-    def read(size):
-        piece = stream.read(size)
-        if len(piece) != size:
-            raise EOFError
-        return piece
-
-    return read
-
-
 def headers(data, store_dir="/nix/store"):
-    return list(read_export(exact(data), Ignored, store_dir))
+    return list(read_export(exactly(io.BytesIO(data).read), Ignored, store_dir))
 
 
 def exported(*paths, end=True):
@@ -158,12 +146,12 @@ def test_a_stream_that_is_cut_off_never_ends_well(data):
     whole = exported(PathHeader(A, "", 0, (B,), C))
     cut = data.draw(st.integers(0, len(whole) - 1))
 
-    with pytest.raises(EOFError):
+    with pytest.raises(NarRefused):
         headers(whole[:cut])
 
 
 def test_nothing_after_the_end_is_read():
-    read = exact(exported() + b"more")
+    read = exactly(io.BytesIO(exported() + b"more").read)
 
     assert list(read_export(read, Ignored)) == []
     assert read(4) == b"more"
