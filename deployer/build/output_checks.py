@@ -52,7 +52,7 @@ def _demands(attributes: Attributes, output: str) -> _Demands:
         raise AttributeRefused(attributes.shown, "outputChecks", "must be an object of objects")
     return _Demands(
         {name: strings_of(wanted[name], attributes.shown, name) for name in _LISTS if name in wanted},
-        ignores_itself=wanted.get("ignoreSelfRefs") is True,
+        ignores_itself=False,
         max_size=_number(attributes, wanted, "maxSize"),
         max_closure_size=_number(attributes, wanted, "maxClosureSize"),
     )

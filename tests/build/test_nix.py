@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from deployer.build import BuildSettings, realise
+from deployer.errors import ManyErrors
 from deployer.formats import Derivation, Output, StorePath
 from deployer.formats.derivation import hash_modulo, with_output_paths
 from deployer.store import Store
@@ -34,7 +36,7 @@ let
   loader = "${t}/lib64/ld-linux-x86-64.so.2";
   prelude = ''
     run() { p=$1; shift; ${loader} --library-path ${libraries} ${t}/usr/bin/$p "$@"; }
-    for p in cat mkdir ln chmod env sort ls stat id uname cp; do eval "$p() { run $p \\"\\$@\\"; }"; done
+    for p in cat mkdir ln chmod env sort ls stat id uname cp mkfifo mknod; do eval "$p() { run $p \\"\\$@\\"; }"; done
   '';
   script = name: attributes: text: derivation ({
     inherit name;
@@ -57,6 +59,8 @@ rec {
     "echo 1 > $out";
   tree = script "tree" { outputHashMode = "recursive"; outputHashAlgo = "sha256"; outputHash = "@tree@"; }
     "mkdir $out; echo tree > $out/file";
+  impure = script "impure" { outputHashMode = "flat"; outputHashAlgo = "sha256"; impureEnvVars = [ "IMPURE" "UNSET" ];
+    outputHash = builtins.hashString "sha256" "set 1\n"; } "echo $IMPURE$UNSET $NIX_OUTPUT_CHECKED > $out";
   fetched = derivation { name = "fetched"; system = "builtin"; builder = "builtin:fetchurl"; url = "@url@"; urls = [ "@url@" ];
     outputHashMode = "flat"; outputHashAlgo = "sha256"; outputHash = builtins.hashString "sha256" "fetched"; executable = false;
     unpack = false; preferLocalBuild = true; };
@@ -76,10 +80,59 @@ rec {
     unset NIX_ATTRS_JSON_FILE NIX_ATTRS_SH_FILE; env | sort > ${builtins.placeholder "second"}
   '';
   machine = script "machine" { } ''
-    { id -u; id -g; uname -n; umask; cat /etc/passwd /etc/group /etc/hosts; ls -a /; ls /etc; stat -c %a /build /tmp ${builtins.storeDir}; } > $out
+    { id -u; id -g; uname -n; umask; cat /etc/passwd /etc/group /etc/hosts
+    ls -a /; ls /etc; stat -c %a /build /tmp ${builtins.storeDir}; } > $out
   '';
-  top = script "top" { all = [ low many many.dev many.doc flat sha1 tree fetched program environment graph machine ]; }
+  top = script "top" { all = [ low many many.dev many.doc flat sha1 tree impure fetched program environment graph machine ]; }
     "echo $all > $out";
+}
+"""
+
+# Scripts that end well or badly, and what is demanded of what they made.
+VERDICTS = """
+let
+  low = script "low" { } "echo low > $out";
+  high = script "high" { inherit low; } "echo $low > $out";
+  checked = name: checks: script name { __structuredAttrs = true; outputChecks.out = checks; inherit high; };
+  out = builtins.placeholder "out";
+in {
+  a1 = script "a1" { allowedReferences = [ ]; inherit low; } "echo $low > $out";
+  a2 = script "a2" { allowedReferences = [ low ]; inherit low; } "echo $low > $out";
+  a3 = script "a3" { allowedReferences = [ ]; } "echo $out > $out";
+  a4 = script "a4" { allowedReferences = [ "out" ]; } "echo $out > $out";
+  a5 = script "a5" { allowedReferences = [ "nothing" ]; } "echo > $out";
+  b1 = script "b1" { allowedRequisites = [ high ]; inherit high; } "echo $high > $out";
+  b2 = script "b2" { allowedRequisites = [ high low ]; inherit high; } "echo $high $out > $out";
+  c1 = script "c1" { disallowedReferences = [ low ]; inherit high; } "echo $high > $out";
+  c2 = script "c2" { disallowedReferences = [ high ]; inherit high; } "echo $high > $out";
+  d1 = script "d1" { disallowedRequisites = [ low ]; inherit high; } "echo $high > $out";
+  d2 = script "d2" { disallowedRequisites = [ "out" ]; inherit high; } "echo $out > $out";
+  e1 = checked "e1" { maxSize = 10; } "echo > ${out}";
+  e2 = checked "e2" { maxSize = 1000; } "echo > ${out}";
+  e3 = checked "e3" { maxClosureSize = 300; } "echo ${high} > ${out}";
+  e4 = checked "e4" { maxClosureSize = 3000; } "echo ${high} > ${out}";
+  e5 = checked "e5" { disallowedRequisites = [ low ]; } "echo ${high} > ${out}";
+  e6 = checked "e6" { allowedRequisites = [ ]; } "echo ${out} > ${out}";
+  e7 = checked "e7" { allowedRequisites = [ ]; ignoreSelfRefs = true; } "echo ${out} > ${out}";
+  f1 = script "f1" { outputs = [ "out" "dev" ]; } "echo $dev > $out; echo $out > $dev";
+  f2 = script "f2" { outputs = [ "out" "dev" ]; } "echo $dev > $out; echo > $dev";
+  f3 = script "f3" { outputs = [ "out" "dev" ]; } "echo > $out";
+  g1 = script "g1" { } "mkfifo $out";
+  g2 = script "g2" { } "mkdir $out; mkfifo $out/fifo";
+  g3 = script "g3" { } "echo > $out; chmod 666 $out";
+  g4 = script "g4" { } "echo > $out; chmod 4755 $out";
+  g5 = script "g5" { } "echo > $out; chmod 2755 $out";
+  g6 = script "g6" { } "ln -s /nowhere $out";
+  g7 = script "g7" { } "mkdir $out; echo > $out/a; ln $out/a $out/b; chmod 777 $out/a";
+  g8 = script "g8" { } "mkdir $out; mkdir -m 0 $out/closed; echo > $out/none; chmod 0 $out/none";
+  g9 = script "g9" { } "mknod $out c 1 3";
+  h1 = script "h1" { exportReferencesGraph = [ "odd" ]; } "echo > $out";
+  h2 = script "h2" { exportReferencesGraph = [ "../up" low ]; } "echo > $out";
+  i1 = script "i1" { requiredSystemFeatures = [ "nobody-has-this" ]; } "echo > $out";
+  i2 = script "i2" { requiredSystemFeatures = [ "big-parallel" ]; preferLocalBuild = true; } "echo > $out";
+  j1 = script "j1" { outputHashAlgo = "sha256"; outputHash = builtins.hashString "sha256" "x"; } "echo > $out";
+  j2 = script "j2" { outputHashAlgo = "sha256"; outputHash = builtins.hashString "sha256" "\\n"; } "mkdir $out";
+  j3 = script "j3" { outputHashAlgo = "sha256"; outputHash = builtins.hashString "sha256" "\\n"; } "echo > $out; chmod +x $out";
 }
 """
 
@@ -94,6 +147,7 @@ class Nix:
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(directory),
+            "IMPURE": "set",
             "NIX_REMOTE": "",
             "NIX_CONF_DIR": str(directory / "conf"),
             "NIX_STORE_DIR": self.store_dir,
@@ -105,6 +159,9 @@ class Nix:
         done = subprocess.run(command, input=stdin, env=self.environment, capture_output=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
+
+    def status(self, *command):
+        return subprocess.run(command, env=self.environment, capture_output=True, timeout=120, check=False).returncode
 
     def words(self, *command):
         return self.run(*command).decode().split()
@@ -144,6 +201,10 @@ def info(store, path):
     return found.nar_hash, list(found.references)
 
 
+def names(paths):
+    return sorted(path.rpartition("/")[2][33:] for path in paths)
+
+
 def move(nix, store, paths):
     """Copy paths out of Nix's store into ours."""
     closure = nix.words("nix-store", "-qR", *paths)
@@ -152,6 +213,7 @@ def move(nix, store, paths):
 
 async def test_what_nix_instantiates_we_build_to_the_same_bytes(nix, tmp_path, toolchain_tree, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("IMPURE", "set")
     (toolchain,) = nix.words("nix-store", "--add", str(toolchain_tree))
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/file").write_text("tree\n")
@@ -172,13 +234,35 @@ async def test_what_nix_instantiates_we_build_to_the_same_bytes(nix, tmp_path, t
     await realise(store, [StorePath.parse(path, nix.store_dir) for path in derivations], settings=BuildSettings(cores=3))
 
     built = {path for path in nix.words("nix-store", "-qR", "--include-outputs", *derivations) if not path.endswith(".drv")}
-    assert len(built) == 16
+    assert len(built) == 17
     shown = {path: nix.run("nix-store", "--dump", path) for path in built}
     ours: dict[str, list[bytes]] = {path: [] for path in built}
     for path in built:
         store.write_nar(path, ours[path].append)
     assert {path: b"".join(pieces) for path, pieces in ours.items()} == shown
     assert {path: info(store, path) for path in built} == {path: nix.info(path) for path in built}
+
+
+async def test_nix_and_we_refuse_and_take_the_same(nix, tmp_path, toolchain_tree):
+    (toolchain,) = nix.words("nix-store", "--add", str(toolchain_tree))
+    (tmp_path / "verdicts.nix").write_text((LIBRARY + VERDICTS).replace("@toolchain@", toolchain))
+    derivations = nix.words("nix-instantiate", str(tmp_path / "verdicts.nix"))
+    outputs = nix.words("nix-store", "-q", "--outputs", *derivations)
+    store = Store(tmp_path / "root", nix.store_dir)
+    move(nix, store, derivations)
+    # One by one: some failures end the whole run of Nix, in spite of --keep-going.
+    with ThreadPoolExecutor(2) as pool:
+        statuses = list(pool.map(lambda path: nix.status("nix-store", "--realise", path), derivations))
+    assert {0} < set(statuses)
+    invalid = set(nix.words("nix-store", "--check-validity", "--print-invalid", *outputs))
+
+    with pytest.raises(ManyErrors):
+        await realise(
+            store, [StorePath.parse(path, nix.store_dir) for path in derivations], settings=BuildSettings(keep_going=True)
+        )
+
+    assert names(path for path in outputs if not store.is_valid(path)) == names(invalid)
+    assert {"a2", "b2", "c1", "e2", "f2", "f2-dev", "g7", "i2"} <= set(names(set(outputs) - invalid))
 
 
 async def test_what_we_write_nix_builds_to_the_same_bytes(nix, tmp_path, toolchain_tree):
