@@ -6,7 +6,7 @@ import click
 
 from deployer.cli.deployment import Intention, build, run
 from deployer.cli.display import Display
-from deployer.cli.options import dry_run_option, json_option, on_option, project
+from deployer.cli.options import build_options, dry_run_option, json_option, on_option, project
 from deployer.cli.targets import targets_of_configurations
 from deployer.rollout import Strategy
 
@@ -14,6 +14,7 @@ from deployer.rollout import Strategy
 @click.command("build")
 @on_option
 @dry_run_option
+@build_options
 @json_option
 @click.pass_context
 def command(context: click.Context, selector: str | None, dry_run: bool) -> None:

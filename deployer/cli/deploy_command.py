@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from deployer.cli.connections import Connections
-from deployer.cli.options import dry_run_option, json_option, on_option, project, strategy_options, yes_option
+from deployer.cli.options import (
+    build_options,
+    dry_run_option,
+    json_option,
+    on_option,
+    project,
+    strategy_options,
+    yes_option,
+)
 
 if TYPE_CHECKING:
     from deployer.cli.deployment import Intention
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 @strategy_options
 @dry_run_option
 @yes_option
+@build_options
 @json_option
 @click.pass_context
 def command(

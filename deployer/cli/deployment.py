@@ -100,18 +100,21 @@ async def carry_out(project: Project, intention: Intention, display: Display, co
 
 
 async def build(project: Project, intention: Intention, changing: Sequence[str], display: Display) -> None:
-    """Build the systems of the hosts that need them."""
+    """Build the systems of the hosts that need them, and keep each from the collector as its host's newest."""
     from deployer.generation import instantiate
+    from deployer.store.generations import add_generations
 
     systems = project.systems([host for host in intention.hosts if host.name in changing and host.configuration])
-    wanted = {system.output: system for name, system in systems.items() if intention.targets[name].generation == 0}
+    systems = {name: system for name, system in systems.items() if intention.targets[name].generation == 0}
+    wanted = {system.output: system for system in systems.values()}
+    project.store.keep(wanted)
     missing = [system for output, system in sorted(wanted.items(), key=str) if not project.store.is_valid(output)]
-    if not missing:
-        return
-    from deployer.build import BuildSettings, realise
+    if missing:
+        from deployer.build import realise
 
-    derivations = [instantiate(project.store, system, project.packages) for system in missing]
-    await realise(project.store, derivations, settings=BuildSettings(place_of=project.packages.place_of), on_event=display.built)
+        derivations = [instantiate(project.store, system, project.packages) for system in missing]
+        await realise(project.store, derivations, settings=project.build_settings(), on_event=display.built)
+    add_generations(project.store, {f"host-{name}": system.output for name, system in systems.items()})
 
 
 async def _plans(operations: LiveOperations, hosts: Sequence[str]) -> tuple[Mapping[str, Plan], list[DeployerError]]:

@@ -62,7 +62,14 @@ def build_options(function: _F) -> _F:
                 metavar="KEY",
                 help="Believe what NAME:BASE64 has signed.",
             ),
-            _remembered("build.builders", "--builder", envvar=known.BUILDERS, help="Build there: ssh://HOST, or nix.", **many),
+            _remembered(
+                "build.signatures",
+                "--signatures",
+                envvar=known.SIGNATURES,
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Believe what N of the keys have signed.  [default: 1]",
+            ),
             _remembered(
                 "build.jobs", "-j", "--jobs", envvar=known.JOBS, type=click.IntRange(min=1), help="Builds at the same time."
             ),

@@ -14,6 +14,7 @@ from deployer.errors import ConfigurationError, DeployerError, Place, raise_all
 from deployer.inventory import Fleet, Host, load_fleet
 
 if TYPE_CHECKING:
+    from deployer.build import BuildSettings
     from deployer.config import Evaluator
     from deployer.copy import RuntimeImage
     from deployer.generation import Runtime, System
@@ -85,6 +86,12 @@ class Project:
     def store(self) -> Store:
         """The controller's store."""
         return self.settings.open_store()
+
+    def build_settings(self) -> BuildSettings:
+        """How to build what the packages say."""
+        from deployer.cli.building import build_settings
+
+        return build_settings(self.settings.build, place_of=self.packages.place_of)
 
     @cached_property
     def history(self) -> History:

@@ -15,7 +15,7 @@ STORE_DIR: Final = "/nix/store"
 STORE_ROOT: Final = "DEPLOYER_STORE_ROOT"
 SUBSTITUTERS: Final = "DEPLOYER_SUBSTITUTERS"
 TRUSTED_KEYS: Final = "DEPLOYER_TRUSTED_KEYS"
-BUILDERS: Final = "DEPLOYER_BUILDERS"
+SIGNATURES: Final = "DEPLOYER_SIGNATURES"
 JOBS: Final = "DEPLOYER_JOBS"
 
 
@@ -27,8 +27,8 @@ class BuildChoices:
     """URLs of binary caches, asked in this order."""
     trusted_keys: tuple[str, ...] = ()
     """`NAME:BASE64` of the keys whose signatures are believed."""
-    builders: tuple[str, ...] = ()
-    """`ssh://HOST`, `nix`; none: this machine."""
+    signatures: int = 1
+    """How many of these keys must have signed a path."""
     jobs: int | None = None
     """Builds at the same time; None: as many as there are processors."""
     keep_going: bool = False
@@ -52,7 +52,7 @@ class Settings:
         """The store that is meant. Nothing is read or made yet."""
         from deployer.store import Store
 
-        return Store(self.store_root or store_root(), STORE_DIR)
+        return Store((self.store_root or store_root()).absolute(), STORE_DIR)
 
 
 def store_root() -> Path:

@@ -12,12 +12,16 @@ from deployer.cli.options import store_option
 COMMANDS: Final[dict[str, str]] = {
     "add": "Add files or directories, and print their paths",
     "add-fixed": "Add files by a hash of their contents",
+    "challenge": "Compare paths with what others made of the same",
+    "copy": "Copy paths to a binary cache, or from one",
     "diff-closures": "Compare the packages of two closures",
     "dump": "Write a file or directory to standard output as a NAR",
     "export": "Write paths to standard output, for another store",
     "hash": "Print the hash of files or directories",
     "import": "Take paths from standard input, from another store",
+    "log": "Print the log of a build",
     "query": "Ask what paths refer to, come from, or are kept by",
+    "realise": "Build derivations, and fetch paths",
     "restore": "Unpack a NAR from standard input",
     "why-depends": "Show why one path needs another",
 }

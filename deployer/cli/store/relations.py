@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -80,12 +81,20 @@ class Relations:
 
     def roots_of(self, paths: Iterable[str]) -> list[tuple[str, str]]:
         """The links that keep any of the paths, and where each leads."""
+        kept_by = self.referrers_closure(path for path in paths if self.store.is_valid(path))
+        return sorted(((link, path) for link, path in self.roots() if path in kept_by), key=lambda root: (root[1], root[0]))
+
+    def roots(self) -> list[tuple[str, str]]:
+        """All links that keep something, and where each leads; a link that a user has is told, not ours that leads to it."""
         from deployer.store import roots_of
 
-        kept_by = self.referrers_closure(path for path in paths if self.store.is_valid(path))
-        directory = self.store.layout.roots
-        found = [(path, str(directory / name)) for name, path in roots_of(self.store).items() if path in kept_by]
-        return [(link, path) for path, link in sorted(found)]
+        found = []
+        for name, path in roots_of(self.store).items():
+            link = self.store.layout.roots / name
+            target = os.readlink(link)
+            is_indirect = os.path.isabs(target) and not target.startswith(self.store.store_dir + "/") and os.path.islink(target)
+            found.append((target if is_indirect else str(link), path))
+        return sorted((link, path) for link, path in found if self.store.is_valid(path))
 
     def _referrers(self, path: str) -> tuple[str, ...]:
         itself = (path,) if path in self.info(path).references else ()

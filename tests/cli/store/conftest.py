@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from deployer.formats import StorePath
 from deployer.formats.storepath import make_store_path
 from deployer.store import Store
 from deployer.store.exporting import export_paths
+
+PROGRAM = (sys.executable, "-m", "deployer", "store")
 
 
 class Nix:
@@ -57,6 +60,19 @@ def store(deployer, monkeypatch, tmp_path) -> Store:
     root = tmp_path / "ours"
     monkeypatch.setenv("DEPLOYER_STORE_ROOT", str(root))
     return Store(root)
+
+
+@pytest.fixture
+def pipe(store):
+    """A command of ours in a process of its own, with bytes on both sides."""
+
+    def call(*arguments, stdin=b"", code=0):
+        environment = {**os.environ, "DEPLOYER_STORE_ROOT": str(store.root), "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run((*PROGRAM, *arguments), input=stdin, capture_output=True, env=environment, timeout=120, check=False)
+        assert done.returncode == code, done.stderr.decode()
+        return done.stdout
+
+    return call
 
 
 class Shelf:

@@ -10,10 +10,9 @@ import sys
 import pytest
 
 from deployer.formats.hashes import SIZES
-from tests.cli.store.conftest import give
+from tests.cli.store.conftest import PROGRAM, give
 
 pytestmark = pytest.mark.nix
-PROGRAM = (sys.executable, "-m", "deployer", "store")
 
 
 @pytest.fixture
@@ -25,19 +24,6 @@ def source(tmp_path):
     (source / "run").chmod(0o755)
     (source / "link").symlink_to("../elsewhere")
     return source
-
-
-@pytest.fixture
-def pipe(store):
-    """A command of ours with bytes on both sides."""
-
-    def call(*arguments, stdin=b"", code=0):
-        environment = {**os.environ, "DEPLOYER_STORE_ROOT": str(store.root), "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run((*PROGRAM, *arguments), input=stdin, capture_output=True, env=environment, timeout=120, check=False)
-        assert done.returncode == code, done.stderr.decode()
-        return done.stdout
-
-    return call
 
 
 def test_what_is_added_has_the_path_that_nix_gives_it(deployer, nix, source):

@@ -1,0 +1,100 @@
+"""`deployer store realise`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deployer.cli.options import build_options, dry_run_option
+from deployer.cli.settings import Settings
+from deployer.cli.store.errors import Misused
+from deployer.cli.store.naming import find, find_valid, open_store
+from deployer.cli.store.options import paths_argument, store_options
+from deployer.cli.store.printing import Printer
+from deployer.cli.store.relations import Relations
+
+if TYPE_CHECKING:
+    from deployer.formats import StorePath
+    from deployer.store import Store
+
+
+@click.command("realise")
+@paths_argument
+@click.option("--check", is_flag=True, help="Build again what is there, and compare.")
+@click.option("--add-root", type=click.Path(path_type=Path), metavar="LINK", help="Make LINK, and keep what it leads to.")
+@build_options
+@dry_run_option
+@store_options
+@click.pass_context
+def command(context: click.Context, paths: tuple[str, ...], check: bool, add_root: Path | None, dry_run: bool) -> None:
+    """Make PATHs valid, and print them: build derivations, fetch other paths from the binary caches.
+
+    Of a derivation, what it makes is printed; PATH.drv!dev means its output dev alone. What is there already costs nothing.
+    """
+    store = open_store(context, existing=True)
+    wanted = [_Wanted.parse(store, text) for text in paths]
+    missing = [one for one in wanted if check or not one.is_there(store)]
+    printer = Printer(context)
+    if missing and not dry_run:
+        asyncio.run(_make(context.obj, store, missing, check=check))
+    results = [str(path) for one in wanted for path in one.outputs]
+    if dry_run:
+        for one in missing:
+            printer.say(f"would {'build' if one.derivation else 'fetch'} {one.derivation or one.outputs[0]}")
+    elif add_root is not None:
+        from deployer.cli.store.rooting import root_at
+
+        results = [*map(str, root_at(store, add_root, results))]
+    valid = store.valid(path for one in wanted for path in one.outputs)
+    printer.answer(results, {"paths": [*results], "valid": [*sorted(valid)]})
+
+
+class _Wanted:
+    """What one argument stands for."""
+
+    def __init__(self, derivation: StorePath | None, outputs: tuple[StorePath, ...]) -> None:
+        self.derivation, self.outputs = derivation, outputs
+
+    @classmethod
+    def parse(cls, store: Store, text: str) -> _Wanted:
+        """A path, a derivation, or `DERIVATION!OUTPUT,…`."""
+        name, mark, chosen = text.partition("!")
+        path = find(store, name)
+        if not path.name.endswith(".drv"):
+            if mark:
+                raise Misused(f"{path} is not a derivation, and has no outputs to choose from")
+            return cls(None, (path,))
+        find_valid(store, [name])
+        relations = Relations(store)
+        outputs = relations.derivation(path).outputs
+        names = chosen.split(",") if mark else sorted(outputs)
+        for one in names:
+            if one not in outputs:
+                raise Misused(f"{path} has no output {one!r}", f"It has {', '.join(sorted(outputs))}.")
+        return cls(path, tuple(relations.parse(outputs[one].path) for one in names))
+
+    def is_there(self, store: Store) -> bool:
+        """Whether nothing is to be done."""
+        return all(map(store.is_valid, self.outputs))
+
+
+async def _make(settings: Settings, store: Store, wanted: Iterable[_Wanted], *, check: bool) -> None:
+    from deployer.build import realise
+    from deployer.cli.building import build_settings
+    from deployer.cli.display import Display
+    from deployer.cli.store.fetching import fetch
+
+    how = build_settings(settings.build, check=check)
+    display = Display(settings)
+    try:
+        plain = [one.outputs[0] for one in wanted if one.derivation is None]
+        await fetch(store, [path for path in plain if not store.is_valid(path)], how.substituters)
+        derivations = [one.derivation for one in wanted if one.derivation is not None]
+        if derivations:
+            await realise(store, derivations, settings=how, on_event=display.built)
+    finally:
+        display.close()

@@ -1,0 +1,95 @@
+"""To binary caches, from them, and compared with them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deployer.formats import StorePath
+from deployer.packages.derivation_inputs import make_derivation
+from deployer.store import Store
+
+
+def tree(store: Store, text: str) -> StorePath:
+    """A derivation of a tree with one file."""
+    entries = json.dumps([{"path": "file", "type": "file", "text": text}])
+    made = make_derivation(
+        "tree", builder="builtin:tree", system="builtin", environment={"entries": entries}, store_dir="/nix/store"
+    )
+    return store.write_derivation(made.derivation)
+
+
+@pytest.fixture
+def keys(deployer, tmp_path) -> tuple[str, str]:
+    """The file of a secret key, and the public key."""
+    assert deployer("key", "generate", "me-1", str(tmp_path / "secret"), str(tmp_path / "public")).code == 0
+    return str(tmp_path / "secret"), (tmp_path / "public").read_text()
+
+
+def test_paths_are_copied_to_a_cache_and_back(deployer, shelf, tmp_path, keys):
+    path = shelf.put("top", shelf.put("low"))
+    cache, other = f"file://{tmp_path}/cache", ("--store-root", str(tmp_path / "other"))
+    assert deployer("store", "copy", "--to", cache, "--key-file", keys[0], str(path)).code == 0
+
+    untrusted = deployer("store", *other, "copy", "--from", cache, str(path))
+    trusted = deployer("store", *other, "copy", "--from", cache, "--trusted-key", keys[1], str(path), "--json")
+
+    assert (untrusted.code, "nobody" in untrusted.err or "not trusted" in untrusted.err) == (1, True)
+    assert trusted.document["copied"] == sorted(str(one) for one in shelf.store.closure([path]))
+    assert deployer("store", *other, "query", "-R", str(path)).out == deployer("store", "query", "-R", str(path)).out
+
+
+def test_a_missing_path_is_fetched_and_a_cache_that_has_none_is_told(deployer, shelf, tmp_path, keys):
+    path = shelf.put("top", shelf.put("low"))
+    cache, other = f"file://{tmp_path}/cache", tmp_path / "other"
+    deployer("store", "copy", "--to", cache, "--key-file", keys[0], str(path))
+    _ = Store(other).database
+    arguments = ("store", "--store-root", str(other), "realise", "--substituter", cache, "--trusted-key", keys[1])
+
+    assert deployer(*arguments, str(path)).out == f"{path}\n"
+    unknown = deployer(*arguments, str(shelf.put("elsewhere")))
+
+    assert (unknown.code, "is not valid in the store at" in unknown.err) == (1, True)
+
+
+def test_copying_goes_one_way(deployer, shelf):
+    path = str(shelf.put("one"))
+
+    for options in ((), ("--to", "file:///a", "--from", "file:///b")):
+        assert deployer("store", "copy", *options, path).code == 2
+
+
+def test_what_others_have_is_identical_different_or_unknown(deployer, store, tmp_path):
+    outputs = []
+    for text in ("same", "other", "nowhere"):
+        outputs.append(deployer("store", "realise", str(tree(store, text))).out.strip())
+    cache = tmp_path / "cache"
+    deployer("store", "copy", "--to", f"file://{cache}", *outputs[:2])
+    there = {str(path): path for path in cache.glob("*.narinfo")}
+    narinfo = next(path for path in there.values() if StorePath.parse(outputs[1]).hash_part in path.name)
+    narinfo.write_text(
+        "\n".join(
+            f"NarHash: sha256:{'0' * 52}" if line.startswith("NarHash") else line for line in narinfo.read_text().splitlines()
+        )
+    )
+
+    answer = deployer("store", "challenge", "--json", "--substituter", f"file://{cache}", *outputs)
+
+    assert answer.code == 1
+    found = {one["path"]: one["verdict"] for one in answer.document["paths"]}
+    assert found == dict(zip(outputs, ("identical", "different", "unknown"), strict=True))
+
+
+def test_a_second_build_is_compared(deployer, store):
+    output = deployer("store", "realise", str(tree(store, "same"))).out.strip()
+
+    answer = deployer("store", "challenge", "--rebuild", output)
+
+    assert (answer.code, answer.out) == (0, f"{output} identical: a second build\n")
+
+
+def test_somebody_must_be_asked(deployer, shelf):
+    answer = deployer("store", "challenge", str(shelf.put("one")))
+
+    assert (answer.code, "nobody to compare with" in answer.err) == (2, True)
