@@ -1,6 +1,6 @@
 """Binary caches in Nix's layout: paths are fetched from them, checked against trusted keys, and copied to them.
 
-`BinaryCache` reads one (`file://`, `http://`, `https://`); `push` fills one. The door loads its parts when they are needed.
+`open_caches` makes one substituter of any number of caches; `push` fills one. The door loads its parts when they are needed.
 """
 
 from __future__ import annotations
@@ -8,23 +8,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deployer.cache.binary_cache import BinaryCache
-    from deployer.cache.errors import CacheCorrupt, CacheUnusable, KeyRefused, PathNotTrusted
+    from deployer.cache.caches import Caches
+    from deployer.cache.errors import CacheCorrupt, CacheUnusable, KeyRefused, PathNotCached, PathNotTrusted
     from deployer.cache.keys import PublicKey, SecretKey
+    from deployer.cache.opening import open_cache, open_caches
     from deployer.cache.target import push
 
 __all__ = [
-    "BinaryCache",
     "CacheCorrupt",
     "CacheUnusable",
+    "Caches",
     "KeyRefused",
+    "PathNotCached",
     "PathNotTrusted",
     "PublicKey",
     "SecretKey",
+    "open_cache",
+    "open_caches",
     "push",
 ]
 
-_MODULES = {"BinaryCache": "binary_cache", "PublicKey": "keys", "SecretKey": "keys", "push": "target"}
+_MODULES = {
+    "Caches": "caches",
+    "PublicKey": "keys",
+    "SecretKey": "keys",
+    "open_cache": "opening",
+    "open_caches": "opening",
+    "push": "target",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,25 @@ class CacheUnusable(DeploymentError):
 
 
 @dataclass(eq=False)
+class LibraryMissing(ConfigurationError):
+    """A kind of cache needs a library that is not installed."""
+
+    url: str
+    library: str
+    extra: str
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"the binary cache {self.url} can't be used: {self.library} is not installed"
+
+    @property
+    def remedy(self) -> str:
+        """How to get it."""
+        return f"Install it with `pip install 'deployer[{self.extra}]'`."
+
+
+@dataclass(eq=False)
 class CacheCorrupt(DeploymentError):
     """A cache sent something else than it announced."""
 
@@ -51,17 +70,37 @@ class PathNotTrusted(DeploymentError):
     url: str
     path: str
     signers: tuple[str, ...]
+    threshold: int = 1
 
     @property
     def message(self) -> str:
         """Which, and who has signed it."""
         signed = f"only {', '.join(self.signers)} signed it" if self.signers else "nobody signed it"
-        return f"{self.path} of the binary cache {self.url} is not trusted: {signed}"
+        wanted = f", and {self.threshold} trusted keys must" if self.threshold > 1 else ""
+        return f"{self.path} of the binary cache {self.url} is not trusted: {signed}{wanted}"
 
     @property
     def remedy(self) -> str:
         """What to do."""
         return "Add the cache's public key to the trusted keys, if you trust it."
+
+
+@dataclass(eq=False)
+class PathNotCached(DeploymentError):
+    """No binary cache has a path."""
+
+    path: str
+    urls: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """Which, and who was asked."""
+        return f"{self.path} is in none of the binary caches {', '.join(self.urls)}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Build it, or name a binary cache that has it."
 
 
 @dataclass(eq=False)

@@ -80,17 +80,17 @@ class SecretKey:
         return Ed25519PrivateKey.from_private_bytes(self.data[:_SIZE])
 
 
-def is_signed(info: NarInfo, trusted: Iterable[PublicKey]) -> bool:
-    """Whether one of the keys has signed what is said of the path."""
-    keys = {key.name: key for key in trusted}
-    for text in info.signatures:
+def signers(info: NarInfo, trusted: Iterable[PublicKey]) -> frozenset[bytes]:
+    """The keys that have signed what is said of the path. A key counts once, however it is called and however often it signed."""
+    found: set[bytes] = set()
+    keys = tuple(trusted)
+    for text in dict.fromkeys(info.signatures):
         try:
             name, signature = _split(text, _SIGNATURE_SIZE)
         except KeyRefused:
             continue
-        if name in keys and keys[name].signed(info.fingerprint(), signature):
-            return True
-    return False
+        found.update(key.data for key in keys if key.name == name and key.signed(info.fingerprint(), signature))
+    return frozenset(found)
 
 
 def _split(text: str, size: int) -> tuple[str, bytes]:

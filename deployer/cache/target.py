@@ -11,7 +11,8 @@ from pathlib import Path
 from deployer.cache.compression import SUFFIXES, Compressor
 from deployer.cache.errors import CacheUnusable
 from deployer.cache.keys import SecretKey
-from deployer.cache.transport import Transport
+from deployer.cache.location import Location
+from deployer.cache.transports import Transport, open_transport
 from deployer.formats import StorePath
 from deployer.formats.hashes import Hash
 from deployer.formats.narinfo import NarInfo
@@ -30,7 +31,7 @@ def push(
     """Copy the closure of paths to the cache at `url`, signed by `key`; returns what it lacked. Raises `CacheUnusable`."""
     if compression not in SUFFIXES:
         raise CacheUnusable(url, f"{compression!r} is none of the compressions {', '.join(SUFFIXES)}")
-    transport = Transport(url)
+    transport = open_transport(Location.parse(url))
     pushed = []
     with tempfile.TemporaryDirectory(prefix="deployer-cache-") as directory:
         scratch = Path(directory) / "file"
