@@ -19,7 +19,7 @@ Requests are served one at a time, in order.
     status     asks nothing → `HostStatus`
     check      asks nothing → `checks`: list of `CheckResult` of the current generation, run once now
     observe    `ignore`: globs of targets → `drift`: list of `DriftItem`
-    uninstall  `dry_run` → `actions`: list of `Action`
+    uninstall  `dry_run`, `discard_kept` → `actions`: list of `Action`; error `KeptFiles`
 """
 
 from __future__ import annotations
@@ -79,9 +79,11 @@ class Action(Message):
     """One thing that an activation does (or would do) to a host."""
 
     kind: str
-    """`etc`, `unit`, `user`, `group`, `sysctl`, `tmpfiles`, `environment`, `generation`, `store`."""
+    """`etc`, `unit`, `user`, `group`, `sysctl`, `tmpfiles`, `environment`, `generation`, `store`, and `kept`: what people
+    wrote by hand."""
     operation: str
-    """`add` `change` `remove` `replace` `restore` `lock` `unlock`; of units: `start` `stop` `restart` `reload` `skip`."""
+    """`add` `change` `remove` `replace` `restore` `lock` `unlock` `discard`; of units: `start` `stop` `restart` `reload`
+    `skip`."""
     target: str
     """The path, unit, account or key."""
     because: str = ""

@@ -116,11 +116,11 @@ class EtcWriter:
             return
         found = self._disk.entry(path)
         now = fingerprint(self._disk, path)
-        if now == _fingerprint_of(self._disk, owned.original):
+        if now == fingerprint_of(self._disk, owned.original):
             return
         if found is not None and now != left_as(owned):
             self._keep(path, found)
-        self._record(path, found, _fingerprint_of(self._disk, owned.original))
+        self._record(path, found, fingerprint_of(self._disk, owned.original))
         restore(self._disk, path, owned.original)
 
     def drop_directory(self, path: str) -> bool:
@@ -292,7 +292,8 @@ def _directory_fingerprint(metadata: Metadata) -> str:
     return f"directory {metadata.mode:o} {metadata.uid} {metadata.gid}"
 
 
-def _fingerprint_of(disk: Disk, original: Optional[Original]) -> str:
+def fingerprint_of(disk: Disk, original: Optional[Original]) -> str:
+    """What stands at a path once its original is back."""
     if original is None:
         return ABSENT
     if original.kind == LINK:

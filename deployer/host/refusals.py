@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
-from deployer.errors import DeploymentError, NeedsPersonError
+from deployer.errors import ConfigurationError, DeploymentError, NeedsPersonError
 from deployer.formats.messages import Problem
 
 
@@ -168,6 +168,26 @@ class NoSpace(DeploymentError):
     def remedy(self) -> str:
         """What to do."""
         return "Free some space on the host; nothing was changed."
+
+
+@dataclass(eq=False)
+class KeptFiles(ConfigurationError):
+    """What people wrote by hand would be lost with us."""
+
+    paths: Sequence[str]
+    host: str = ""
+
+    @property
+    def message(self) -> str:
+        """All of it, by path."""
+        what = "a version" if len(self.paths) == 1 else f"{len(self.paths)} versions"
+        return f"{what} of files that somebody changed by hand would be lost: {', '.join(self.paths)}"
+
+    @property
+    def remedy(self) -> str:
+        """How to fetch it, and how to go on."""
+        command = f"deployer exec --on {self.host or 'HOST'} cat {self.paths[0]}"
+        return f"Fetch what you want to keep (`{command}`), then uninstall with `--discard-kept`."
 
 
 @dataclass(eq=False)

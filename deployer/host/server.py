@@ -197,7 +197,8 @@ class Server:
         return {"drift": [item.to_document() for item in observe_now(self._machine, request.strings("ignore"))]}
 
     def _uninstall(self, request: _Request) -> _Answer:
-        actions = uninstall.uninstall(self._machine, dry_run=request.flag("dry_run"))
+        dry_run, discard = request.flag("dry_run"), request.flag("discard_kept")
+        actions = uninstall.uninstall(self._machine, dry_run=dry_run, discard_kept=discard)
         return {"actions": [action.to_document() for action in actions]}
 
 

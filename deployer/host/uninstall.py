@@ -8,29 +8,36 @@ from __future__ import annotations
 
 import secrets
 import sys
-from typing import List, Tuple
+from typing import Iterable, List, Tuple
 
 from deployer.formats.manifest import Manifest
 from deployer.formats.messages import ROLLBACK_FAILED, Action, Plan
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
-from deployer.host.ledger import Ledger, Metadata
+from deployer.host.disk import FILE
+from deployer.host.etc import fingerprint, fingerprint_of, left_as
+from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.lock import locked
 from deployer.host.machine import Machine
-from deployer.host.paths import BEFORE, ETC, JOURNAL, LOCK, PROFILE, STATE, STATE_DIRECTORY, TRANSACTION, UNDO
+from deployer.host.paths import BEFORE, ETC, JOURNAL, KEPT, LOCK, PROFILE, STATE, STATE_DIRECTORY, TRANSACTION, UNDO
 from deployer.host.prepare import busy, lay_out, ready
-from deployer.host.refusals import HostBroken
+from deployer.host.refusals import HostBroken, KeptFiles
 from deployer.host.standing import PRIVATE, read_ledger, write_state
 from deployer.host.switching import Switch, remove_made
 from deployer.host.transaction import UNINSTALLING, Record
 
+DISCARD = "discard"
+"""The operation on what people wrote by hand."""
 _DIRECTORY = Metadata(0o700, 0, 0)
 _STORE_STATE = "/nix/var/deployer"
 _BYTE_CODE = "/run/deployer"
 
 
-def uninstall(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
-    """Remove all that is ours; say what was (or would be) done."""
+def uninstall(machine: Machine, *, dry_run: bool, discard_kept: bool = False) -> Tuple[Action, ...]:
+    """Remove all that is ours; say what was (or would be) done.
+
+    What people wrote by hand goes only where `discard_kept` says so. Raises `KeptFiles`.
+    """
     if machine.disk.entry(STATE_DIRECTORY) is None:
         return _remove_copies(machine, dry_run=dry_run)
     if dry_run:
@@ -38,6 +45,8 @@ def uninstall(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
     with locked(machine.disk, 1.0) as ours:
         if not ours:
             raise busy(machine, machine.journal.read())
+        if not discard_kept:
+            _refuse_to_lose(machine)
         if machine.journal.read().state == UNINSTALLING and machine.disk.entry(PROFILE) is None:
             _remove_ourselves(machine)
             return ()
@@ -48,8 +57,21 @@ def uninstall(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
         Switch(machine, record, machine.store.manifest(record.previous), Manifest(), ledger).forward(plan, restore_accounts=True)
         remove_made(machine, [*ledger.made, *ledger.homes])
         deadman.disarm(machine)
+        if not discard_kept:
+            _refuse_to_lose(machine)  # what was changed by hand while we were at work
         _remove_ourselves(machine)
     return actions
+
+
+def would_lose(actions: Iterable[Action]) -> Tuple[str, ...]:
+    """The paths of what people wrote by hand and what goes with these actions."""
+    return tuple(action.target for action in actions if action.operation == DISCARD)
+
+
+def _refuse_to_lose(machine: Machine) -> None:
+    lost = would_lose(_losses(machine, read_ledger(machine.disk)))
+    if lost:
+        raise KeptFiles(lost)
 
 
 def _remove_copies(machine: Machine, *, dry_run: bool) -> Tuple[Action, ...]:
@@ -78,8 +100,27 @@ def planned(machine: Machine) -> Tuple[Action, ...]:
     actions += [Action("group", "remove", name) for name in ledger.groups]
     actions += [Action("sysctl", "restore", key) for key in ledger.sysctl]
     actions += [Action("generation", "remove", str(number)) for number in machine.profile.generations()]
+    actions += _losses(machine, ledger)
     actions.append(Action("store", "remove", STATE_DIRECTORY))
     return tuple(actions)
+
+
+def _losses(machine: Machine, ledger: Ledger) -> List[Action]:
+    """What people wrote by hand: in files of ours as they stand, and in what was kept when we overwrote them."""
+    stands = [path for path, owned in sorted(ledger.etc.items()) if _is_written_by_hand(machine, path, owned)]
+    kept = [f"{KEPT}/{name}" for name in machine.disk.names(KEPT)]
+    return [
+        *(Action("kept", DISCARD, f"{ETC}/{path}", "it was changed by hand") for path in stands),
+        *(Action("kept", DISCARD, path, "it was changed by hand, and overwritten since") for path in kept),
+    ]
+
+
+def _is_written_by_hand(machine: Machine, path: str, owned: OwnedPath) -> bool:
+    """Whether a file stands there that is neither as we left it nor as it is to be when we are gone."""
+    if owned.adopted:
+        return False
+    now = fingerprint(machine.disk, f"{ETC}/{path}")
+    return now.startswith(FILE) and now not in (left_as(owned), fingerprint_of(machine.disk, owned.original))
 
 
 def _begin(machine: Machine) -> Record:
