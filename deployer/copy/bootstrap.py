@@ -2,8 +2,8 @@
 
 One exec channel runs `SCRIPT`, which needs nothing but a POSIX shell:
 
-1. it prints the host's state line (`deployer.formats.state`) and waits. A controller that finds the host where it should be
-   closes its side, and no more has happened than one round trip;
+1. it prints the host's state line (`deployer.formats.state`), which says `lost` where the current system is not there, and
+   waits. A controller that finds the host where it should be closes its side, and no more has happened than one round trip;
 2. otherwise the controller sends `serve PATH SIZE`. Where the host runtime stands at PATH the script answers `ready`, else
    `send`, and the controller sends the SIZE bytes of its own, which live in memory only;
 3. from there on both sides speak frames (`deployer.formats.frames`).
@@ -14,7 +14,7 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-from deployer.formats.state import ABSENT, StateLine
+from deployer.formats.state import ABSENT, LOST, SETTLED, StateLine
 
 READY: Final = "ready"
 SEND: Final = "send"
@@ -48,7 +48,13 @@ sys.exit(main(["serve"]))
 SCRIPT: Final = f"""\
 umask 077
 [ -O /proc/1 ] || exit {NOT_ROOT}
-if {{ read -r line </var/lib/deployer/state; }} 2>/dev/null; then echo "$line"; else echo '{StateLine(ABSENT)}'; fi
+if {{ read -r line </var/lib/deployer/state; }} 2>/dev/null; then
+  case $line in *" {SETTLED} "*)
+    system=${{line#* {SETTLED} * }} system=${{system%% *}}
+    [ "$system" = - ] || [ -e "$system" ] || line="${{line%% {SETTLED} *}} {LOST} ${{line#* {SETTLED} }}" ;;
+  esac
+  echo "$line"
+else echo '{StateLine(ABSENT)}'; fi
 read -r verb path size || exit 0
 [ "$verb" = serve ] || exit 0
 python=$(command -v python3 || command -v /usr/libexec/platform-python) || exit {NO_PYTHON}

@@ -10,6 +10,7 @@ from deployer.formats.messages import Action
 from deployer.host.account_files import Ids, accounts_lock, read_accounts, write_accounts
 from deployer.host.accounts import plan_accounts, purged
 from deployer.host.ledger import Ledger, Metadata
+from deployer.host.lost import manifest_of
 from deployer.host.machine import Machine
 
 _HOME_MODE = 0o750
@@ -22,7 +23,7 @@ def apply_accounts(
     if not (manifest.users or manifest.groups or ledger.users or ledger.groups or ledger.memberships):
         return ledger
     with accounts_lock(machine.disk):
-        previous = machine.store.manifest(machine.profile.current().system)
+        previous = manifest_of(machine, machine.profile.current().system)
         texts, purge = read_accounts(machine.disk), purged(previous.users)
         edit = plan_accounts(texts, manifest.users, manifest.groups, ledger, purge=purge, restore=restore)
         write_accounts(machine.disk, machine.undo, edit.texts)

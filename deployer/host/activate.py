@@ -27,6 +27,7 @@ from deployer.formats.messages import (
 from deployer.formats.state import BROKEN, SETTLED, StateLine
 from deployer.host import deadman
 from deployer.host.disk import Disk
+from deployer.host.lost import manifest_of
 from deployer.host.machine import Limits, Machine
 from deployer.host.paths import (
     CANCELLATION,
@@ -161,7 +162,11 @@ class Driver:
     def _switch_of(self, record: Record) -> Switch:
         store = self._machine.store
         return Switch(
-            self._machine, record, store.manifest(record.previous), store.manifest(record.next), read_ledger(self._machine.disk)
+            self._machine,
+            record,
+            manifest_of(self._machine, record.previous),
+            store.manifest(record.next),
+            read_ledger(self._machine.disk),
         )
 
     def _limits(self, record: Record) -> Limits:

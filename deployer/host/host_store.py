@@ -11,6 +11,7 @@ from deployer.formats.manifest import Manifest
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.machine import StorePort
+from deployer.host.refusals import SystemLost
 from deployer.store import Store
 
 _ROOTS: Final = "/nix/var/deployer/gcroots"
@@ -36,12 +37,20 @@ class HostStore(StorePort):
             return False
 
     def manifest(self, system: str) -> Manifest:
-        """Of a system; an empty one for the host before us."""
-        return Manifest.from_bytes((self._on_disk(system) / "manifest.json").read_bytes()) if system else Manifest()
+        """Of a system; an empty one for the host before us. Raises `SystemLost`."""
+        if not system:
+            return Manifest()
+        try:
+            return Manifest.from_bytes((self._on_disk(system) / "manifest.json").read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            raise SystemLost(system) from None
 
     def runtime(self, system: str) -> str:
         """What a system brings for Python to run; empty for the host before us, and where it is gone."""
-        directory = self.manifest(system).runtime if system else ""
+        try:
+            directory = self.manifest(system).runtime if system else ""
+        except SystemLost:
+            return ""
         return directory if directory and (self._on_disk(directory) / _MAIN).is_file() else ""
 
     def hold(self, roots: Mapping[str, str]) -> None:

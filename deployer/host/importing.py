@@ -7,7 +7,8 @@ on with the path that it was at, not from the beginning.
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, Final, Iterator, List, Sequence, Tuple
+import os
+from typing import Any, Callable, Collection, Dict, Final, Iterator, List, Sequence, Set, Tuple
 
 from deployer.errors import DeployerError
 from deployer.formats import StorePath
@@ -27,8 +28,23 @@ def missing(store: Store, paths: Sequence[str], files: Sequence[str]) -> Dict[st
         raise FrameRefused("too many paths are asked for")
     for path in paths:
         StorePath.parse(path)
-    valid = store.valid(paths)
+    valid = store.valid(paths) - _forget_removed(store, store.valid(paths))
     return {"missing": [path for path in paths if path not in valid], "held": sorted(store.held_files(files))}
+
+
+def _forget_removed(store: Store, paths: Collection[str]) -> Set[str]:
+    """Those that are registered, and that somebody removed by hand: they are valid no longer, nor is what refers to them."""
+    if all(os.path.lexists(store.physical(path)) for path in paths):
+        return set()
+    graph = store.database.graph()
+    gone = {path for path in graph if not os.path.lexists(store.physical(path))}
+    while True:
+        broken = {path for path, references in graph.items() if path not in gone and not gone.isdisjoint(references)}
+        if not broken:
+            break
+        gone |= broken
+    store.database.invalidate(sorted(gone))
+    return gone
 
 
 def import_paths(

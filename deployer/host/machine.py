@@ -92,7 +92,7 @@ class StorePort:
         raise NotImplementedError
 
     def manifest(self, system: str) -> Manifest:
-        """Of a system; an empty one for the host before us."""
+        """Of a system; an empty one for the host before us. Raises `SystemLost`."""
         raise NotImplementedError
 
     def runtime(self, system: str) -> str:

@@ -14,6 +14,7 @@ from deployer.host import deadman
 from deployer.host.activate import Driver, roots, settle
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
+from deployer.host.lost import manifest_of
 from deployer.host.machine import ACTIVATION, Limits, Machine, without_timing
 from deployer.host.paths import (
     BEFORE,
@@ -101,7 +102,7 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
         raise SystemMissing(request.system)
     if request.repair and request.system != current.system:
         raise RequestRefused("a repair is of the current system")
-    manifest, before = machine.store.manifest(request.system), machine.store.manifest(current.system)
+    manifest, before = machine.store.manifest(request.system), manifest_of(machine, current.system)
     plan = plan_for(machine, request.system, manifest, repair=request.repair, generation=request.generation)
     if plan.problems:
         raise ActivationRefused(plan.problems)

@@ -118,6 +118,23 @@ class SystemMissing(DeploymentError):
 
 
 @dataclass(eq=False)
+class SystemLost(DeploymentError):
+    """A generation's system is gone from the store: somebody removed it by hand."""
+
+    path: str
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"{self.path}, the system of a generation of this host, is gone from its store"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Run `deployer deploy`: it copies what is missing anew, and sets right what hangs on it."
+
+
+@dataclass(eq=False)
 class ActivationRefused(DeploymentError):
     """The plan found reasons not to begin."""
 

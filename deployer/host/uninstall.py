@@ -18,6 +18,7 @@ from deployer.host.disk import FILE
 from deployer.host.etc import fingerprint, fingerprint_of, left_as
 from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.lock import locked
+from deployer.host.lost import manifest_of
 from deployer.host.machine import Machine
 from deployer.host.paths import BEFORE, ETC, JOURNAL, KEPT, LOCK, PROFILE, STATE, STATE_DIRECTORY, TRANSACTION, UNDO
 from deployer.host.prepare import busy, lay_out, ready
@@ -54,7 +55,7 @@ def uninstall(machine: Machine, *, dry_run: bool, discard_kept: bool = False) ->
         actions = planned(machine)
         plan = Plan("", record.previous, 0, tuple(action for action in actions if action.kind == "etc"))
         ledger = read_ledger(machine.disk)
-        Switch(machine, record, machine.store.manifest(record.previous), Manifest(), ledger).forward(plan, restore_accounts=True)
+        Switch(machine, record, manifest_of(machine, record.previous), Manifest(), ledger).forward(plan, restore_accounts=True)
         remove_made(machine, [*ledger.made, *ledger.homes])
         deadman.disarm(machine)
         if not discard_kept:
@@ -90,7 +91,7 @@ def planned(machine: Machine) -> Tuple[Action, ...]:
     record, current = machine.journal.read(), machine.profile.current()
     system = current.system or (record.previous if record.state == UNINSTALLING else "")
     actions: List[Action] = []
-    manifest = machine.store.manifest(system)
+    manifest = manifest_of(machine, system)
     states = machine.systemd.states([unit.name for unit in manifest.units]) if manifest.units else {}
     actions += [Action("unit", "stop", name) for name, status in states.items() if status.is_active]
     for path, owned in sorted(ledger.etc.items()):

@@ -9,9 +9,12 @@ from typing import Callable, Final, Sequence, Tuple
 from deployer.formats.manifest import Check, Manifest
 from deployer.formats.messages import Action, CheckResult, DriftItem, Plan
 from deployer.host.checks import run_checks
+from deployer.host.lost import manifest_of
 from deployer.host.machine import Machine
 from deployer.host.observe import observe
+from deployer.host.paths import CURRENT
 from deployer.host.planning import observe_for_plan, plan_activation
+from deployer.host.refusals import SystemLost
 from deployer.host.standing import read_ledger
 
 _STARTS: Final = frozenset({"start", "restart", "reload"})
@@ -51,7 +54,7 @@ def _tell_last_words(machine: Machine, red: Sequence[Check]) -> None:
 def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool, generation: int = 0) -> Plan:
     """What activating `system` would do on this host now. `generation`: the earlier one that it is to become again."""
     current, ledger = machine.profile.current(), read_ledger(machine.disk)
-    previous = machine.store.manifest(current.system)
+    previous = manifest if system == current.system else manifest_of(machine, current.system)
     observed = observe_for_plan(machine, previous, manifest, ledger)
     number = machine.profile.number_for(system, generation)
     moves = Action("generation", "change", str(number), f"{current.number} -> {number}") if number != current.number else None
@@ -68,5 +71,8 @@ def check_now(machine: Machine) -> Tuple[CheckResult, ...]:
 
 def observe_now(machine: Machine, ignore: Sequence[str]) -> Tuple[DriftItem, ...]:
     """What differs from the current generation."""
-    manifest = machine.store.manifest(machine.profile.current().system)
+    try:
+        manifest = machine.store.manifest(machine.profile.current().system)
+    except SystemLost as error:
+        return (DriftItem("generation", CURRENT, f"{error.path} in the store", "not there"),)
     return tuple(observe(machine, manifest, read_ledger(machine.disk), ignore))

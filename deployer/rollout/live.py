@@ -26,7 +26,7 @@ from deployer.formats.messages import (
     Outcome,
     Plan,
 )
-from deployer.formats.state import BROKEN, BUSY
+from deployer.formats.state import BROKEN, BUSY, LOST
 from deployer.history import HostOutcome
 from deployer.rollout.errors import HostBroken, HostBusy, PlanChanged, PlanRefused
 from deployer.rollout.events import (
@@ -72,6 +72,8 @@ class _Visit:
 
     session: HostSession | None = None
     plan: Plan | None = None
+    lost: bool = False
+    """Whether its current system was gone from its store when we came: then that is copied anew, and all set right."""
     seen: int = 0
     """Events of the activation that were passed on already: after a reconnection they come again."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -97,7 +99,8 @@ class LiveOperations:
             error = HostBusy(host)
         elif state.phase == BROKEN:
             error = HostBroken(host)
-        changes = error is None and (target.repair or state.system != target.system)
+        lost = self._visits[host].lost = state.phase == LOST
+        changes = error is None and (target.repair or lost or state.system != target.system)
         if error is None and not changes:
             await self._hang_up(host)
         return Preflight(host, state, target.system, changes, error)
@@ -107,7 +110,8 @@ class LiveOperations:
         visit, target = self._visits[host], self._targets[host]
         if visit.plan is None:
             session = await self._session(host)
-            visit.plan = await session.plan(target.system, target.manifest, repair=target.repair, generation=target.generation)
+            repair = self._repairs(host, session)
+            visit.plan = await session.plan(target.system, target.manifest, repair=repair, generation=target.generation)
         if visit.plan.problems:
             raise PlanRefused(host, visit.plan.problems)
         if target.expected is not None and not _same(target.expected, visit.plan):
@@ -116,8 +120,11 @@ class LiveOperations:
 
     async def deploy(self, host: str, on_event: EventSink) -> HostResult:
         """Plan, copy, activate, and confirm or see it rolled back."""
+        target, visit = self._targets[host], self._visits[host]
+        if visit.lost:
+            await self._copy(host, on_event)
+            visit.plan = None  # with its store back, the host can say all that is to be set right
         plan = await self.plan(host)
-        target = self._targets[host]
         if not plan.actions and plan.previous == target.system:
             return HostResult(HostOutcome.UNCHANGED, plan.generation, target.system)
         await self._copy(host, on_event)
@@ -131,7 +138,7 @@ class LiveOperations:
             previous=plan.previous,
             epoch=session.state.epoch + 1,
             generation=target.generation,
-            repair=target.repair,
+            repair=self._repairs(host, session),
             actions=plan.actions,
             exact=True,
         )
@@ -165,6 +172,10 @@ class LiveOperations:
         if result.outcome is HostOutcome.CONFIRMED:
             return HostResult(HostOutcome.RETURNED, result.generation, result.system)
         return result
+
+    def _repairs(self, host: str, session: HostSession) -> bool:
+        target = self._targets[host]
+        return target.repair or (self._visits[host].lost and session.state.system == target.system)
 
     async def close(self) -> None:
         """Close every connection that is still open."""

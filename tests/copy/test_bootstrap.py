@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import subprocess
@@ -38,13 +39,23 @@ def test_a_host_that_has_never_seen_us_says_so_and_starts_nothing():
     assert ended.stderr == b""
 
 
-def test_the_state_line_is_printed_as_it_stands(tmp_path: Path):
-    line = str(StateLine("settled", 7, "/nix/store/00000000000000000000000000000000-system", 3))
-    (tmp_path / "state").write_text(line + "\n")
+@pytest.mark.parametrize(
+    ("phase", "system", "said"),
+    [
+        ("settled", "HERE/system", "settled"),
+        ("settled", "/nix/store/00000000000000000000000000000000-gone", "lost"),
+        ("settled", "", "settled"),
+        ("busy", "/nix/store/00000000000000000000000000000000-gone", "busy"),
+    ],
+)
+def test_the_state_line_is_printed_as_it_stands_unless_the_system_is_gone(tmp_path: Path, phase, system, said):
+    (tmp_path / "system").mkdir()
+    line = StateLine(phase, 7, system.replace("HERE", str(tmp_path)), 3)
+    (tmp_path / "state").write_text(f"{line}\n")
 
     ended = converse(b"", SCRIPT.replace("/var/lib/deployer/state", str(tmp_path / "state")))
 
-    assert ended.stdout.decode() == line + "\n"
+    assert ended.stdout.decode() == f"{dataclasses.replace(line, phase=said)}\n"
 
 
 def test_a_runtime_that_is_not_there_is_asked_for_and_runs_from_memory():

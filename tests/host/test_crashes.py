@@ -80,12 +80,12 @@ def second_system(world: World, *, broken: bool = False) -> str:
     return world.add_system("second" + ("-broken" if broken else ""), manifest, files)
 
 
-def deploy(machine: Machine, system: str, previous: str, number: int) -> str:
+def deploy(machine: Machine, system: str, previous: str, number: int, **more: Any) -> str:
     """The whole way through, with a controller that confirms at once; how it ended."""
     lay_out(machine.disk)
     with locked(machine.disk) as ours:
         assert ours
-        record, _ = prepare(machine, activation(system, previous, number))
+        record, _ = prepare(machine, activation(system, previous, number, **more))
         assert record is not None
         (machine.disk.root / "var/lib/deployer/transaction/confirmation").write_text(
             f'{{"transaction": "{record.transaction}", "token": "{TOKEN}"}}'

@@ -20,6 +20,7 @@ from deployer.formats.messages import Activation
 from deployer.host.clock import Clock
 from deployer.host.disk import Disk
 from deployer.host.machine import Machine, StorePort, SystemdPort, SystemPort, UnitStatus
+from deployer.host.refusals import SystemLost
 from deployer.host.transaction import Moment
 
 TOKEN = "a token"
@@ -169,10 +170,15 @@ class WorldStore(StorePort):
         return path.startswith("/nix/store/") and (self._root / path.lstrip("/")).is_dir()
 
     def manifest(self, system: str) -> Manifest:
-        return Manifest.from_bytes((self._root / system.lstrip("/") / "manifest.json").read_bytes()) if system else Manifest()
+        if not system:
+            return Manifest()
+        try:
+            return Manifest.from_bytes((self._root / system.lstrip("/") / "manifest.json").read_bytes())
+        except FileNotFoundError:
+            raise SystemLost(system) from None
 
     def runtime(self, system: str) -> str:
-        return "/nix/store/runtime" if system else ""
+        return "/nix/store/runtime" if self.is_valid(system) else ""
 
     def hold(self, roots: Mapping[str, str]) -> None:
         (self._root / "nix/roots.json").write_text(json.dumps(dict(roots), sort_keys=True))

@@ -230,6 +230,48 @@ def test_a_real_file_that_was_edited_by_hand_is_kept_aside_and_not_lost(host: Ho
     assert host.run("sort /var/lib/deployer/kept/*") == "also by hand\nby hand"
 
 
+def test_uninstalling_loses_nothing_that_was_edited_by_hand_unless_it_is_told_to(host: Host) -> None:
+    before = host.stands()
+    real = {"text": "one\n", "kind": "file"}
+    host.deploy({"etc": {"own/real": real, "own/other": real}})
+    host.run("echo by hand >/etc/own/real")
+    host.deploy({"etc": {"own/real": {**real, "text": "two\n"}, "own/other": real}})
+    host.run("echo by hand >/etc/own/other")
+    deployed, kept = host.stands(), host.run("ls /var/lib/deployer/kept/*")
+
+    for arguments in (["--dry-run"], ["--yes"]):
+        refused = host.fleet.run("uninstall", *arguments)
+        assert refused.exit_code == 2, refused.text
+        assert all(words in refused.text for words in ("/etc/own/other", kept, "--discard-kept", "cat /etc/own/other"))
+    assert host.stands() == deployed
+    planned = host.fleet.run("uninstall", "--dry-run", "--discard-kept", "--json").documents[0]["actions"]
+    assert [action["target"] for action in planned if action["kind"] == "kept"] == ["/etc/own/other", kept]
+
+    assert host.fleet.run("uninstall", "--yes", "--discard-kept").exit_code == 0
+    assert host.stands() == before
+
+
+def test_a_host_whose_nix_was_removed_by_hand_is_set_right_and_can_be_left(host: Host) -> None:
+    before = host.stands()
+    host.deploy(EVERYTHING)
+    gone = "rm -rf /nix; systemctl stop own"
+    host.run(gone)
+    drift = host.fleet.run("drift")
+    assert (drift.exit_code, "not there" in drift.text) == (1, True), drift.text
+
+    assert "1 confirmed" in host.deploy(EVERYTHING)
+    assert host.run("cat /etc/own/link; systemctl is-active own; bash -lc own-tool") == "spaced\nactive\nthe tool speaks"
+    assert host.fleet.run("drift").exit_code == 0
+    host.run("rm -rf /nix/store")
+    assert "1 confirmed" in host.deploy(without("etc/own/link"))
+    assert host.run("systemctl is-active own; bash -lc own-tool; ls -d /etc/own/l* 2>&-") == "active\nthe tool speaks"
+
+    host.run(gone)
+    left = host.fleet.run("uninstall", "--yes")
+    assert left.exit_code == 0, left.text
+    assert host.stands().without_times_of_accounts() == before.without_times_of_accounts()
+
+
 def test_what_others_put_into_a_directory_of_ours_stays(host: Host) -> None:
     host.deploy(EVERYTHING)
     host.run("echo theirs >/etc/own/directory/theirs; echo theirs >/etc/own/beside; echo data >/var/lib/own/data")
