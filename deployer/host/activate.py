@@ -26,6 +26,7 @@ from deployer.formats.messages import (
 )
 from deployer.formats.state import BROKEN, SETTLED, StateLine
 from deployer.host import deadman
+from deployer.host.checks import Baseline, take_baseline
 from deployer.host.disk import Disk
 from deployer.host.lost import manifest_of
 from deployer.host.machine import Limits, Machine
@@ -56,6 +57,7 @@ class Driver:
         """At boot, units are queued and not waited for."""
         self._machine = machine
         self._booting = booting
+        self._before = Baseline()
 
     def run(self, transaction: str) -> Record:
         """Drive the transaction that was prepared under this name; do nothing where somebody else has ended it."""
@@ -123,15 +125,18 @@ class Driver:
         return Event.GO_ON, ""
 
     def _switch(self, record: Record) -> _STEP:
+        machine = self._machine
+        checks = machine.store.manifest(record.next).checks
+        self._before = take_baseline(checks, machine.systemd, should_stop=self._is_cancelled)
         if self._is_cancelled():
             return Event.FAIL, "it was cancelled"
-        plan = read_request(self._machine.disk)[1]
+        plan = read_request(machine.disk)[1]
         self._switch_of(record).forward(plan)
         return Event.GO_ON, ""
 
     def _check(self, record: Record) -> _STEP:
         manifest = self._machine.store.manifest(record.next)
-        verdict = judge(self._machine, manifest, should_stop=self._is_cancelled)
+        verdict = judge(self._machine, manifest, self._before, should_stop=self._is_cancelled)
         return (Event.GO_ON, "") if verdict.healthy else (Event.FAIL, verdict.reason)
 
     def _await_confirmation(self, record: Record) -> _STEP:

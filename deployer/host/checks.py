@@ -6,11 +6,12 @@ have not answered, so that no name server, socket or program can hold it up.
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Final, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Collection, Dict, Final, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from deployer.formats.manifest import Check, Timing
 from deployer.formats.messages import CheckResult
@@ -22,6 +23,7 @@ _TICK: Final = 0.2
 _SHORTEST_PAUSE: Final = 0.05
 _GRACE: Final = 1.0
 """Seconds beyond its own time-out that a single attempt is listened for."""
+_WAS_RED: Final = "; it was red before this deploy"
 
 Report = Callable[[CheckResult], object]
 
@@ -34,6 +36,10 @@ class Baseline:
     """Names of checks that were red."""
     restarts: Optional[Mapping[str, int]] = None
     """How often systemd had restarted each unit. None: what it says at the first attempt counts."""
+
+    def begun_anew(self, units: Collection[str]) -> Baseline:
+        """After the switch has started or restarted some units: systemd counts theirs from 0 again."""
+        return dataclasses.replace(self, restarts={**(self.restarts or {}), **dict.fromkeys(units, 0)})
 
 
 def run_checks(
@@ -62,10 +68,12 @@ def run_checks(
         gate.close()
 
 
-def take_baseline(checks: Sequence[Check], systemd: Optional[SystemdPort] = None) -> Baseline:
+def take_baseline(
+    checks: Sequence[Check], systemd: Optional[SystemdPort] = None, *, should_stop: Callable[[], bool] = lambda: False
+) -> Baseline:
     """Probe each check once, before anything changes."""
     once = Timing(check_deadline=0.0, min_healthy_time=0.0)
-    results = run_checks(checks, once, report=lambda result: None, should_stop=lambda: False, systemd=systemd)
+    results = run_checks(checks, once, report=lambda result: None, should_stop=should_stop, systemd=systemd)
     units = sorted({check.unit for check in checks if check.kind == "unit"})
     return Baseline(frozenset(result.name for result in results if not result.healthy), Prober(systemd, None).restarts_of(units))
 
@@ -88,6 +96,7 @@ class _Gate:
         self._news: queue.Queue[_News] = queue.Queue()
         self._runs = [_Run(check, prober, self._news, once=once) for check in checks]
         self._results: Dict[str, CheckResult] = {}
+        self._turned_green: Set[str] = set()
         self._reported: List[str] = []
 
     def turn_green(self, seconds: float) -> bool:
@@ -158,6 +167,8 @@ class _Gate:
 
     def _note(self, one: _Run, attempt: Attempt) -> None:
         name = one.check.name
+        if attempt.healthy:
+            self._turned_green.add(name)
         self._results[name] = CheckResult(
             name=name,
             healthy=attempt.healthy,
@@ -168,6 +179,9 @@ class _Gate:
         )
 
     def _tell(self, name: str) -> None:
+        result = self._results[name]
+        if not result.healthy and result.was_red_before and name not in self._turned_green:
+            self._results[name] = dataclasses.replace(result, message=result.message + _WAS_RED)
         self._report(self._results[name])
 
 

@@ -172,9 +172,11 @@ class Limits:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Limits:
-        """Stop, start, restart and reload are one job's time each; files, accounts and programs have a minute."""
-        timing = manifest.timing
-        return cls(4 * timing.unit_timeout + 60.0, timing.check_deadline + timing.min_healthy_time + 5.0, timing.confirm_timeout)
+        """Stop, start, restart and reload are one job's time each; files, accounts and programs have a minute. Before that,
+        each check is probed once."""
+        timing, once = manifest.timing, max((check.timeout + 1.0 for check in manifest.checks), default=0.0)
+        switching = 4 * timing.unit_timeout + 60.0 + once
+        return cls(switching, timing.check_deadline + timing.min_healthy_time + 5.0, timing.confirm_timeout)
 
 
 def without_timing(manifest: Manifest) -> Manifest:

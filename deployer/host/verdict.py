@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Callable, Final, Sequence, Tuple
+from typing import Callable, Collection, Final, List, Sequence, Tuple
 
 from deployer.formats.manifest import Check, Manifest
 from deployer.formats.messages import Action, CheckResult, DriftItem, Plan
-from deployer.host.checks import run_checks
+from deployer.host.checks import Baseline, run_checks
 from deployer.host.lost import manifest_of
 from deployer.host.machine import Machine
 from deployer.host.observe import observe
@@ -17,7 +17,8 @@ from deployer.host.planning import observe_for_plan, plan_activation
 from deployer.host.refusals import SystemLost
 from deployer.host.standing import read_ledger
 
-_STARTS: Final = frozenset({"start", "restart", "reload"})
+_AFRESH: Final = frozenset({"start", "restart"})
+_STARTS: Final = _AFRESH | {"reload"}
 _SUSPECTS: Final = 5
 _LOG_LINES: Final = 20
 
@@ -30,9 +31,19 @@ class Verdict:
     reason: str = ""
 
 
-def judge(machine: Machine, manifest: Manifest, *, should_stop: Callable[[], bool]) -> Verdict:
-    """Run the checks until all have been green for `min_healthy_time`, or `check_deadline` is over, or somebody cancels."""
-    results = run_checks(manifest.checks, manifest.timing, report=machine.events.check, should_stop=should_stop)
+def judge(machine: Machine, manifest: Manifest, before: Baseline, *, should_stop: Callable[[], bool]) -> Verdict:
+    """Run the checks until all have been green for `min_healthy_time`, or `check_deadline` is over, or somebody cancels.
+
+    `before` is from before the switch.
+    """
+    results = run_checks(
+        manifest.checks,
+        manifest.timing,
+        report=machine.events.check,
+        should_stop=should_stop,
+        baseline=before.begun_anew(_done_to_units(machine, _AFRESH)),
+        systemd=machine.systemd,
+    )
     red = [f"{result.name}: {result.message}" for result in results if not result.healthy]
     if should_stop():
         return Verdict(False, "it was cancelled")
@@ -43,12 +54,18 @@ def judge(machine: Machine, manifest: Manifest, *, should_stop: Callable[[], boo
 
 def _tell_last_words(machine: Machine, red: Sequence[Check]) -> None:
     """The last log lines of the units that red checks name; where one names none, of what this transaction has started."""
-    started = [action.target for action in machine.events.summary()[0] if action.kind == "unit" and action.operation in _STARTS]
+    started = _done_to_units(machine, _STARTS)
     named = [check.unit for check in red if check.unit]
     suspects = dict.fromkeys(named + (started if len(named) < len(red) else []))
     for name in list(suspects)[:_SUSPECTS]:
         for line in machine.systemd.log_tail(name, _LOG_LINES):
             machine.events.log(f"{name}: {line}")
+
+
+def _done_to_units(machine: Machine, operations: Collection[str]) -> List[str]:
+    """The units to which this transaction has done one of these."""
+    done = machine.events.summary()[0]
+    return [action.target for action in done if action.kind == "unit" and action.operation in operations]
 
 
 def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool, generation: int = 0) -> Plan:
@@ -66,7 +83,9 @@ def check_now(machine: Machine) -> Tuple[CheckResult, ...]:
     """Each check of the current generation, once."""
     manifest = machine.store.manifest(machine.profile.current().system)
     once = dataclasses.replace(manifest.timing, check_deadline=0.0, min_healthy_time=0.0)
-    return tuple(run_checks(manifest.checks, once, report=lambda result: None, should_stop=lambda: False))
+    return tuple(
+        run_checks(manifest.checks, once, report=lambda result: None, should_stop=lambda: False, systemd=machine.systemd)
+    )
 
 
 def observe_now(machine: Machine, ignore: Sequence[str]) -> Tuple[DriftItem, ...]:

@@ -360,6 +360,27 @@ class TestGate:
         results = outcome(*checks, baseline=baseline)
         assert [(result.healthy, result.was_red_before) for result in results] == [(True, True), (True, False)]
 
+    def test_what_was_red_before_and_stays_red_says_so_in_words(self, server: Server) -> None:
+        server.answers["/red"] = [(503, b"")]
+        server.answers["/relapse"] = [(503, b""), (200, b""), (503, b"")]
+        red, relapse = Check("red", "http", url=f"{server.url}/red"), Check("relapse", "http", url=f"{server.url}/relapse")
+        baseline = take_baseline([red, relapse])
+
+        results = outcome(red, baseline=baseline, timing=Timing(check_deadline=0.2))
+        results += outcome(relapse, baseline=baseline, timing=Timing(check_deadline=5, min_healthy_time=5))
+
+        assert [(result.healthy, result.was_red_before) for result in results] == [(False, True)] * 2
+        assert ["it was red before this deploy" in result.message for result in results] == [True, False]
+
+    def test_a_unit_that_the_switch_started_counts_its_restarts_from_0(self) -> None:
+        systemd: Any = SeenSystemd(running(n_restarts=3), running(n_restarts=3))
+        unit = check("unit", unit="a.service")
+
+        baseline = take_baseline([unit], systemd).begun_anew(["a.service"])
+
+        (result,) = outcome(unit, baseline=baseline, systemd=systemd, timing=Timing(check_deadline=0.2))
+        assert "restarted 3 times since the activation" in result.message
+
     def test_restarts_are_counted_from_the_baseline(self) -> None:
         systemd: Any = SeenSystemd(running(n_restarts=3), running(n_restarts=3), running(n_restarts=4))
         unit = check("unit", unit="a.service")
