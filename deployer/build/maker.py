@@ -7,6 +7,7 @@ import os
 import platform
 import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,18 +15,19 @@ from deployer.build.builtins import BuiltinJob
 from deployer.build.engine import OnLine
 from deployer.build.errors import EndedBadly, HashMismatch
 from deployer.build.fetch import Progress
-from deployer.build.graph import Node, read_derivation
+from deployer.build.graph import Node
+from deployer.build.inputs import Inputs
 from deployer.build.logs import seal_log
-from deployer.build.outputs import examine, ready
+from deployer.build.outputs import Examined, examine, ready
 from deployer.build.registrar import Registrar
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
-from deployer.build.sandbox import KVM
+from deployer.build.sandbox import KVM, SandboxSpec
 from deployer.build.scratch import clear, keep, scratch_directory
 from deployer.build.script import Script
 from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats import StorePath
-from deployer.store import Store
+from deployer.store import Batch, Store
 
 InThread = Callable[..., Awaitable[Any]]
 _SYSTEMS: Final = ("builtin", f"{platform.machine()}-linux")
@@ -40,6 +42,7 @@ class Maker:
         """`in_thread` runs a function off the event loop."""
         self._settings, self._in_thread, self._cancelled = settings, in_thread, cancelled
         self._registrar = Registrar(in_thread)
+        self._inputs: dict[Path, Inputs] = {}
         self._mirrors = functools.cache(self._find_mirrors)
 
     @property
@@ -63,16 +66,11 @@ class Maker:
             demand_first_build(store, node)
         scratch = scratch_directory(store)
         try:
-            inputs = await self._in_thread(input_closure, store, node)
-            if node.is_builtin:
-                made: Mapping[str, Path] = {"out": scratch / "output"}
-                await self._in_thread(self._builtin_job(store, node, made["out"], scratch, on_progress).run)
-            else:
-                made = await self._run_script(Script(store, node, inputs, scratch, settings), on_line)
+            attempt = await self._attempt(store, node, scratch, settings, on_line, on_progress)
             if settings.check:
-                await self._compare(store, node, made, inputs)
+                await self._compare(store, node, attempt)
             else:
-                await self._registrar.commit(store, await self._in_thread(ready, store, node, made, closure=inputs))
+                await self._registrar.commit(store, await self._in_thread(attempt.finish, store, node))
         except EndedBadly as error:
             if settings.keep_failed and (scratch / "build").is_dir():
                 error.kept = str(await self._in_thread(keep, scratch / "build", node.name))
@@ -84,16 +82,25 @@ class Maker:
         finally:
             await self._in_thread(clear, scratch)
 
-    async def _run_script(self, script: Script, on_line: OnLine) -> Mapping[str, Path]:
-        spec = await self._in_thread(script.prepare)
+    async def _attempt(
+        self, store: Store, node: Node, scratch: Path, settings: BuildSettings, on_line: OnLine, on_progress: Progress
+    ) -> _Attempt:
+        inputs = self._inputs.setdefault(store.root, Inputs(store))
+        if node.is_builtin:
+            destination = scratch / "output"
+            closure = await self._in_thread(inputs.closure, node)
+            await self._in_thread(self._builtin_job(store, node, destination, scratch, on_progress).run)
+            return _Attempt({"out": destination}, closure)
+        script, spec = await self._in_thread(_prepare, store, node, inputs, scratch, settings)
         try:
             await script.run(spec, on_line)
-        finally:
+        except BaseException:
             await self._in_thread(seal_log, script.log)
-        return script.made
+            raise
+        return _Attempt(script.made, script.inputs, script.log)
 
-    async def _compare(self, store: Store, node: Node, made: Mapping[str, Path], inputs: Collection[StorePath]) -> None:
-        second = await self._in_thread(examine, store, node, made, closure=inputs)
+    async def _compare(self, store: Store, node: Node, attempt: _Attempt) -> None:
+        second = await self._in_thread(attempt.examine, store, node)
         raise_all(await differences(store, node, await self._in_thread(keep_different, store, second)))
 
     def _builtin_job(self, store: Store, node: Node, destination: Path, scratch: Path, on_progress: Progress) -> BuiltinJob:
@@ -118,13 +125,29 @@ class Maker:
         return {"debian": mirror_urls(find_mirrors())}
 
 
-def input_closure(store: Store, node: Node) -> list[StorePath]:
-    """What a build may see: its sources, the outputs that it asked for, and all that they refer to."""
-    derivation = node.derivation
-    wanted = [StorePath.parse(source, store.store_dir) for source in derivation.input_sources]
-    for path, names in derivation.input_derivations.items():
-        needed = read_derivation(store, path)
-        wanted += [StorePath.parse(needed.outputs[name].path, store.store_dir) for name in names]
-    # Before it is looked up: the collector must not take what the build is about to use.
-    store.keep(wanted)
-    return list(store.closure(wanted))
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A build whose builder has ended well."""
+
+    made: Mapping[str, Path]
+    closure: Collection[StorePath]
+    log: Path | None = None
+
+    def finish(self, store: Store, node: Node) -> Batch:
+        """Check what was made, and hand it over for registration."""
+        self._seal()
+        return ready(store, node, self.made, closure=self.closure)
+
+    def examine(self, store: Store, node: Node) -> Mapping[str, Examined]:
+        """Check what was made, to compare it."""
+        self._seal()
+        return examine(store, node, self.made, closure=self.closure)
+
+    def _seal(self) -> None:
+        if self.log is not None:
+            seal_log(self.log)
+
+
+def _prepare(store: Store, node: Node, inputs: Inputs, scratch: Path, settings: BuildSettings) -> tuple[Script, SandboxSpec]:
+    script = Script(store, node, inputs.closure(node), scratch, settings)
+    return script, script.prepare()

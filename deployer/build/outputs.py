@@ -158,7 +158,7 @@ def _scan(store: Store, path: str, made: Path, candidates: Collection[str]) -> P
 
     write_nar(str(made), feed)
     references = tuple(sorted(parts[part] for part in scanner.found))
-    return PathInfo(path, Hash("sha256", digest.digest()).base32, size, references)
+    return PathInfo(path, Hash("sha256", digest.digest()).base32, size, references, ultimate=True)
 
 
 def _closure_sizes(store: Store, path: str, made: Mapping[str, PathInfo]) -> dict[str, int]:

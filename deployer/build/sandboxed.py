@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -57,24 +58,30 @@ async def run_in_sandbox(
         options = [*extra, *bubblewrap_options(spec)]
         passed.append(_descriptor_with(b"".join(os.fsencode(option) + b"\0" for option in options), theirs))
         log_stream = ours.enter_context(log_file.open("wb"))
-        process = await asyncio.create_subprocess_exec(
-            *(program, "--args", str(passed[-1]), "--", spec.builder, *spec.arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=write_end,
-            stderr=write_end,
-            env={},
-            pass_fds=passed,
-            start_new_session=True,
-            umask=0o022,
-        )
+        command = (program, "--args", str(passed[-1]), "--", spec.builder, *spec.arguments)
+        process = _start(command, write_end, passed)
         theirs.close()
         async with _Namespace(process, told) as namespace:
             with contextlib.suppress(BrokenPipeError):
                 start_pipe.write(b"\0")
             log = _Log(log_stream, limits.log_limit, on_line, derivation)
-            await _watch(process, reader, log, limits, namespace)
+            await _watch(reader, log, limits, namespace)
     if process.returncode:
         raise BuildFailed(derivation, _status(process.returncode), tuple(log.tail))
+
+
+def _start(command: Sequence[str], output: int, passed: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Not by asyncio, which would start a thread for each to wait in: we have handles of our own to wait for."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env={},
+        pass_fds=passed,
+        start_new_session=True,
+        umask=0o022,
+    )
 
 
 class _Namespace:
@@ -83,21 +90,20 @@ class _Namespace:
     Bubblewrap tells of the first one before that runs the builder, so the handle can't be of another process.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, told: BinaryIO) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], told: BinaryIO) -> None:
         self._process, self._told = process, told
-        self._handle = -1
+        self._ended = os.pidfd_open(process.pid)
+        self._first = -1
 
     async def __aenter__(self) -> Self:
         """Wait until bubblewrap has told, or has failed."""
         try:
-            pipe, transport = await _connect(self._told)
-            try:
-                text = await pipe.readuntil(b"}")
-            finally:
-                transport.close()
-            self._handle = os.pidfd_open(int(json.loads(text)["child-pid"]))
-        except (asyncio.IncompleteReadError, ProcessLookupError):
-            pass  # It failed; its status and its last words say why.
+            text = b""
+            while not text.endswith(b"}\n") and (await _readable(self._told.fileno())) and (data := self._told.read(4096)):
+                text += data
+            if text:  # Otherwise it failed; its status and its last words say why.
+                with contextlib.suppress(ProcessLookupError):
+                    self._first = os.pidfd_open(int(json.loads(text)["child-pid"]))
         except BaseException:
             await asyncio.shield(self.kill())
             raise
@@ -107,61 +113,65 @@ class _Namespace:
         """Nothing is left."""
         await asyncio.shield(self.kill())
 
+    async def ended(self) -> None:
+        """Wait until bubblewrap has ended, and with it the builder."""
+        await _readable(self._ended)
+        self._process.wait()
+
     async def kill(self) -> None:
-        """End all of them, and wait until the kernel has."""
-        if self._handle >= 0:
+        """End all of them, and wait until the kernel has. Nothing where that was done."""
+        first, self._first = self._first, -1
+        ended, self._ended = self._ended, -1
+        if first >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        if self._handle >= 0:
-            handle, self._handle = self._handle, -1
-            loop = asyncio.get_running_loop()
-            gone = asyncio.Event()
-            loop.add_reader(handle, gone.set)
-            try:
-                # The first process of a namespace becomes readable when all others of it have been reaped.
-                await gone.wait()
-            finally:
-                loop.remove_reader(handle)
-                os.close(handle)
+                signal.pidfd_send_signal(first, signal.SIGKILL)
+        if ended >= 0:
+            if self._process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                await _readable(ended)
+                self._process.wait()
+            os.close(ended)
+        if first >= 0:
+            # The first process of a namespace becomes readable when all others of it have been reaped.
+            await _readable(first)
+            os.close(first)
 
 
-async def _watch(
-    process: asyncio.subprocess.Process, reader: BinaryIO, log: _Log, limits: RunLimits, namespace: _Namespace
-) -> None:
+async def _watch(reader: BinaryIO, log: _Log, limits: RunLimits, namespace: _Namespace) -> None:
     loop = asyncio.get_running_loop()
-    pipe, transport = await _connect(reader)
     end = loop.time() + limits.timeout
     try:
         while True:
             silence_end = loop.time() + limits.silence_timeout
             try:
                 async with asyncio.timeout_at(min(end, silence_end)):
-                    data = await pipe.read(1 << 16)
+                    await _readable(reader.fileno())
             except TimeoutError:
                 silent = silence_end < end
                 raise log.timed_out(limits.silence_timeout if silent else limits.timeout, silent=silent) from None
+            data = reader.read(1 << 16)
             if not data:
                 break
             log.write(data)
         try:
             async with asyncio.timeout_at(end):
-                await process.wait()
+                await namespace.ended()
         except TimeoutError:
             raise log.timed_out(limits.timeout, silent=False) from None
     finally:
         await asyncio.shield(namespace.kill())
         log.finish()
-        transport.close()
 
 
-async def _connect(reader: BinaryIO) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
-    pipe = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(pipe), reader)
-    return pipe, transport
+async def _readable(descriptor: int) -> bool:
+    """Wait until something can be read, or a process has ended. Always true."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        return await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[BinaryIO, int]:
