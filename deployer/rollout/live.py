@@ -72,8 +72,8 @@ class _Visit:
 
     session: HostSession | None = None
     plan: Plan | None = None
-    lost: bool = False
-    """Whether its current system was gone from its store when we came: then that is copied anew, and all set right."""
+    lost: str = ""
+    """Its current system, where that was gone from its store when we came: it is copied anew, and all set right."""
     seen: int = 0
     """Events of the activation that were passed on already: after a reconnection they come again."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -99,8 +99,8 @@ class LiveOperations:
             error = HostBusy(host)
         elif state.phase == BROKEN:
             error = HostBroken(host)
-        lost = self._visits[host].lost = state.phase == LOST
-        changes = error is None and (target.repair or lost or state.system != target.system)
+        lost = self._visits[host].lost = state.system if state.phase == LOST else ""
+        changes = error is None and (target.repair or lost != "" or state.system != target.system)
         if error is None and not changes:
             await self._hang_up(host)
         return Preflight(host, state, target.system, changes, error)
@@ -110,7 +110,7 @@ class LiveOperations:
         visit, target = self._visits[host], self._targets[host]
         if visit.plan is None:
             session = await self._session(host)
-            repair = self._repairs(host, session)
+            repair = self._repairs(host)
             visit.plan = await session.plan(target.system, target.manifest, repair=repair, generation=target.generation)
         if visit.plan.problems:
             raise PlanRefused(host, visit.plan.problems)
@@ -138,7 +138,7 @@ class LiveOperations:
             previous=plan.previous,
             epoch=session.state.epoch + 1,
             generation=target.generation,
-            repair=self._repairs(host, session),
+            repair=self._repairs(host),
             actions=plan.actions,
             exact=True,
         )
@@ -173,9 +173,9 @@ class LiveOperations:
             return HostResult(HostOutcome.RETURNED, result.generation, result.system)
         return result
 
-    def _repairs(self, host: str, session: HostSession) -> bool:
+    def _repairs(self, host: str) -> bool:
         target = self._targets[host]
-        return target.repair or (self._visits[host].lost and session.state.system == target.system)
+        return target.repair or self._visits[host].lost == target.system
 
     async def close(self) -> None:
         """Close every connection that is still open."""
