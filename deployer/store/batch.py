@@ -42,7 +42,9 @@ class Batch:
 
     def unpack(self, header: PathHeader, read: Read) -> PathInfo:
         """Take a path from a stream. Raises `PathCorrupt` where hash or size are not as announced."""
-        info = PathInfo(header.path, header.nar_hash, header.nar_size, header.references, header.deriver)
+        info = PathInfo(
+            header.path, header.nar_hash, header.nar_size, header.references, header.deriver, header.ca, header.signatures
+        )
         self._keep(info)
         digest, size = hashlib.sha256(), 0
 

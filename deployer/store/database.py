@@ -12,12 +12,12 @@ from typing import Any, Collection, Dict, Final, Iterable, Iterator, List, Optio
 
 from deployer.store.errors import StoreError, StoreFull, StoreUnusable
 
-VERSION: Final = 1
 BUSY: Final = 60.0
 """Seconds to wait for another process's transaction."""
 _VARIABLES: Final = 500
 _FULL: Final = "database or disk is full"
-_SCHEMA: Final = """
+_STEPS: Final = (
+    """
 CREATE TABLE IF NOT EXISTS ValidPaths (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     path TEXT UNIQUE NOT NULL,
@@ -33,7 +33,14 @@ CREATE TABLE IF NOT EXISTS Refs (
     PRIMARY KEY (referrer, reference)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS IndexReference ON Refs(reference);
-"""
+""",
+    """
+ALTER TABLE ValidPaths ADD COLUMN ultimate INTEGER;
+ALTER TABLE ValidPaths ADD COLUMN sigs TEXT;
+""",
+)
+"""What each version adds to the one before. A store of an older version is brought forward when it is opened."""
+VERSION: Final = len(_STEPS)
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,12 @@ class PathInfo:
     deriver: str = ""
     ca: str = ""
     """How its content made its name (`fixed:r:sha256:…`, `text:sha256:…`); empty where its inputs did."""
+    signatures: Tuple[str, ...] = ()
+    """`KEY:SIGNATURE` of those who vouch for it."""
+    registration_time: int = 0
+    """Seconds since 1970; 0: when it is registered."""
+    ultimate: bool = False
+    """Whether it was built here, so that nobody need vouch for it."""
 
 
 class Database:
@@ -97,14 +110,31 @@ class Database:
 
     def query(self, path: str) -> Optional[PathInfo]:
         """What is registered of a path."""
-        rows = self._rows("SELECT id, hash, narSize, deriver, ca FROM ValidPaths WHERE path = ?", [path])
+        rows = self._rows(
+            "SELECT id, hash, narSize, deriver, ca, sigs, registrationTime, ultimate FROM ValidPaths WHERE path = ?", [path]
+        )
         if not rows:
             return None
-        number, nar_hash, nar_size, deriver, ca = rows[0]
+        number, nar_hash, nar_size, deriver, ca, signatures, registered, ultimate = rows[0]
         references = self._rows(
             "SELECT path FROM Refs JOIN ValidPaths ON id = reference WHERE referrer = ? ORDER BY path", [number]
         )
-        return PathInfo(path, nar_hash, nar_size, tuple(row[0] for row in references), deriver or "", ca or "")
+        return PathInfo(
+            path,
+            nar_hash,
+            nar_size,
+            tuple(row[0] for row in references),
+            deriver or "",
+            ca or "",
+            tuple((signatures or "").split()),
+            registered,
+            bool(ultimate),
+        )
+
+    def beginning_with(self, prefix: str) -> Optional[str]:
+        """The first valid path, by name, that begins so."""
+        rows = self._rows("SELECT path FROM ValidPaths WHERE path >= ? ORDER BY path LIMIT 1", [prefix])
+        return str(rows[0][0]) if rows and rows[0][0].startswith(prefix) else None
 
     def referrers(self, path: str) -> Tuple[str, ...]:
         """The paths that refer to a path, without itself."""
@@ -134,8 +164,21 @@ class Database:
         now = int(time.time())
         with self.writing() as connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO ValidPaths (path, hash, registrationTime, deriver, narSize, ca) VALUES (?, ?, ?, ?, ?, ?)",
-                [(info.path, info.nar_hash, now, info.deriver or None, info.nar_size, info.ca or None) for info in infos],
+                "INSERT OR IGNORE INTO ValidPaths (path, hash, registrationTime, deriver, narSize, ca, sigs, ultimate)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        info.path,
+                        info.nar_hash,
+                        info.registration_time or now,
+                        info.deriver or None,
+                        info.nar_size,
+                        info.ca or None,
+                        " ".join(sorted(set(info.signatures))) or None,
+                        int(info.ultimate) or None,
+                    )
+                    for info in infos
+                ],
             )
             connection.executemany(
                 # Not OR IGNORE, which would also drop a reference to what is not valid, and with it what keeps that alive.
@@ -144,6 +187,13 @@ class Database:
                 " ON CONFLICT (referrer, reference) DO NOTHING",
                 [(info.path, reference) for info in infos for reference in info.references],
             )
+
+    def add_signatures(self, path: str, signatures: Iterable[str]) -> None:
+        """Keep more signatures of a valid path."""
+        with self.writing() as connection:
+            for (known,) in connection.execute("SELECT sigs FROM ValidPaths WHERE path = ?", (path,)).fetchall():
+                together = " ".join(sorted({*(known or "").split(), *signatures}))
+                connection.execute("UPDATE ValidPaths SET sigs = ? WHERE path = ?", (together or None, path))
 
     def invalidate(self, paths: Iterable[str]) -> None:
         """Make paths invalid that nothing valid refers to, in one transaction."""
@@ -162,7 +212,13 @@ class Database:
         if version > VERSION:
             raise StoreUnusable(str(self._path), f"a newer deployer made it (version {version})")
         if version < VERSION:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            with self.writing():
+                # Another process may have done it while we waited.
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                for step in _STEPS[version:]:
+                    for statement in filter(None, map(str.strip, step.split(";"))):
+                        connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _rows(self, query: str, parameters: List[object]) -> List[Tuple[Any, ...]]:
         try:

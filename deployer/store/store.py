@@ -182,7 +182,14 @@ class Store:
     def header(self, path: AnyPath) -> PathHeader:
         """What a path stream says of a path."""
         info = self.query(path)
-        return PathHeader(info.path, info.nar_hash, info.nar_size, info.references, info.deriver)
+        return PathHeader(
+            info.path, info.nar_hash, info.nar_size, info.references, info.deriver, info.ca, tuple(sorted(info.signatures))
+        )
+
+    def add_signatures(self, path: AnyPath, signatures: Iterable[str]) -> None:
+        """Keep what others, or we, have signed of a valid path. Raises `PathNotValid`."""
+        self.query(path)
+        self.database.add_signatures(str(path), signatures)
 
     def write_nar(self, path: AnyPath, write: Callable[[bytes], object], *, held: Collection[str] = ()) -> None:
         """Write a path's NAR, with files that the receiver holds named by their hashes."""
@@ -230,7 +237,7 @@ class Store:
 
         trees.write_nar(str(made), feed)
         references = tuple(sorted(parts[part] for part in scanner.found))
-        return PathInfo(path, Hash("sha256", digest.digest()).base32, size, references, deriver)
+        return PathInfo(path, Hash("sha256", digest.digest()).base32, size, references, deriver, ultimate=True)
 
     def _copy_in(self, info: PathInfo, source: Path, ignored: FrozenSet[str]) -> None:
         with self.batch() as batch:
