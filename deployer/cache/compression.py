@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 import lzma
 from collections.abc import Callable
-from typing import IO, Final
+from typing import Final, Protocol
 
 import zstandard
 
@@ -70,16 +70,24 @@ def decompressed(compression: str, source: Read) -> Read:
 DECODING: Final = (EOFError, OSError, lzma.LZMAError, zstandard.ZstdError)
 
 
+class Sink(Protocol):
+    """What is written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """The next bytes."""
+        ...
+
+
 class Compressor:
     """Writes a stream to a file. Use `write`, then `finish`."""
 
-    def __init__(self, compression: str, file: IO[bytes]) -> None:
-        """One of `SUFFIXES`."""
+    def __init__(self, compression: str, file: Sink, *, level: int | None = None) -> None:
+        """One of `SUFFIXES`. Without a level: one that is worth it for what is packed once and fetched often."""
         self._file = file
         if compression == "xz":
-            self._encoder: lzma.LZMACompressor | zstandard.ZstdCompressionObj | None = lzma.LZMACompressor(preset=6)
+            self._encoder: lzma.LZMACompressor | zstandard.ZstdCompressionObj | None = lzma.LZMACompressor(preset=level or 6)
         elif compression == "zstd":
-            self._encoder = zstandard.ZstdCompressor(level=9).compressobj()
+            self._encoder = zstandard.ZstdCompressor(level=level or 9).compressobj()
         else:
             self._encoder = None
 
