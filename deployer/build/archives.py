@@ -22,16 +22,9 @@ from typing import IO, BinaryIO, Final, cast
 import zstandard
 
 from deployer.build.errors import ArchiveRefused
+from deployer.build.limits import Limits
 
 CHUNK: Final = 1 << 18
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one archive may unpack to."""
-
-    total_bytes: int = 16 << 30
-    members: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

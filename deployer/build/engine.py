@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from deployer.build.errors import BuilderUnknown
 
 if TYPE_CHECKING:
-    from deployer.build.fetch import Progress
     from deployer.build.graph import Node
     from deployer.build.settings import BuildSettings
     from deployer.store import Store
 
 OnLine = Callable[[str], None]
 """Takes a line that a builder printed, without its newline."""
+Progress = Callable[[str, int, int], None]
+"""Told of a download: the URL, the bytes received and the bytes to come (0: not known)."""
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,26 +21,14 @@ from urllib.parse import quote, urlsplit
 
 import tenacity
 
+from deployer.build.engine import Progress
 from deployer.build.errors import FetchFailed, HashMismatch
+from deployer.build.limits import FetchLimits
 
 _CHUNK: Final = 1 << 18
 _ATTEMPTS: Final = 4
 _SCHEMES: Final = frozenset({"http", "https", "file"})
 _RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-Progress = Callable[[str, int, int], None]
-"""Told the URL, the bytes received and the bytes to come (0: not known)."""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchLimits:
-    """How long and how much a download may be."""
-
-    size: int = 8 << 30
-    timeout: float = 30.0
-    """Seconds without a byte."""
-    first_wait: float = 0.5
-    """Seconds before the second attempt; doubles each time."""
 
 
 class _NetworkTrouble(Exception):

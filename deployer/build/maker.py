@@ -9,12 +9,10 @@ import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from deployer.build.builtins import BuiltinJob
-from deployer.build.engine import OnLine
+from deployer.build.engine import OnLine, Progress
 from deployer.build.errors import EndedBadly, HashMismatch
-from deployer.build.fetch import Progress
 from deployer.build.graph import Node
 from deployer.build.inputs import Inputs
 from deployer.build.logs import seal_log
@@ -28,6 +26,9 @@ from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats import StorePath
 from deployer.store import Batch, Store
+
+if TYPE_CHECKING:
+    from deployer.build.builtins import BuiltinJob
 
 InThread = Callable[..., Awaitable[Any]]
 _SYSTEMS: Final = ("builtin", f"{platform.machine()}-linux")
@@ -104,6 +105,8 @@ class Maker:
         raise_all(await differences(store, node, await self._in_thread(keep_different, store, second)))
 
     def _builtin_job(self, store: Store, node: Node, destination: Path, scratch: Path, on_progress: Progress) -> BuiltinJob:
+        from deployer.build.builtins import BuiltinJob
+
         return BuiltinJob(
             derivation=str(node.path),
             builder=node.derivation.builder,

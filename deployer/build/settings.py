@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deployer.build.archives import Limits
 from deployer.build.engine import Engine
-from deployer.build.fetch import FetchLimits
+from deployer.build.limits import FetchLimits, Limits
 from deployer.build.substitution import Substituter
 from deployer.errors import Place
 

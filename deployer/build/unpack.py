@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deployer.build.archives import Limits, Member, members, refusing
+from deployer.build.archives import Member, members, refusing
 from deployer.build.errors import ArchiveRefused
+from deployer.build.limits import Limits
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, check_target, clean_name
 
 

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from deployer.build.errors import FetchFailed, HashMismatch
-from deployer.build.fetch import Fetch, FetchLimits
+from deployer.build.fetch import Fetch
+from deployer.build.limits import FetchLimits
 
 CONTENT = b"hello" * 1000
 DIGEST = hashlib.sha256(CONTENT).digest()
