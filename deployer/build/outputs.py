@@ -78,7 +78,7 @@ def examine(store: Store, node: Node, made: Mapping[str, Path], *, closure: Coll
         info = _scan(store, str(path), physical, candidates)
         if fixed.digest and info.references:
             raise OutputRefused(shown, str(path), f"its hash is pinned, and it refers to {', '.join(info.references)}")
-        found[name] = Examined(replace(info, deriver=shown, ca=content), physical)
+        found[name] = Examined(replace(info, deriver=shown, ca=content, ultimate=True), physical)
     infos = {name: item.info for name, item in found.items()}
     _refuse_cycle(shown, infos)
     check_outputs(node.attributes, infos, lambda path: _closure_sizes(store, path, infos), store.store_dir)

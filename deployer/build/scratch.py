@@ -17,7 +17,8 @@ def scratch_directory(store: Store) -> Path:
     """A new directory on the store's file system, that only we can enter."""
     parent = store.temporary_directory
     parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="build-", dir=parent))
+    # By its process's number the collector knows when it is nobody's any more.
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-build-", dir=parent))
 
 
 def keep(build_directory: Path, name: str) -> Path:
