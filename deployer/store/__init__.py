@@ -4,10 +4,11 @@ The same code serves the controller and hosts. Standard library only, Python 3.9
 """
 
 from deployer.store.batch import Batch
-from deployer.store.collector import Collected, collect
+from deployer.store.collector import Collected, collect, delete
 from deployer.store.database import PathInfo
 from deployer.store.errors import (
     FileRefused,
+    PathAlive,
     PathCorrupt,
     PathNotValid,
     ReferenceInvalid,
@@ -15,6 +16,7 @@ from deployer.store.errors import (
     StoreFull,
     StoreUnusable,
 )
+from deployer.store.optimise import Optimised, optimise
 from deployer.store.store import SourceChanging, Store, roots_of
 from deployer.store.verify import Damage, verify
 
@@ -23,6 +25,8 @@ __all__ = [
     "Collected",
     "Damage",
     "FileRefused",
+    "Optimised",
+    "PathAlive",
     "PathCorrupt",
     "PathInfo",
     "PathNotValid",
@@ -33,6 +37,8 @@ __all__ = [
     "StoreFull",
     "StoreUnusable",
     "collect",
+    "delete",
+    "optimise",
     "roots_of",
     "verify",
 ]

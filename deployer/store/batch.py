@@ -25,7 +25,7 @@ from deployer.store.layout import Layout, sync_directory, sync_file_system
 from deployer.store.locks import TemporaryRoots, held
 
 Read = Callable[[int], bytes]
-_MAX_LINKS: Final = 30_000
+MAX_LINKS: Final = 30_000
 """Below what any file system allows for one file."""
 
 
@@ -128,7 +128,7 @@ class Batch:
             if info.path in already:
                 trees.remove(aside)
                 continue
-            _put(aside, str(self._layout.root / info.path.lstrip("/")), info)
+            put(aside, str(self._layout.root / info.path.lstrip("/")), info)
         sync_directory(self._layout.store)
         self._database.register([info for info, _ in pending if info.path not in already])
 
@@ -157,8 +157,8 @@ class Batch:
             if status is None:
                 self._fresh[name] = file
                 self._new_files.append((name, path, os.path.relpath(file, aside)))
-            elif status.st_size == size and status.st_nlink < _MAX_LINKS and status.st_ino != os.lstat(file).st_ino:
-                _replace_by_link(source, file, self.place())
+            elif status.st_size == size and status.st_nlink < MAX_LINKS and status.st_ino != os.lstat(file).st_ino:
+                replace_by_link(source, file, self.place())
 
     def _link_new_files(self) -> None:
         # Only what is synced and registered is ever named by its hash, so that a power cut can't leave a wrong file there.
@@ -192,7 +192,7 @@ class Batch:
             raise translate(error, path) from None
 
 
-def _put(aside: str, destination: str, info: PathInfo) -> None:
+def put(aside: str, destination: str, info: PathInfo) -> None:
     """Put a path in place. What a crash left there is replaced; what is right already (another Nix's) stays."""
     if os.path.lexists(destination):
         digest, size = trees.nar_hash(destination)
@@ -214,7 +214,8 @@ def _rename(aside: str, destination: str) -> None:
         os.utime(destination, (trees.MTIME, trees.MTIME))
 
 
-def _replace_by_link(link: str, file: str, temporary: str) -> None:
+def replace_by_link(link: str, file: str, temporary: str) -> None:
+    """Have a file be a link to another of the same content, if that can be."""
     # Too many links and a full directory are no reason to fail: the file is whole as it is.
     parent = os.path.dirname(file)
     status = os.stat(parent)

@@ -8,12 +8,14 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Iterable, Iterator, List, Set, Tuple
+from typing import Collection, Dict, Final, Iterable, Iterator, List, Optional, Set, Tuple
 
 from deployer.formats.storepath import StorePath, StorePathRefused
 from deployer.store import trees
+from deployer.store.closures import in_order, reached
+from deployer.store.errors import PathAlive
 from deployer.store.locks import held, temporary_roots
-from deployer.store.store import Store, roots_of
+from deployer.store.store import AnyPath, Store, roots_of
 
 NIX_DATABASE: Final = "nix/var/nix/db"
 """Where this is, the store is a real Nix's too: what we don't know may be valid there, and is never swept."""
@@ -30,32 +32,62 @@ class Collected:
     """Of their NARs; less is freed where files are shared."""
 
 
-def collect(store: Store, *, keep: Iterable[str] = (), dry_run: bool = False) -> Collected:
-    """Remove every path that neither a root, nor `keep`, nor a process leads to."""
+def collect(
+    store: Store,
+    *,
+    keep: Iterable[str] = (),
+    dry_run: bool = False,
+    max_freed: Optional[int] = None,
+    without: Collection[str] = (),
+) -> Collected:
+    """Remove every path that neither a root, nor `keep`, nor a process leads to; stop once `max_freed` bytes are.
+
+    `without` names roots that do not count, to ask what would go if they were not.
+    """
     with held(store.layout.state / "gc.lock", exclusive=True):
         graph = store.database.graph()
-        start = {*keep, *roots_of(store).values(), *temporary_roots(store.layout.temporary_roots), *_in_use(store)}
-        live = _reached(graph, {path for path in start if path in graph})
-        dead = [path for path in graph if path not in live]
-        size = sum(store.query(path).nar_size for path in dead)
+        live = _live(store, graph, {*keep}, without)
+        dead: List[str] = []
+        size = 0
+        # What refers to others goes before these: so it may end after any of them.
+        for path in reversed(in_order((path for path in graph if path not in live), graph)):
+            if max_freed is not None and size >= max_freed:
+                break
+            dead.append(path)
+            size += store.query(path).nar_size
         if not dry_run:
-            store.database.invalidate(dead)
-            has_nix = (store.root / NIX_DATABASE).exists()
-            for path in [] if has_nix else dead:
-                trees.remove(str(store.physical(path)))
-            _sweep(store, live)
+            _remove(store, dead)
+            _sweep(store, set(graph).difference(dead))
         return Collected(tuple(sorted(dead)), size)
 
 
-def _reached(graph: dict[str, Tuple[str, ...]], start: Set[str]) -> Set[str]:
-    live: Set[str] = set()
-    todo: List[str] = list(start)
-    while todo:
-        path = todo.pop()
-        if path not in live:
-            live.add(path)
-            todo.extend(graph[path])
-    return live
+def delete(store: Store, paths: Iterable[AnyPath], *, dry_run: bool = False) -> Collected:
+    """Remove these paths. Raises `PathAlive` where one is needed, `PathNotValid`; then none is removed."""
+    with held(store.layout.state / "gc.lock", exclusive=True):
+        graph = store.database.graph()
+        wanted = {store.query(path).path for path in paths}
+        live = _live(store, graph, set(), ())
+        for path in sorted(wanted):
+            users = sorted(set(store.referrers(path)) - wanted)
+            if path in live or users:
+                raise PathAlive(path, () if path in live else tuple(users))
+        size = sum(store.query(path).nar_size for path in wanted)
+        if not dry_run:
+            _remove(store, list(reversed(in_order(wanted, graph))))
+        return Collected(tuple(sorted(wanted)), size)
+
+
+def _live(store: Store, graph: Dict[str, Tuple[str, ...]], keep: Set[str], without: Collection[str]) -> Set[str]:
+    roots = {path for name, path in roots_of(store).items() if name not in without}
+    start = {*keep, *roots, *temporary_roots(store.layout.temporary_roots), *_in_use(store)}
+    return set(reached((path for path in start if path in graph), graph.__getitem__))
+
+
+def _remove(store: Store, dead: List[str]) -> None:
+    store.database.invalidate(dead)
+    has_nix = (store.root / NIX_DATABASE).exists()
+    for path in [] if has_nix else dead:
+        trees.remove(str(store.physical(path)))
 
 
 def _in_use(store: Store) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from typing import Tuple
 
 from deployer.errors import DeploymentError
 
@@ -59,6 +60,29 @@ class PathNotValid(StoreError):
     def message(self) -> str:
         """Which."""
         return f"{self.path} is not in the store"
+
+
+@dataclass(eq=False)
+class PathAlive(StoreError):
+    """A path was to be deleted that something needs."""
+
+    path: str
+    referrers: Tuple[str, ...] = ()
+    """What refers to it; empty: a root or a process leads to it."""
+
+    @property
+    def message(self) -> str:
+        """Which, and what needs it."""
+        if self.referrers:
+            return f"cannot delete {self.path}, because {', '.join(self.referrers)} refers to it"
+        return f"cannot delete {self.path}, because it is still alive"
+
+    @property
+    def remedy(self) -> str:
+        """How to find out more."""
+        if self.referrers:
+            return "Delete these as well, or leave it to the collector."
+        return "See what keeps it with `deployer store query --roots`; a running process may, too."
 
 
 @dataclass(eq=False)
