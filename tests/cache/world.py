@@ -13,13 +13,13 @@ KEY = SecretKey.generate("test-1")
 BIG = b"content " * 40000
 
 
-def built(store, name, content, references=()):
+def built(store, name, content, references=(), deriver=None):
     """A path that a build made: only a signature says that it is right."""
     path = make_output_path("out", hashlib.sha256(name.encode()).digest(), name)
     store.layout.make()
     made = store.temporary_directory / f"made-{name}"
     made.write_bytes(content + b"".join(str(reference).encode() for reference in references))
-    store.register_output(path, made, candidates=references)
+    store.register_output(path, made, candidates=references, deriver=deriver)
     return path
 
 
