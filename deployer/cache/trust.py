@@ -23,7 +23,7 @@ class Trust:
     @classmethod
     def of(cls, keys: Iterable[PublicKey | str], threshold: int = 1) -> Trust:
         """From keys, or their texts. Raises `KeyRefused`."""
-        return cls(tuple(PublicKey.parse(key) if isinstance(key, str) else key for key in keys), threshold)
+        return cls(tuple(PublicKey.parse(key) if isinstance(key, str) else key for key in keys), max(1, threshold))
 
     def accepts(self, info: NarInfo) -> bool:
         """Whether a path may be taken; of one whose content makes its name, the content is yet to be compared."""
