@@ -27,16 +27,13 @@ def optimise(store: Store) -> Optimised:
         for path in store.database.all_paths():
             # The collector waits for one path at a time, and not for all.
             with held(store.layout.state / "gc.lock", exclusive=False):
-                for file, size, executable in (
-                    list(trees.regular_files(str(store.physical(path)))) if _is_there(store, path) else ()
-                ):
+                place = str(store.physical(path))
+                if not (store.is_valid(path) and os.path.lexists(place)):
+                    continue
+                for file, size, executable in list(trees.regular_files(place)):
                     if size and _link(store, file, size, trees.file_hash(file, executable=executable, size=size), batch.place()):
                         files, saved = files + 1, saved + size
     return Optimised(files, saved)
-
-
-def _is_there(store: Store, path: str) -> bool:
-    return store.is_valid(path) and os.path.lexists(store.physical(path))
 
 
 def _link(store: Store, file: str, size: int, name: str, temporary: str) -> bool:

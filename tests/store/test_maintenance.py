@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from deployer.formats import StorePath
 from deployer.store import PathAlive, Store, collect, delete, optimise, verify
 from deployer.store.errors import PathNotValid
 
@@ -14,19 +15,18 @@ from deployer.store.errors import PathNotValid
 @pytest.fixture
 def chain(store):
     """Three paths, each of which refers to the one before; nothing keeps them."""
-    paths = []
+    paths: list[StorePath] = []
     for number in range(3):
-        paths.append(
-            store.add_text(f"text-{number}", b"x" * 1000 + b"".join(str(path).encode() for path in paths[-1:]), paths[-1:])
-        )
+        content = b"x" * 1000 + b"".join(str(path).encode() for path in paths[-1:])
+        paths.append(store.add_text(f"text-{number}", content, paths[-1:]))
     store._roots.close()
     return [str(path) for path in paths]
 
 
 def test_a_collection_that_stops_early_leaves_what_others_refer_to(store, chain):
-    for left in (chain[:2], chain[:1], []):
+    for count in (2, 1, 0):
         collect(store, max_freed=1)
-        assert list(store.database.all_paths()) == sorted(left)
+        assert list(store.database.all_paths()) == sorted(chain[:count])
         assert verify(store) == ()
 
 

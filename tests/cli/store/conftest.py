@@ -36,10 +36,16 @@ class Nix:
             "NIX_REMOTE": f"local?root={self.root}",
         }
 
-    def run(self, *command: str, stdin: bytes = b"", code: int = 0) -> bytes:
+    def call(self, *command: str, stdin: bytes = b"", code: int = 0) -> subprocess.CompletedProcess[bytes]:
         done = subprocess.run(command, input=stdin, env=self._environment, capture_output=True, timeout=60, check=False)
         assert done.returncode == code, done.stderr.decode()
-        return done.stdout
+        return done
+
+    def run(self, *command: str, stdin: bytes = b"", code: int = 0) -> bytes:
+        return self.call(*command, stdin=stdin, code=code).stdout
+
+    def errors(self, *command: str, code: int = 0) -> str:
+        return self.call(*command, code=code).stderr.decode()
 
     def text(self, *command: str, code: int = 0) -> str:
         return self.run(*command, code=code).decode()

@@ -92,3 +92,26 @@ def test_two_questions_at_once_are_refused(deployer, shelf):
 
     assert answer.code == 2
     assert "two questions" in answer.err
+
+
+@pytest.mark.parametrize("options", [(), ("-r",), ("-s",), ("-S", "-r"), ("-rsSh",), ("-S", "--sigs")], ids=" ".join)
+def test_what_is_registered_is_told_as_nix_does(deployer, nix, shelf, tmp_path, options):
+    paths = shelf.tangle(6, 12)
+    give(shelf.store, nix, paths)
+    asked = [str(path) for path in reversed(paths[-4:])]
+    (tmp_path / "key").write_bytes(nix.run("nix", "key", "generate-secret", "--key-name", "them-1"))
+    assert deployer("store", "sign", "--key-file", str(tmp_path / "key"), *asked).err == "added 4 signatures\n"
+    nix.run("nix", "store", "sign", "--key-file", str(tmp_path / "key"), *asked)
+
+    ours = deployer("store", "path-info", *options, *asked).out
+    assert ours.replace("ultimate ", "") == nix.text("nix", "path-info", *options, *asked)
+    ours, theirs = (
+        deployer("store", "path-info", "--json", *options, *asked).out,
+        nix.text("nix", "path-info", "--json", *options, *asked),
+    )
+    assert _timeless(ours) == _timeless(theirs)
+
+
+def _timeless(text: str) -> str:
+    """Without what differs by when and where a path was made: both are told in the same order."""
+    return re.sub(r'"registrationTime":\d+,?|"ultimate":true,?', "", text).strip().replace(",}", "}")
