@@ -139,8 +139,9 @@ class Caches:
         return found
 
     async def _sources(self, path: StorePath) -> AsyncGenerator[Offer, None]:
-        """All offers of a path, the best first; also such as are not to be trusted, so that it can be said why."""
-        nothing = True
+        """All offers of a path, the best first, and last those that are not to be trusted, so that it can be said why."""
+        offers = 0
+        untrusted: list[Offer] = []
         troubles: list[DeployerError] = []
         for cache in await self._in_order(troubles):
             try:
@@ -148,10 +149,14 @@ class Caches:
             except DeployerError as error:
                 self._set_aside(cache, error, troubles)
                 continue
-            if info is not None:
-                nothing = False
+            if info is not None and cache.accepts(info):
+                offers += 1
                 yield self._offer(cache, info)
-        if nothing:
+            elif info is not None:
+                untrusted.append(self._offer(cache, info))
+        for offer in untrusted:
+            yield offer
+        if not (offers or untrusted):
             raise troubles[-1] if troubles else PathNotCached(str(path), self.urls)
 
     async def _in_order(self, troubles: list[DeployerError]) -> list[BinaryCache]:

@@ -218,7 +218,8 @@ class _Download:
 
         while True:
             try:
-                piece = self._answer.read(size)
+                # What came before a connection broke must not be lost: no more than one read of the socket at a time.
+                piece = self._answer.read1(size)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 self._take_up(error)
                 continue

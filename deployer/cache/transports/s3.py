@@ -18,6 +18,8 @@ _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound", "403", "AccessDenied
 """What an object store says of what it does not have; without the right to list, that access is denied."""
 _CONNECTIONS: Final = 32
 _REGION: Final = "us-east-1"
+_PIECE: Final = 1 << 16
+"""Bytes that are lost at most where a connection breaks."""
 
 
 class S3Transport:
@@ -150,7 +152,7 @@ class _Object:
 
         while True:
             try:
-                piece: bytes = self._body.read(size)
+                piece: bytes = self._body.read(min(size, _PIECE))
             except (BotoCoreError, HTTPError, OSError) as error:
                 self._failures += 1
                 if self._failures >= ATTEMPTS:
