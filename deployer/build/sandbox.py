@@ -35,6 +35,11 @@ NETWORK_ETC_FILES: Final[Mapping[str, str]] = {
 _NETWORK_FILES: Final = ("/etc/resolv.conf", "/etc/services", "/etc/hosts")
 _CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
 KVM: Final = "/dev/kvm"
+_READ_ONLY_IN_PROC: Final = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "driver", "scsi", "mtrr")
+_HIDDEN_IN_PROC: Final = (
+    *("kcore", "keys", "kmsg", "kpagecount", "kpageflags", "kpagecgroup", "latency_stats", "pagetypeinfo"),
+    *("slabinfo", "timer_list", "vmallocinfo"),
+)
 _OWN_DIRECTORIES: Final = frozenset(
     {"build", "dev", "etc", "nix", "proc", "tmp", "sys", "run", "home", "root", "mnt", "media", "srv"}
 )
@@ -76,7 +81,7 @@ def bubblewrap_options(spec: SandboxSpec) -> list[str]:
     options += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     options += ["--uid", str(BUILD_UID), "--gid", str(BUILD_GID), "--hostname", "localhost"]
     # First what the store may stand below: a store of tests is in /tmp.
-    options += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]
+    options += ["--proc", "/proc", *_covered(), "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp"]
     for directory in ("/etc", os.path.dirname(spec.store_directory)):
         options += ["--perms", "0755", "--dir", directory]
     if spec.toolchain is not None:
@@ -98,6 +103,21 @@ def bubblewrap_options(spec: SandboxSpec) -> list[str]:
     for name, value in sorted(spec.environment.items()):
         options += ["--setenv", name, value]
     return [*options, "--remount-ro", "/"]
+
+
+def _covered() -> Iterable[str]:
+    """Where root builds, its files in /proc would be the build's to write, and with them the machine: core_pattern runs programs.
+
+    Bubblewrap covers such directories only where they themselves may be written to. Covered, a new /proc can't be had either.
+    """
+    if os.geteuid() != 0:
+        return
+    for name in _READ_ONLY_IN_PROC:
+        if os.path.exists(f"/proc/{name}"):
+            yield from ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
+    for name in _HIDDEN_IN_PROC:
+        if os.path.exists(f"/proc/{name}"):
+            yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
 
 
 def _network_files(spec: SandboxSpec) -> Iterable[str]:

@@ -35,6 +35,7 @@ PROGRAMS = (
     "mkfifo",
     "mknod",
     "date",
+    "find",
     "mv",
 )
 

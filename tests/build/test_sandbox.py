@@ -1,8 +1,10 @@
 """What a build can see and do in the sandbox; mostly, what it cannot."""
 
 import asyncio
+import dataclasses
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,8 +28,6 @@ class Room:
         self.path, self.toolchain = tmp_path, toolchain
         for name in ("store", "build", "etc", "input"):
             (tmp_path / name).mkdir()
-        for name, content in ETC_FILES.items():
-            (tmp_path / "etc" / name).write_text(content)
         (tmp_path / "input/file").write_text("from the input")
         self.output = tmp_path / "store" / os.path.basename(OUTPUT)
 
@@ -46,11 +46,12 @@ class Room:
             toolchain=self.toolchain,
         )
 
-    async def run(self, script, limits=LIMITS):
+    async def run(self, script, limits=LIMITS, **changes):
         lines: list[str] = []
-        await run_in_sandbox(
-            self.spec(script), derivation="test", log_file=self.path / "log", limits=limits, on_line=lines.append
-        )
+        spec = dataclasses.replace(self.spec(script), **changes)
+        for name, content in spec.etc_files.items():
+            (self.path / "etc" / name).write_text(content)
+        await run_in_sandbox(spec, derivation="test", log_file=self.path / "log", limits=limits, on_line=lines.append)
         return lines
 
 
@@ -94,6 +95,14 @@ async def test_a_build_has_nixs_environment(room):
         "touch $out; chmod 4755 $out",
         "touch $out; chmod g+s $out",
         "ls /sys/class/net",
+        # Opened for writing, without writing: root's own files in /proc are not to be had, not even by root's builds.
+        ": >> /proc/sys/kernel/core_pattern",
+        ": >> /proc/irq/default_smp_affinity",
+        ": >> /proc/sysrq-trigger",
+        "ls /dev/kmsg || ls /dev/vda || ls /dev/sda",
+        "mknod $TMP/null c 1 3",
+        "ln /nix/store/*-input/file $out",
+        "echo x > $out; ln $out /build/other",
     ],
 )
 async def test_an_escape_is_refused(room, escape):
@@ -109,10 +118,15 @@ async def test_accounts_are_not_those_of_this_machine(room):
     assert lines == ETC_FILES["passwd"].splitlines()
 
 
-async def test_there_is_no_network_but_loopback(room):
-    lines = await room.run("cat /proc/net/dev")
+@pytest.mark.parametrize("network", [False, True])
+async def test_only_a_fixed_output_has_the_network(room, network):
+    lines = await room.run("cat /proc/net/dev; ls /etc; cat /etc/hosts", network=network)
 
-    assert [line.split(":")[0].strip() for line in lines[2:]] == ["lo"]
+    listed = [line.split(":")[0].strip() for line in lines[2 : lines.index("group")]]
+    ours = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
+    assert sorted(listed) == (sorted(ours) if network else ["lo"])
+    assert ("nsswitch.conf" in lines) is network
+    assert ("\n".join(lines) + "\n").endswith(Path("/etc/hosts").read_text() if network else ETC_FILES["hosts"])
 
 
 async def test_other_processes_are_not_seen(room):
@@ -130,6 +144,24 @@ async def test_what_a_build_leaves_running_dies_with_it(room):
     size = (room.output / "grows").stat().st_size
     await asyncio.sleep(0.4)
     assert (room.output / "grows").stat().st_size == size
+
+
+async def test_nothing_in_proc_but_processes_can_be_written_to(room):
+    find = "find /proc -path '/proc/[0-9]*' -prune -o -writable -type f -print"
+    lines = await room.run(f"{find} | while read -r file; do [ ! -f $file ] || echo $file; done")
+
+    assert [line for line in lines if not line.startswith("/proc/pressure/")] == []
+
+
+async def test_what_closed_its_output_and_stays_is_dead_too_when_the_build_has_ended(room):
+    silent = "(exec >/dev/null 2>&1 </dev/null; while :; do echo x >> $out/grows; done) &"
+    script = f"mkdir $out; {silent} while [ ! -s $out/grows ]; do :; done"
+
+    for _ in range(5):
+        await room.run(f"rm -rf $out; {script}")
+        size = (room.output / "grows").stat().st_size
+        await asyncio.sleep(0.02)
+        assert (room.output / "grows").stat().st_size == size
 
 
 async def test_a_failing_build_tells_its_status_and_last_words(room):
