@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployer.cli.settings import BuildChoices, home
@@ -52,6 +53,11 @@ def substituter(
         trusted_keys=choices.trusted_keys,
         threshold=choices.signatures,
         check=check,
-        memory=home("XDG_CACHE_HOME", ".cache") / "deployer" / "caches.sqlite" if remember else None,
+        memory=cache_memory() if remember else None,
         on_trouble=on_trouble,
     )
+
+
+def cache_memory() -> Path:
+    """Where what remote caches answered is kept."""
+    return home("XDG_CACHE_HOME", ".cache") / "deployer" / "caches.sqlite"

@@ -17,6 +17,7 @@ from deployer.errors import DeployerError, ExitCode
 
 COMMANDS: Final[dict[str, str]] = {
     "build": "Build the hosts' systems into the controller's store",
+    "cache": "Be a binary cache for others",
     "check": "Read the inventory and evaluate every configuration",
     "completion": "Print a script that completes commands in your shell",
     "deploy": "Bring hosts to their configurations, canary first",

@@ -44,7 +44,7 @@ def command(
     settings: Settings = context.obj
     printer = Printer(context)
     if target is not None:
-        copied = _push(open_store(context, existing=True), paths, target, key_file, compression)
+        copied = _push(open_store(context, existing=True), paths, target, key_file, compression, printer)
     else:
         choices = dataclasses.replace(settings.build, substituters=(str(source),), trusted_keys=trusted)
         settings = dataclasses.replace(settings, build=choices)
@@ -54,11 +54,20 @@ def command(
         printer.document({"copied": [*copied]})
 
 
-def _push(store: Store, names: tuple[str, ...], url: str, key_file: Path | None, compression: str) -> list[str]:
+def _push(store: Store, names: tuple[str, ...], url: str, key_file: Path | None, compression: str, printer: Printer) -> list[str]:
     from deployer.cache import SecretKey, push
+    from deployer.cli.building import cache_memory
 
-    key = SecretKey.parse(key_file.read_text()) if key_file else None
-    return [str(path) for path in push(store, find_valid(store, names), url, compression=compression, key=key)]
+    copied = push(
+        store,
+        find_valid(store, names),
+        url,
+        compression=compression,
+        key=SecretKey.parse(key_file.read_text()) if key_file else None,
+        memory=cache_memory(),
+        on_path=lambda path: printer.say(f"copied '{path}'"),
+    )
+    return [str(path) for path in copied]
 
 
 async def _pull(store: Store, names: tuple[str, ...], settings: Settings, *, check: bool) -> list[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -38,6 +41,26 @@ def test_paths_are_copied_to_a_cache_and_back(deployer, shelf, tmp_path, keys):
     assert (untrusted.code, "nobody" in untrusted.err or "not trusted" in untrusted.err) == (1, True)
     assert trusted.document["copied"] == sorted(str(one) for one in shelf.store.closure([path]))
     assert deployer("store", *other, "query", "-R", str(path)).out == deployer("store", "query", "-R", str(path)).out
+
+
+@pytest.mark.nix
+def test_nix_takes_what_is_served_and_what_was_pushed(deployer, nix, shelf, tmp_path, keys):
+    path = shelf.put("top", shelf.put("low"), itself=True)
+    command = [sys.executable, "-m", "deployer", "cache", "serve", "--port", "0", "--key-file", keys[0], "--json"]
+    environment = {**os.environ, "DEPLOYER_STORE_ROOT": str(shelf.store.root), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as server:
+        assert server.stdout is not None
+        url = json.loads(server.stdout.readline())["url"]
+        nix.run("nix", "copy", "--from", url, "--option", "trusted-public-keys", keys[1], str(path))
+        server.terminate()
+        assert server.wait(20) == 0
+    deployer("store", "copy", "--to", f"file://{tmp_path}/cache", "--key-file", keys[0], "--compression", "xz", str(path))
+    second = type(nix)(tmp_path / "second")
+    second.run("nix", "copy", "--from", f"file://{tmp_path}/cache", "--option", "trusted-public-keys", keys[1], str(path))
+
+    for one in (nix, second):
+        assert one.text("nix-store", "--query", "--tree", str(path)) == deployer("store", "query", "--tree", str(path)).out
+        one.run("nix-store", "--verify", "--check-contents")
 
 
 def test_a_missing_path_is_fetched_and_a_cache_that_has_none_is_told(deployer, shelf, tmp_path, keys):
