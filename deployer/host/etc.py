@@ -123,6 +123,14 @@ class EtcWriter:
         self._record(path, found, fingerprint_of(self._disk, owned.original))
         restore(self._disk, path, owned.original)
 
+    def set_aside(self, path: str) -> None:
+        """Remove a file that somebody put there; what it said is kept."""
+        found = self._disk.entry(path)
+        if found is not None:
+            self._keep(path, found, "it was put there by hand")
+            self._record(path, found, ABSENT)
+            restore(self._disk, path, None)
+
     def drop_directory(self, path: str) -> bool:
         """Remove a directory that we made, if nothing is in it any more."""
         found = self._disk.entry(path)
@@ -162,11 +170,11 @@ class EtcWriter:
             raise PathTaken(path, found.kind if found.kind != OTHER else "device, socket or pipe")
         return self._copy(path, found, ORIGINALS)
 
-    def _keep(self, path: str, found: Entry) -> None:
+    def _keep(self, path: str, found: Entry, why: str = "it was changed by hand") -> None:
         """Never lose what somebody wrote by hand."""
         if found.kind == FILE:
             copy = self._copy(path, found, KEPT).copy
-            self._note(Action("etc", "change", path, f"it was changed by hand; that version is kept as {copy}"))
+            self._note(Action("etc", "change", path, f"{why}; that version is kept as {copy}"))
         elif found.kind == LINK:
             self._note(Action("etc", "change", path, f"it was a link to {found.target}, made by hand"))
 

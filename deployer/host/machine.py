@@ -39,6 +39,21 @@ class UnitStatus:
         """Whether it ended badly, or keeps doing so."""
         return self.active == "failed" or self.sub == "auto-restart"
 
+    @property
+    def is_crashing(self) -> bool:
+        """The same, save for one that ended well and is started again each time."""
+        return self.is_failed
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it does not run because its conditions did not hold; as far as is known."""
+        return False
+
+    @property
+    def is_once(self) -> bool:
+        """Whether it is done, and no longer active, once its work has ended; as far as is known."""
+        return False
+
 
 class SystemdPort:
     """What we ask of PID 1. `deployer.host.systemd` answers with the real one."""

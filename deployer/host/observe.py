@@ -10,7 +10,7 @@ import hashlib
 from typing import Final, Iterator, List, Mapping, Sequence, Tuple
 
 from deployer.errors import DeployerError
-from deployer.formats.manifest import DIRECTORY, FILE, SYMLINK, EtcEntry, Manifest, Unit
+from deployer.formats.manifest import DIRECTORY, FILE, SYMLINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, DriftItem
 from deployer.formats.state import SETTLED
 from deployer.host import disk as d
@@ -20,14 +20,13 @@ from deployer.host.accounts import plan_accounts
 from deployer.host.etc import link_target
 from deployer.host.kernel import is_same
 from deployer.host.ledger import Ledger
-from deployer.host.machine import Machine, UnitStatus
+from deployer.host.machine import Machine
 from deployer.host.paths import CURRENT
 from deployer.host.standing import read_state
-from deployer.host.systemd import UnitState
-from deployer.host.unit_switch import is_template, runs_once
+from deployer.host.unit_faults import unit_faults
+from deployer.host.unit_switch import is_template
 
 NOTHING: Final = "nothing"
-UNITS: Final = "/etc/systemd/system"
 _ABBREVIATED: Final = 12
 _ATTRIBUTES: Final = ("uid", "gid", "description", "home", "shell")
 """The third and following fields of a line of passwd."""
@@ -92,49 +91,8 @@ def _units(machine: Machine, manifest: Manifest) -> Iterator[DriftItem]:
     names = [unit.name for unit in manifest.units if not is_template(unit.name)]
     states = machine.systemd.states(names) if names else {}
     system = machine.profile.current().system
-    for unit in manifest.units:
-        status = states.get(unit.name)
-        if status is not None:
-            for declared, observed in _unit(unit, status, system):
-                yield DriftItem("unit", unit.name, declared, observed)
-
-
-def _unit(unit: Unit, status: UnitStatus, system: str) -> Iterator[Tuple[str, str]]:
-    if unit.masked or status.load == "masked":
-        if not (unit.masked and status.load == "masked"):
-            yield ("masked", status.load) if unit.masked else ("not masked", "masked")
-        return
-    if status.load != "loaded":
-        yield "loaded", status.load
-        return
-    if isinstance(status, UnitState):
-        yield from _definition(unit, status, system)
-    if unit.start and not status.is_active and not _has_nothing_to_do(unit, status):
-        yield "active", str(status) if isinstance(status, UnitState) else status.active
-    elif unit.start and isinstance(status, UnitState) and status.is_crashing:
-        yield "active", str(status)
-
-
-def _definition(unit: Unit, state: UnitState, system: str) -> Iterator[Tuple[str, str]]:
-    """What systemd has loaded is what stands on the disk, and nobody adds to a unit of ours."""
-    if state.needs_reload:
-        yield "loaded as it stands on disk", "changed on disk since it was loaded"
-    if not unit.text:
-        return
-    # systemd 247 follows links before it tells where a unit's file is; later ones tell the name under which they found it.
-    if state.fragment not in ("", f"{UNITS}/{unit.name}", f"{system}{UNITS}/{unit.name}"):
-        yield f"{UNITS}/{unit.name}", state.fragment
-    ours = {f"{UNITS}/{unit.name}.d/{name}" for name in unit.drop_ins}
-    for path in state.drop_ins:
-        if path.startswith(("/etc/", "/run/")) and f"/{unit.name}.d/" in path and path not in ours:
-            yield "no other drop-in", path
-
-
-def _has_nothing_to_do(unit: Unit, status: UnitStatus) -> bool:
-    """Whether a unit that does not run has simply done its work, or its conditions do not hold."""
-    if isinstance(status, UnitState):
-        return status.is_done
-    return status.active == "inactive" and runs_once(unit)
+    for name, fault in unit_faults({unit.name: unit for unit in manifest.units}, states, system):
+        yield DriftItem("unit", name, fault.declared, fault.observed)
 
 
 def _accounts(machine: Machine, manifest: Manifest, ledger: Ledger) -> Iterator[DriftItem]:

@@ -19,6 +19,7 @@ from deployer.host.ledger import Ledger
 from deployer.host.machine import Machine, UnitStatus
 from deployer.host.paths import ETC
 from deployer.host.switching import tmpfiles_paths
+from deployer.host.unit_changes import unit_repairs
 
 UNKNOWN: Final = "?"
 """A fingerprint that nothing has."""
@@ -38,6 +39,10 @@ class Observed:
     """Paths of entries on which something is mounted."""
     units: Mapping[str, UnitStatus] = dataclasses.field(default_factory=dict)
     """How systemd sees each unit, and each running instance of a template."""
+    system: str = ""
+    """Store path of the current system."""
+    foreign: FrozenSet[str] = frozenset()
+    """Files of somebody's that add to units of ours, or mask them."""
     accounts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Account files' texts by path."""
     sysctl: Mapping[str, Optional[str]] = dataclasses.field(default_factory=dict)
@@ -71,12 +76,16 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
     keys = sorted({*manifest.sysctl, *ledger.sysctl})
     concerns_accounts = bool(manifest.users or manifest.groups or ledger.users or ledger.groups or ledger.memberships)
     stored = _stored(machine, manifest) if manifest == previous else {}
+    units, system = machine.systemd.states(names) if names else {}, machine.profile.current().system
+    foreign = unit_repairs(manifest, units, system)[1] if manifest == previous else {}
     return Observed(
         etc=etc,
         wishes={path: _wish(entry, ids, stored.get(path, "")) for path, entry in declared.items()},
         owners={path: lacking for path, entry in declared.items() for lacking in [_lacking(entry, ids)] if lacking},
         mounts=_mounts(machine, declared),
-        units=machine.systemd.states(names) if names else {},
+        units=units,
+        system=system,
+        foreign=frozenset(path for path in foreign if _may_go(machine, path, ledger)),
         accounts=read_accounts(machine.disk) if concerns_accounts else {},
         sysctl={key: machine.system.sysctl(key) for key in keys},
         missing=tuple(path for path in tmpfiles_paths(manifest.tmpfiles) if not machine.disk.exists(path)),
@@ -120,6 +129,17 @@ def _lacking(entry: EtcEntry, ids: Ids) -> str:
     except UnknownOwner as error:
         return f"{error.kind} {error.name}"
     return ""
+
+
+def _may_go(machine: Machine, path: str, ledger: Ledger) -> bool:
+    """Whether somebody's drop-in or mask stands there; of units themselves only a mask may go."""
+    if path.startswith(f"{ETC}/") and path[len(ETC) + 1 :] in ledger.etc:
+        return False
+    with contextlib.suppress(DeployerError):
+        entry = machine.disk.entry(path)
+        is_mask = entry is not None and (entry.target == os.devnull or (entry.kind == FILE and entry.size == 0))
+        return entry is not None and (is_mask or path.rpartition("/")[0].endswith(".d"))
+    return False
 
 
 def _mounts(machine: Machine, paths: Collection[str]) -> FrozenSet[str]:

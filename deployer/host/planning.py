@@ -6,7 +6,7 @@ The transaction carries out this very plan: `deployer plan` and `deployer deploy
 from __future__ import annotations
 
 import dataclasses
-from typing import Final, List, Optional, Tuple
+from typing import Collection, Final, List, Mapping, Optional, Tuple
 
 from deployer.formats.manifest import DIRECTORY, LINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, Plan, Problem
@@ -17,8 +17,9 @@ from deployer.host.ledger import Ledger
 from deployer.host.machine import UnitStatus
 from deployer.host.paths import ETC
 from deployer.host.plan_inputs import UNKNOWN, Observed, observe_for_plan
-from deployer.host.unit_changes import unit_changes
-from deployer.host.unit_switch import is_template, template_of
+from deployer.host.unit_changes import UnitChanges, unit_changes, unit_repairs
+from deployer.host.unit_faults import REREAD, may_start
+from deployer.host.unit_switch import declared, is_template, template_of
 
 __all__ = ["Observed", "observe_for_plan", "plan_activation"]
 
@@ -44,7 +45,7 @@ def plan_activation(
     if previous == manifest and not repair:
         return Plan("", "", 0, (generation,) if generation is not None else ())
     problems = list(observed.problems)
-    units = unit_changes(previous, manifest, observed.units)
+    units, foreign = _unit_changes(previous, manifest, observed, repair=repair)
     actions = list(units.skipped)
     actions += [Action("unit", "stop", name, units.because.get(name, "")) for name in units.stop]
     accounts = _accounts(previous, manifest, observed, ledger)
@@ -53,13 +54,36 @@ def plan_activation(
     problems += _lacking_owners(manifest, observed, accounts)
     before, after = _etc(previous, manifest, observed, ledger, problems, repair=repair)
     actions += [*before, *([generation] if generation is not None else []), *after]
+    actions += [Action("etc", "remove", path, because) for path, because in sorted(foreign.items())]
     actions += _sysctl(manifest, observed, ledger, problems)
     if manifest.tmpfiles and (manifest.tmpfiles != previous.tmpfiles or repair):
         actions += [Action("tmpfiles", "add", path) for path in observed.missing]
-    for verb, names in (("reload", units.reload), ("restart", units.restart), ("start", units.start)):
+    if repair and any(action.kind != "unit" for action in actions):
+        units = dataclasses.replace(units, start=units.start + _waiting(manifest, observed))
+    for verb, names in ((REREAD, units.reread), ("reload", units.reload), ("restart", units.restart), ("start", units.start)):
         actions += [Action("unit", verb, name, units.because.get(name, "")) for name in names]
-    problems += _units(previous, manifest, observed)
+    problems += _units(previous, manifest, observed, foreign)
     return Plan("", "", 0, tuple(actions), tuple(dict.fromkeys(problems)))
+
+
+def _unit_changes(
+    previous: Manifest, manifest: Manifest, observed: Observed, *, repair: bool
+) -> Tuple[UnitChanges, Mapping[str, str]]:
+    """And which files of somebody's a repair sets aside, with the reason."""
+    if not repair or previous != manifest:
+        return unit_changes(previous, manifest, observed.units), {}
+    changes, foreign = unit_repairs(manifest, observed.units, observed.system)
+    return changes, {path: because for path, because in foreign.items() if path in observed.foreign}
+
+
+def _waiting(manifest: Manifest, observed: Observed) -> Tuple[str, ...]:
+    """Units whose conditions did not hold when they were last started, and may hold once the rest is set right."""
+    units = {unit.name: unit for unit in manifest.units}
+    return tuple(
+        name
+        for name, unit in sorted(units.items())
+        if observed.units.get(name, UnitStatus()).is_waiting and may_start(unit, declared(name, units) or unit)
+    )
 
 
 def _accounts(previous: Manifest, manifest: Manifest, observed: Observed, ledger: Ledger) -> AccountEdit:
@@ -70,18 +94,18 @@ def _etc(
     previous: Manifest, manifest: Manifest, observed: Observed, ledger: Ledger, problems: List[Problem], *, repair: bool
 ) -> Tuple[List[Action], List[Action]]:
     """What is done before `current` moves, and after."""
-    declared = {entry.path: entry for entry in manifest.etc}
+    wanted = {entry.path: entry for entry in manifest.etc}
     before = {entry.path: entry for entry in previous.etc}
-    early, late = in_order_of_removal([path for path in ledger.etc if path not in declared], declared)
+    early, late = in_order_of_removal([path for path in ledger.etc if path not in wanted], wanted)
     actions = [_removal(path, observed, ledger) for path in early if not ledger.etc[path].adopted]
-    for path in sorted(declared):
-        operation = _operation(declared[path], before.get(path), observed, ledger, repair=repair)
+    for path in sorted(wanted):
+        operation = _operation(wanted[path], before.get(path), observed, ledger, repair=repair)
         if operation and path in observed.mounts:
             problems.append(Problem(f"{ETC}/{path}", "something is mounted there", "Unmount it, or do not declare the path."))
         elif operation == _REFUSE:
-            problems.append(_in_the_way(declared[path], observed.etc[path], ledger))
+            problems.append(_in_the_way(wanted[path], observed.etc[path], ledger))
         elif operation:
-            because = _because(operation, declared[path], before.get(path), ledger)
+            because = _because(operation, wanted[path], before.get(path), ledger)
             if operation == "change" and because != _BY_HAND and _is_touched(path, observed, ledger):
                 because = ", and ".join(filter(None, [because, _BY_HAND]))
             actions.append(Action("etc", operation, f"{ETC}/{path}", because))
@@ -159,14 +183,17 @@ def _sysctl(manifest: Manifest, observed: Observed, ledger: Ledger, problems: Li
     return actions
 
 
-def _units(previous: Manifest, manifest: Manifest, observed: Observed) -> List[Problem]:
-    """Units that are extended must be there; those that are to run must not be masked by the host."""
+def _units(previous: Manifest, manifest: Manifest, observed: Observed, foreign: Collection[str]) -> List[Problem]:
+    """Units that are extended must be there; those that are to run must not be masked by the host, unless the mask goes."""
+    unmasked = {path.rpartition("/")[2] for path in foreign}
     before = {unit.name: unit for unit in previous.units}
     files = {entry.path for entry in manifest.etc}
     found: List[Problem] = []
     for unit in manifest.units:
         status, old = observed.units.get(unit.name, UnitStatus()), before.get(unit.name)
         if unit.text or unit.masked or is_template(unit.name) or f"{UNITS}/{unit.name}" in files:
+            continue
+        if status.load == "masked" and unit.name in unmasked:
             continue
         if status.load == "masked" and not (old is not None and old.masked):
             remedy = f"Run `systemctl unmask {unit.name}` there, or do not extend it."

@@ -24,7 +24,7 @@ from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.machine import Machine
 from deployer.host.paths import ETC, NEXT_LEDGER
 from deployer.host.transaction import Record
-from deployer.host.unit_changes import UnitChanges, unit_changes
+from deployer.host.unit_changes import UnitChanges, planned_changes, unit_changes
 
 _PRIVATE = Metadata(0o600, 0, 0)
 _LOG_LINES = 15
@@ -80,7 +80,8 @@ class Switch:
         """Do what the plan says. `restore_accounts` removes the accounts that we made instead of locking them."""
         names = sorted({unit.name for unit in (*self._previous.units, *self._next.units)})
         before = self._machine.systemd.states(names) if names else {}
-        changes = unit_changes(self._previous, self._next, before)
+        repairs = self._record.repair
+        changes = planned_changes(plan.actions) if repairs else unit_changes(self._previous, self._next, before)
         self._undo.append(
             {"op": "units", "active": sorted(n for n in before if before[n].is_active), "touched": sorted(changes.touched)}
         )
@@ -89,12 +90,16 @@ class Switch:
         self._change_units("stop", changes.stop, changes)
         ledger = apply_accounts(self._machine, self._ledger, self._next, note=self._note, restore=restore_accounts)
         ledger = self._change_etc(plan, ledger)
+        if repairs:
+            self._set_aside(plan)
         ledger = self._set_sysctl(ledger)
         ledger = self._make_tmpfiles(ledger)
         self._machine.disk.write(NEXT_LEDGER, ledger.to_bytes(), _PRIVATE)
         if self._touches_units(plan, names):
             self._machine.systemd.daemon_reload()
             self._check_loaded()
+        for name in changes.reread:
+            self._note(Action("unit", "change", name, changes.because.get(name, "")))
         self._start_units(changes)
 
     def _change_etc(self, plan: Plan, ledger: Ledger) -> Ledger:
@@ -120,6 +125,20 @@ class Switch:
         needed = _above(f"{ETC}/{path}" for path in declared)
         kept = [path for path in sorted(set(made), reverse=True) if path in needed or not writer.drop_directory(path)]
         return dataclasses.replace(ledger, etc=owned, directories=tuple(sorted(kept)))
+
+    def _set_aside(self, plan: Plan) -> None:
+        """What somebody added to units of ours, or masked them with."""
+        writer = EtcWriter(
+            self._machine.disk,
+            self._undo,
+            system=self._record.next,
+            tag=self._record.transaction[:8] + "-foreign",
+            note=self._note,
+        )
+        for action in plan.actions:
+            if action.kind == "etc" and action.operation == "remove" and action.target[len(ETC) + 1 :] not in self._ledger.etc:
+                writer.set_aside(action.target)
+                self._note(action)
 
     def _must_rewrite(self, entry: EtcEntry, owned: OwnedPath) -> bool:
         """Whether the new generation declares a path otherwise than the previous one did."""

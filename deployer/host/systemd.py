@@ -72,10 +72,20 @@ class UnitState(UnitStatus):
         return self.active == "failed" or (self.sub == "auto-restart" and (self.result != "success" or self.exit_status != 0))
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it does not run because its conditions did not hold when it was last started."""
+        return self.load == "loaded" and self.active == "inactive" and not self.condition
+
+    @property
+    def is_once(self) -> bool:
+        """Whether it is done, and no longer active, once its work has ended."""
+        return self.type == "oneshot" and not self.remains
+
+    @property
     def is_done(self) -> bool:
         """Whether it does not run because there is nothing (left) for it to do."""
-        once = self.type == "oneshot" and not self.remains and self.result == "success"
-        return self.load == "loaded" and self.active == "inactive" and (once or not self.condition)
+        done = self.load == "loaded" and self.active == "inactive" and self.is_once and self.result == "success"
+        return done or self.is_waiting
 
     def __str__(self) -> str:
         """For people."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import FrozenSet, Mapping, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, Tuple
 
 from deployer.formats.manifest import Manifest
 from deployer.formats.messages import Action
 from deployer.host.machine import UnitStatus
+from deployer.host.unit_faults import REREAD, RESTART, START, STOP, unit_faults
 from deployer.host.unit_switch import plan_units
 
 
@@ -22,6 +23,8 @@ class UnitChanges:
     start: Tuple[str, ...] = ()
     skipped: Tuple[Action, ...] = ()
     because: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    reread: Tuple[str, ...] = ()
+    """Units whose files systemd must read again; it is told to in any case where units are touched."""
 
     @property
     def touched(self) -> FrozenSet[str]:
@@ -33,7 +36,8 @@ def unit_changes(previous: Manifest, following: Manifest, states: Mapping[str, U
     """The decision is `plan_units`'s; see there."""
     active = {name for name, status in states.items() if status.is_active}
     shipped = {name for name, status in states.items() if status.shipped}
-    switch = plan_units(previous.units, following.units, active, shipped=shipped)
+    once = {name for name, status in states.items() if status.is_once}
+    switch = plan_units(previous.units, following.units, active, shipped=shipped, once=once)
     return UnitChanges(
         stop=tuple(switch.stop),
         reload=tuple(switch.reload),
@@ -42,3 +46,31 @@ def unit_changes(previous: Manifest, following: Manifest, states: Mapping[str, U
         skipped=tuple(Action("unit", "skip", name, reason) for name, reason in switch.skip.items()),
         because=dict(switch.reasons),
     )
+
+
+def unit_repairs(manifest: Manifest, states: Mapping[str, UnitStatus], system: str) -> Tuple[UnitChanges, Mapping[str, str]]:
+    """What sets right all that is wrong with units, and the files of somebody's that are set aside for it, with the reason."""
+    todo: Dict[str, List[str]] = {STOP: [], RESTART: [], START: [], REREAD: []}
+    because: Dict[str, str] = {}
+    foreign: Dict[str, str] = {}
+    for name, fault in unit_faults({unit.name: unit for unit in manifest.units}, states, system):
+        because.setdefault(name, f"declared: {fault.declared}; found: {fault.observed}")
+        foreign.update(dict.fromkeys(fault.foreign, f"it is not deployer's, and changes {name}"))
+        for verb in fault.repair:
+            if name not in todo[verb]:
+                todo[verb].append(name)
+    start = [name for name in todo[START] if name not in todo[RESTART]]
+    changes = UnitChanges(tuple(todo[STOP]), (), tuple(todo[RESTART]), tuple(start), because=because, reread=tuple(todo[REREAD]))
+    return changes, foreign
+
+
+def planned_changes(actions: Iterable[Action]) -> UnitChanges:
+    """What a plan says of units."""
+    named: Dict[str, List[str]] = {}
+    because: Dict[str, str] = {}
+    for action in actions:
+        if action.kind == "unit":
+            named.setdefault(action.operation, []).append(action.target)
+            because[action.target] = action.because
+    stop, reload, restart, start, reread = (tuple(named.get(verb, ())) for verb in (STOP, "reload", RESTART, START, REREAD))
+    return UnitChanges(stop, reload, restart, start, because=because, reread=reread)

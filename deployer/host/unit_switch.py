@@ -43,7 +43,7 @@ LIFELINES: Final = (
 )
 """How we reach a host: restarted where another would be stopped, since the distribution brings them too."""
 _QUIET_TARGETS: Final = frozenset({"sysinit.target", "basic.target", "multi-user.target", "graphical.target"})
-_NEVER_STARTED_TARGETS: Final = frozenset(
+NEVER_STARTED_TARGETS: Final = frozenset(
     {
         "suspend.target",
         "hibernate.target",
@@ -79,15 +79,25 @@ class UnitSwitch:
 
 
 def plan_units(
-    previous: Iterable[Unit], following: Iterable[Unit], active: Collection[str], *, shipped: Collection[str] = ()
+    previous: Iterable[Unit],
+    following: Iterable[Unit],
+    active: Collection[str],
+    *,
+    shipped: Collection[str] = (),
+    once: Collection[str] = (),
 ) -> UnitSwitch:
     """Decide for all units that either generation declares, and for running instances of their templates.
 
     `active` are the names of units that run or are about to; those of instances of templates belong there too. `shipped`
-    are units that the host has a definition of besides ours.
+    are units that the host has a definition of besides ours. `once` are those of which systemd says that they are done once
+    their work has ended: of a unit that we only extend, what we know of it does not tell.
     """
     table = _Table(
-        {unit.name: unit for unit in previous}, {unit.name: unit for unit in following}, frozenset(active), frozenset(shipped)
+        {unit.name: unit for unit in previous},
+        {unit.name: unit for unit in following},
+        frozenset(active),
+        frozenset(shipped),
+        frozenset(once),
     )
     for name in table.names():
         table.decide(name)
@@ -131,9 +141,15 @@ class _Table:
     """Collects the decisions, unit by unit."""
 
     def __init__(
-        self, previous: Mapping[str, Unit], following: Mapping[str, Unit], active: Collection[str], shipped: Collection[str]
+        self,
+        previous: Mapping[str, Unit],
+        following: Mapping[str, Unit],
+        active: Collection[str],
+        shipped: Collection[str],
+        once: Collection[str],
     ) -> None:
         self._previous, self._following, self._active, self._shipped = previous, following, active, shipped
+        self._once = once
         self._stop: Set[str] = set()
         self._start: Set[str] = set()
         self._restart: Set[str] = set()
@@ -178,7 +194,7 @@ class _Table:
     # -- rows ------------------------------------------------------------------------------------------------------------
 
     def _decide_inactive(self, name: str, old: Optional[Unit], new: Optional[Unit]) -> None:
-        if new is None or new.masked or not new.start or name in _NEVER_STARTED_TARGETS:
+        if new is None or new.masked or not new.start or name in NEVER_STARTED_TARGETS:
             return
         file = UnitFile.of(new)
         if file.flag("Unit", "RefuseManualStart", False):
@@ -187,7 +203,7 @@ class _Table:
             self._skip[name] = "it is started by hand only (X-OnlyManualStart)"
         elif old is None or not old.start or old.masked:
             self._add(self._start, name, "it is new" if old is None else "it is to be active now")
-        elif not runs_once(new):
+        elif not (runs_once(new) or (not new.text and name in self._once)):
             self._add(self._start, name, "it is not running")
         elif not difference(UnitFile.of(old), file).is_nothing:
             self._add(self._start, name, f"it changed: {difference(UnitFile.of(old), file).says}")
@@ -236,7 +252,7 @@ class _Table:
             self._apply_restart(name, old, new, reason)
 
     def _apply_target(self, name: str, file: UnitFile, reason: str) -> None:
-        if name in _QUIET_TARGETS or name in _NEVER_STARTED_TARGETS:
+        if name in _QUIET_TARGETS or name in NEVER_STARTED_TARGETS:
             return
         if file.flag("Unit", "RefuseManualStart", False) or file.flag("Unit", "X-OnlyManualStart", False):
             self._skip[name] = f"{reason}; it is not started by hand"

@@ -115,3 +115,79 @@ def test_a_masked_unit_is_found_and_runs_again(kept: Kept) -> None:
     assert done.exit_code == 0, done.text
     assert kept.drift() == []
     assert kept.run("systemctl is-active own") == "active"
+
+
+RUN_ONCE = "/bin/sh -c 'echo ran >>/run/once.log; test ! -e /run/broken'"
+ONCE = {"wanted_by": ["multi-user.target"], "service": {"Type": "oneshot", "ExecStart": RUN_ONCE}}
+THEIRS = {
+    "theirs.service": "[Service]\\nType=oneshot\\nExecStart=/bin/sh -c 'echo ran >>/run/theirs.log'\\n",
+    "daemon.service": "[Service]\\nExecStart=/bin/sleep 3600\\n",
+}
+"""Units of the distribution's own, as printf takes them."""
+UNITS: dict[str, Any] = {
+    **CONFIGURATION,
+    "systemd": {
+        "services": {
+            "own": SLEEP,
+            "beside": SLEEP,
+            "once": ONCE,
+            "idle": {**SLEEP, "unit": {"ConditionPathExists": "/run/never"}},
+            "crashing": {
+                "wanted_by": ["multi-user.target"],
+                "service": {
+                    "ExecStart": "/bin/sh -c 'test ! -e /run/broken && exec sleep 3600'",
+                    "Restart": "always",
+                    "RestartSec": "1h",
+                },
+            },
+        },
+    },
+}
+
+
+def test_what_is_told_of_units_is_what_is_set_right(kept: Kept) -> None:
+    shipped = [f'printf "{text}" >/lib/systemd/system/{name}' for name, text in THEIRS.items()]
+    kept.run("; ".join([*shipped, "systemctl daemon-reload"]))
+    units = {name: {"drop_ins": {"own.conf": "[Service]\nNice=5\n"}, "start": True} for name in THEIRS}
+    configuration = {**UNITS, "systemd": {**UNITS["systemd"], "units": units}}
+    kept.fleet.configure(configuration)
+    assert kept.fleet.deploy().exit_code == 0
+    assert kept.drift() == []
+    assert (kept.run("wc -l </run/once.log"), kept.run("wc -l </run/theirs.log")) == ("1", "1")
+    assert kept.fleet.deploy().exit_code == 0
+
+    kept.run(
+        "cd /etc/systemd/system; mkdir -p own.service.d; printf '[Service]\\nNice=7\\n' >own.service.d/theirs.conf;"
+        "touch /run/broken; systemctl daemon-reload; systemctl restart own once crashing; systemctl mask --now daemon"
+    )
+    found = kept.drift()
+    kept.fleet.configure({**configuration, "etc": {**CONFIGURATION["etc"], "own/more": {"text": "more\n"}}})
+    unrelated = kept.fleet.deploy("--on", kept.host.name)
+    kept.run("rm /run/broken")
+    done = kept.fleet.run("reconcile")
+
+    assert sorted(found) == ["crashing.service", "daemon.service", "once.service", "own.service"]
+    assert "masks it" in unrelated.text
+    assert done.exit_code == 0, done.text
+    assert kept.drift() == []
+    assert kept.run("systemctl is-active own daemon crashing once idle").split() == ["active"] * 3 + ["inactive"] * 2
+    assert kept.run("systemctl show -P Nice own") == kept.run("systemctl show -P Nice beside")
+    assert kept.run("cat /var/lib/deployer/kept/*") == "[Service]\nNice=7"
+    assert (kept.run("wc -l </run/once.log"), kept.run("wc -l </run/theirs.log")) == ("3", "1")
+    assert kept.fleet.run("reconcile").exit_code == 0
+
+
+def test_a_failed_oneshot_does_not_keep_an_unrelated_deploy_from_being_made(kept: Kept) -> None:
+    kept.fleet.configure({**CONFIGURATION, "systemd": {"services": {"own": SLEEP, "once": ONCE}}})
+    assert kept.fleet.deploy().exit_code == 0
+    kept.run("touch /run/broken; systemctl restart once")
+    assert kept.drift() == ["once.service"]
+
+    kept.fleet.configure({"systemd": {"services": {"own": SLEEP, "once": ONCE}}})
+    done = kept.fleet.deploy()
+
+    assert done.exit_code == 0, done.text
+    assert kept.run("wc -l </run/once.log; systemctl is-failed once") == "2\nfailed"
+    refused = kept.fleet.run("reconcile")
+    assert refused.exit_code == 1, refused.text
+    assert "once.service" in refused.text

@@ -208,8 +208,9 @@ def test_drift_is_found_and_set_right(controller: Controller) -> None:
     outcome = controller.activate(system, system, repair=True)
     assert outcome["state"] == "healthy"
     assert controller.confirm()["state"] == "confirmed"
-    assert done(outcome) == ["start app.service"]
-    assert observe(controller) == [("unit", "app.service", "/etc/systemd/system/app.service.d/x.conf")]
+    assert done(outcome) == ["change app.service", "start app.service"]
+    assert observe(controller) == []
+    assert controller.run("cat /var/lib/deployer/kept/*x.conf") == "[Service]\nNice=1"
     assert controller.state().startswith("deployer-state 1 settled 1 ")
 
 
