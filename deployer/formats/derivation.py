@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Final, Iterable, List, Mapping, Tuple
+from typing import Callable, Dict, Final, Iterable, List, Mapping, Tuple, Union
 
 from deployer.errors import DeploymentError
-from deployer.formats.storepath import STORE_DIR, StorePath, make_fixed_output_path, make_output_path, make_text_path
+from deployer.formats import aterm
+from deployer.formats.aterm import write_list as _list
+from deployer.formats.aterm import write_raw as _raw
+from deployer.formats.aterm import write_string as _string
+from deployer.formats.aterm import write_tuple as _tuple
+from deployer.formats.hashes import SIZES
+from deployer.formats.storepath import (
+    STORE_DIR,
+    StorePath,
+    StorePathRefused,
+    make_fixed_output_path,
+    make_output_path,
+    make_text_path,
+)
 
-_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_UNESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
+_HEXADECIMAL: Final = re.compile("[0-9a-f]*")
 
 
 @dataclass(eq=False)
@@ -58,41 +71,54 @@ class Derivation:
         return set(self.outputs) == {"out"} and bool(self.outputs["out"].digest)
 
     def serialize(self) -> str:
-        """The ATerm, as Nix writes it."""
-        return self._unparse({path: self.input_derivations[path] for path in self.input_derivations})
+        """The ATerm, as Nix writes it. Raises `ValueError` for what Nix can't write: a quote in the name of a system."""
+        return self._unparse(self.input_derivations)
+
+    def to_bytes(self) -> bytes:
+        """The file, as Nix writes it. Raises `DerivationRefused` for a text that no bytes stand for."""
+        return self._encoded(self.input_derivations)
+
+    def _encoded(self, inputs: Mapping[str, Iterable[str]], *, masked: bool = False) -> bytes:
+        try:
+            return aterm.to_bytes(self._unparse(inputs, masked=masked))
+        except ValueError as error:
+            raise DerivationRefused(self.name, str(error)) from None
 
     def _unparse(self, inputs: Mapping[str, Iterable[str]], *, masked: bool = False) -> str:
         outputs = [
-            _tuple(_string(name), _string("" if masked else out.path), _string(out.algorithm), _string(out.digest))
-            for name, out in sorted(self.outputs.items())
+            _tuple(*map(_raw, (name, "" if masked else output.path, output.algorithm, output.digest)))
+            for name, output in ((name, self.outputs[name]) for name in _sorted(self.outputs))
         ]
-        drvs = [_tuple(_string(path), _list(_string(name) for name in sorted(set(inputs[path])))) for path in sorted(inputs)]
+        drvs = [_tuple(_raw(path), _list(map(_raw, _sorted(set(inputs[path]))))) for path in _sorted(inputs)]
         environment = [
-            _tuple(_string(key), _string("" if masked and key in self.outputs else value))
-            for key, value in sorted(self.environment.items())
+            _tuple(_string(key), _string("" if masked and key in self.outputs else self.environment[key]))
+            for key in _sorted(self.environment)
         ]
         return "Derive" + _tuple(
             _list(outputs),
             _list(drvs),
-            _list(_string(path) for path in sorted(set(self.input_sources))),
-            _string(self.system),
+            _list(map(_raw, _sorted(set(self.input_sources)))),
+            _raw(self.system),
             _string(self.builder),
-            _list(_string(argument) for argument in self.arguments),
+            _list(map(_string, self.arguments)),
             _list(environment),
         )
 
     def path(self, store_dir: str = STORE_DIR) -> StorePath:
         """Where the `.drv` itself stands."""
         references = [StorePath.parse(text, store_dir) for text in {*self.input_derivations, *self.input_sources}]
-        return make_text_path(self.name + ".drv", self.serialize().encode(), references, store_dir)
+        return make_text_path(self.name + ".drv", self.to_bytes(), references, store_dir)
 
     @classmethod
-    def parse(cls, text: str, name: str) -> Derivation:
-        """Read an ATerm. Raises `DerivationRefused`."""
+    def parse(cls, text: Union[str, bytes], name: str, store_dir: str = "") -> Derivation:
+        """Read a file, or its text. Raises `DerivationRefused` for whatever Nix would not write.
+
+        Where the store's directory is given, every path must be of that store.
+        """
         try:
-            return _Reader(text).derivation(name)
-        except (IndexError, ValueError, KeyError) as error:
-            raise DerivationRefused(name, str(error) or "it ends too early") from None
+            return _Reader(aterm.from_bytes(text) if isinstance(text, bytes) else text, store_dir).derivation(name)
+        except (ValueError, StorePathRefused) as error:
+            raise DerivationRefused(name, str(error)) from None
 
 
 HashOfDerivation = Callable[[str], str]
@@ -116,7 +142,8 @@ def with_output_paths(derivation: Derivation, hash_of: HashOfDerivation, store_d
         digest = bytes.fromhex(out.digest)
         paths = {"out": make_fixed_output_path(derivation.name, algorithm, digest, store_dir, recursive=recursive)}
     else:
-        masked = bytes.fromhex(_hash(derivation, hash_of, masked=True))
+        named = {**derivation.environment, **dict.fromkeys(derivation.outputs, "")}
+        masked = bytes.fromhex(_hash(dataclasses.replace(derivation, environment=named), hash_of, masked=True))
         paths = {name: make_output_path(name, masked, derivation.name, store_dir) for name in derivation.outputs}
     return dataclasses.replace(
         derivation,
@@ -125,95 +152,86 @@ def with_output_paths(derivation: Derivation, hash_of: HashOfDerivation, store_d
     )
 
 
+def check_output_paths(derivation: Derivation, hash_of: HashOfDerivation, store_dir: str = STORE_DIR) -> None:
+    """See that a derivation claims no paths but its own: a forged one could stand at another's. Raises `DerivationRefused`."""
+    right = with_output_paths(derivation, hash_of, store_dir)
+    for name, output in right.outputs.items():
+        if derivation.outputs[name] != output:
+            raise DerivationRefused(derivation.name, f"its output {name} belongs at {output.path}")
+        if derivation.environment.get(name) != output.path:
+            raise DerivationRefused(derivation.name, f"its variable {name} is not {output.path}")
+
+
 def _hash(derivation: Derivation, hash_of: HashOfDerivation, *, masked: bool) -> str:
     inputs: Dict[str, List[str]] = {}
     for path, names in derivation.input_derivations.items():
         inputs.setdefault(hash_of(path), []).extend(names)
-    return hashlib.sha256(derivation._unparse(inputs, masked=masked).encode()).hexdigest()
+    return hashlib.sha256(derivation._encoded(inputs, masked=masked)).hexdigest()
 
 
-def _string(text: str) -> str:
-    return '"' + "".join(_ESCAPES.get(letter, letter) for letter in text) + '"'
+def _sorted(texts: Iterable[str]) -> List[str]:
+    """As Nix sorts: by their bytes."""
+    return sorted(texts, key=aterm.to_bytes)
 
 
-def _list(items: Iterable[str]) -> str:
-    return "[" + ",".join(items) + "]"
+class _Reader(aterm.Reader):
+    """Reads what `Derivation.serialize` writes, and nothing else. Nix takes other orders and escapes too, and writes none."""
 
-
-def _tuple(*items: str) -> str:
-    return "(" + ",".join(items) + ")"
-
-
-class _Reader:
-    """A cursor over an ATerm."""
-
-    def __init__(self, text: str) -> None:
-        self._text, self._at = text, 0
+    def __init__(self, text: str, store_dir: str) -> None:
+        super().__init__(text)
+        self._store_dir = store_dir
 
     def derivation(self, name: str) -> Derivation:
-        self._expect("Derive(")
-        outputs = {key: Output(*rest) for key, *rest in self._list(lambda: self._tuple(4))}
-        self._expect(",")
-        drvs = dict(self._list(self._input))
-        self._expect(",")
-        sources = tuple(self._list(self._string))
-        self._expect(",")
-        system = self._string()
-        self._expect(",")
-        builder = self._string()
-        self._expect(",")
-        arguments = tuple(self._list(self._string))
-        self._expect(",")
-        environment = dict(tuple(pair) for pair in self._list(lambda: self._tuple(2)))
-        self._expect(")")
-        if self._at != len(self._text):
-            raise ValueError("something follows it")
-        return Derivation(name, outputs, drvs, sources, system, builder, arguments, environment)
+        self.expect("Derive(")
+        outputs = self.map(self._output, "the output")
+        if not outputs:
+            raise ValueError("it has no output")
+        if any(output.digest for output in outputs.values()) and set(outputs) != {"out"}:
+            raise ValueError("its output is fixed, and is not `out` alone")
+        self.expect(",")
+        derivations = self.map(self._input, "the derivation")
+        self.expect(",")
+        sources = tuple(self.set("the source"))
+        for path in (*derivations, *sources):
+            self._check_path(path)
+        self.expect(",")
+        system = self.raw()
+        self.expect(",")
+        builder = self.string()
+        self.expect(",")
+        arguments = tuple(self.strings())
+        self.expect(",")
+        environment = self.map(self._pair, "the variable")
+        self.expect(")")
+        self.end()
+        return Derivation(name, outputs, derivations, sources, system, builder, arguments, environment)
 
-    def _expect(self, token: str) -> None:
-        if not self._text.startswith(token, self._at):
-            raise ValueError(f"{token!r} is missing at byte {self._at}")
-        self._at += len(token)
-
-    def _list(self, item: Callable[[], object]) -> List[Any]:
-        self._expect("[")
-        items: List[Any] = []
-        while not self._text.startswith("]", self._at):
-            if items:
-                self._expect(",")
-            items.append(item())
-        self._at += 1
-        return items
-
-    def _tuple(self, size: int) -> List[str]:
-        self._expect("(")
-        items: List[str] = []
-        for index in range(size):
-            if index:
-                self._expect(",")
-            items.append(self._string())
-        self._expect(")")
-        return items
+    def _output(self) -> Tuple[str, Output]:
+        name, path, algorithm, digest = self.raw_tuple(4)
+        self._check_path(path)
+        if algorithm or digest:
+            size = SIZES.get(algorithm[2:] if algorithm.startswith("r:") else algorithm)
+            if size is None:
+                raise ValueError(f"{algorithm[:80]!r} is not a way to hash")
+            if not (len(digest) == 2 * size and _HEXADECIMAL.fullmatch(digest)):
+                raise ValueError(f"{digest[:200]!r} is not a hash of {algorithm} in hexadecimal digits")
+        return name, Output(path, algorithm, digest)
 
     def _input(self) -> Tuple[str, Tuple[str, ...]]:
-        self._expect("(")
-        path = self._string()
-        self._expect(",")
-        names = tuple(self._list(self._string))
-        self._expect(")")
+        self.expect("(")
+        path = self.raw()
+        self.expect(",")
+        names = tuple(self.set("the output"))
+        self.expect(")")
         return path, names
 
-    def _string(self) -> str:
-        self._expect('"')
-        pieces: List[str] = []
-        while True:
-            end = self._text.index('"', self._at)
-            slash = self._text.find("\\", self._at, end)
-            if slash < 0:
-                pieces.append(self._text[self._at : end])
-                self._at = end + 1
-                return "".join(pieces)
-            pieces.append(self._text[self._at : slash])
-            letter = self._text[slash + 1]
-            pieces.append(_UNESCAPES.get(letter, letter))
-            self._at = slash + 2
+    def _pair(self) -> Tuple[str, str]:
+        key, value = self.tuple(2)
+        return key, value
+
+    def _check_path(self, path: str) -> None:
+        if not path.startswith("/"):
+            # Empty where a path is known only after a build: content-addressed derivations, which Nix has as an experiment.
+            raise ValueError(f"{path[:200]!r} is not an absolute path")
+        if self._store_dir:
+            StorePath.parse(path, self._store_dir)

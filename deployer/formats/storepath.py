@@ -86,8 +86,13 @@ def make_store_path(kind: str, inner: bytes, name: str, store_dir: str = STORE_D
 
 def make_text_path(name: str, content: bytes, references: Iterable[StorePath] = (), store_dir: str = STORE_DIR) -> StorePath:
     """Of a file with known content, such as a `.drv`."""
+    return make_text_path_of(name, hashlib.sha256(content).digest(), references, store_dir)
+
+
+def make_text_path_of(name: str, sha256: bytes, references: Iterable[StorePath] = (), store_dir: str = STORE_DIR) -> StorePath:
+    """Of a file by the SHA-256 of its content."""
     kind = ":".join(["text", *sorted(str(reference) for reference in references)])
-    return make_store_path(kind, hashlib.sha256(content).digest(), name, store_dir)
+    return make_store_path(kind, sha256, name, store_dir)
 
 
 def make_source_path(
@@ -104,11 +109,24 @@ def make_source_path(
 
 
 def make_fixed_output_path(
-    name: str, algorithm: str, digest: bytes, store_dir: str = STORE_DIR, *, recursive: bool = False
+    name: str,
+    algorithm: str,
+    digest: bytes,
+    store_dir: str = STORE_DIR,
+    *,
+    recursive: bool = False,
+    references: Iterable[StorePath] = (),
+    refers_to_itself: bool = False,
 ) -> StorePath:
-    """Of a fixed output: a file by the hash of its bytes, or a tree by that of its NAR."""
+    """Of a fixed output: a file by the hash of its bytes, or a tree by that of its NAR.
+
+    Only a tree by its SHA-256 may refer to anything. Raises `StorePathRefused`.
+    """
+    references = tuple(references)
     if recursive and algorithm == "sha256":
-        return make_source_path(name, digest, (), store_dir)
+        return make_source_path(name, digest, references, store_dir, refers_to_itself=refers_to_itself)
+    if references or refers_to_itself:
+        raise StorePathRefused(name, "it refers to paths, and only a tree that is named by its SHA-256 may")
     inner = f"fixed:out:{'r:' if recursive else ''}{algorithm}:{digest.hex()}:"
     return make_store_path("output:out", hashlib.sha256(inner.encode()).digest(), name, store_dir)
 
