@@ -121,12 +121,13 @@ class Graph:
 
 def _load(store: Store, path: str, asker: str) -> Node:
     parsed = StorePath.parse(path, store.store_dir)
+    store.keep([parsed])
     if not store.is_valid(parsed):
         raise InputMissing(asker, path)
     derivation = read_derivation(store, path)
     outputs = {name: StorePath.parse(output.path, store.store_dir) for name, output in derivation.outputs.items()}
     # Before anybody asks whether they are valid: the collector must not take them while we rely on them.
-    store.keep([parsed, *outputs.values()])
+    store.keep(outputs.values())
     return Node(parsed, derivation, outputs, tuple(sorted(str(needed) for needed in derivation.input_derivations)))
 
 
