@@ -149,7 +149,7 @@ class Store:
     def write_derivation(self, derivation: Derivation) -> StorePath:
         """Add a `.drv`. What it refers to must be valid."""
         references = {*derivation.input_derivations, *derivation.input_sources}
-        return self.add_text(f"{derivation.name}.drv", derivation.serialize().encode(), references)
+        return self.add_text(f"{derivation.name}.drv", derivation.to_bytes(), references)
 
     def register_output(
         self, path: AnyPath, made: Path, *, candidates: Collection[AnyPath] = (), deriver: Optional[AnyPath] = None
