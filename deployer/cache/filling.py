@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final, Protocol
 
 from deployer.cache.archives import Stopped
@@ -26,6 +26,8 @@ _BEGUN: Final = 128
 """Paths that are unpacked, or soon will be, and not yet valid. Each holds a lock file open."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.01, 0.5
 """Seconds between two looks at a lock that another holds."""
+_PATIENCE: Final = 2.0
+"""Seconds to wait for downloads that nobody wants any more."""
 
 
 class Source(Protocol):
@@ -83,6 +85,7 @@ class Filling:
         self._begun = asyncio.Semaphore(_BEGUN)
         self._committer = _Committer(store)
         self._stopped = threading.Event()
+        self._downloads: set[Future[None]] = set()
 
     @property
     def is_idle(self) -> bool:
@@ -114,6 +117,9 @@ class Filling:
         for entry in paths.values():
             entry.task.cancel()
         await asyncio.gather(*(entry.task for entry in paths.values()), return_exceptions=True)
+        if downloads := list(self._downloads):
+            # They end at their next read, and remove what they have unpacked; from a silent server that may take longer.
+            await asyncio.to_thread(wait, downloads, _PATIENCE)
 
     async def _bring(self, path: StorePath, entry: _Path, references: Sequence[StorePath], *, bounded: bool) -> None:
         try:
@@ -177,8 +183,12 @@ class Filling:
             except BaseException:
                 batch.close()
                 raise
+            if stopped.is_set():
+                batch.close()
 
         future = _DOWNLOADERS.submit(unpack)
+        self._downloads.add(future)
+        future.add_done_callback(self._downloads.discard)
         try:
             await asyncio.wrap_future(future)
         except asyncio.CancelledError:
