@@ -1,5 +1,6 @@
 """Building again to compare, and what is kept of a build that failed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,19 @@ async def test_what_differs_is_told_and_kept(workshop, monkeypatch):
     assert (kept / "sub/random").read_bytes() != (output / "sub/random").read_bytes() == before
     assert (kept / "sub/random").stat().st_mode & 0o777 == 0o444
     assert list(workshop.store.temporary_directory.iterdir()) == []
+
+
+async def test_diffoscope_is_asked_where_it_is_installed(workshop, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "diffoscope"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho compared: $(basename $2) $(basename $3)\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    made = workshop.script("made", f"{RANDOM} > $out")
+    name = (await workshop.realise(made)).name
+
+    with pytest.raises(OutputsDiffer, match=f"compared: {name} {name}.check"):
+        await workshop.realise(made, check=True)
 
 
 async def test_every_output_that_differs_is_told(workshop):

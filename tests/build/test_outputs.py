@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,8 @@ import textwrap
 import pytest
 
 from deployer.build.errors import AttributeRefused, HashMismatch, OutputMissing, OutputRefused, ReferenceRefused
+from deployer.build.graph import Graph
+from deployer.build.outputs import admit
 from deployer.errors import Place
 from deployer.formats.hashes import Hash
 from deployer.store import verify
@@ -156,6 +159,23 @@ async def test_a_fixed_output_refers_to_nothing(workshop):
 
     with pytest.raises(OutputRefused, match="its hash is pinned"):
         await workshop.realise(workshop.script("made", "echo $inputs > $out", low, fixed=("sha256", digest)))
+
+
+async def test_attributes_of_files_are_dropped_whoever_made_them(workshop, tmp_path):
+    made = workshop.script("made", "never run")
+    place = workshop.store.temporary_directory / f"{os.getpid()}-test"
+    place.mkdir()
+    (place / "file").write_text("x")
+    for path in (place, place / "file"):
+        os.setxattr(path, "user.something", b"x")
+    os.chmod(place / "file", 0o6755)
+    (node,) = Graph.load(workshop.store, [made]).nodes.values()
+
+    admit(workshop.store, node, {"out": place}, closure=())
+
+    output = workshop.store.physical(workshop.output(made))
+    assert [os.listxattr(path) for path in (output, output / "file")] == [[], []]
+    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (output, output / "file")] == [0o555, 0o555]
 
 
 def test_a_file_of_another_user_is_refused(tmp_path):
