@@ -134,4 +134,4 @@ def _load(store: Store, path: str, asker: str) -> Node:
 def read_derivation(store: Store, path: str) -> Derivation:
     """Parse a derivation that is valid in the store."""
     parsed = StorePath.parse(path, store.store_dir)
-    return Derivation.parse(store.physical(parsed).read_text(), parsed.name.removesuffix(".drv"))
+    return Derivation.parse(store.physical(parsed).read_bytes(), parsed.name.removesuffix(".drv"))
