@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Dict, Final, List, Tuple
 
 from deployer.errors import DeploymentError
+from deployer.formats.contentaddress import ContentAddress
 from deployer.formats.hashes import Hash, HashRefused
 from deployer.formats.storepath import STORE_DIR, StorePath, StorePathRefused
 
-_ONCE: Final = frozenset({"StorePath", "URL", "Compression", "FileHash", "FileSize", "NarHash", "NarSize", "References", "CA"})
+_ONCE: Final = frozenset(
+    {"StorePath", "URL", "Compression", "FileHash", "FileSize", "NarHash", "NarSize", "References", "Deriver", "CA"}
+)
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(eq=False)
@@ -78,11 +83,16 @@ class NarInfo:
 def _parse(text: str, store_dir: str) -> NarInfo:
     fields: Dict[str, str] = {}
     signatures: List[str] = []
-    for line in text.splitlines():
-        key, colon, value = line.partition(": ")
-        if not colon and not line.endswith(":"):
+    if not text.endswith("\n"):
+        raise ValueError("its last line does not end")
+    if _CONTROL.search(text):
+        raise ValueError("it has control characters")
+    for line in text[:-1].split("\n"):
+        # A space follows the colon, also of an empty value; editors may have taken that one away.
+        key, colon, value = line.partition(":")
+        if not colon or value[:1] not in {" ", ""}:
             raise ValueError(f"{line[:80]!r} is not a field")
-        key, value = key.rstrip(":"), value.strip()
+        value = value[1:]
         if key == "Sig":
             signatures.append(value)
         elif key in _ONCE and key in fields:
@@ -96,16 +106,22 @@ def _parse(text: str, store_dir: str) -> NarInfo:
     if nar_hash.algorithm != "sha256":
         raise ValueError("NarHash is no SHA-256")
     deriver = fields.get("Deriver", "")
+    deriver = "" if deriver == "unknown-deriver" else deriver
+    if deriver:
+        StorePath.parse_base(deriver, store_dir)
+    if fields.get("CA"):
+        ContentAddress.parse(fields["CA"])
+    references = dict.fromkeys(fields.get("References", "").split())
     return NarInfo(
         StorePath.parse(fields["StorePath"], store_dir),
         fields["URL"],
         nar_hash,
         _positive("NarSize", fields["NarSize"]),
-        tuple(StorePath.parse_base(reference, store_dir) for reference in fields.get("References", "").split()),
+        tuple(StorePath.parse_base(reference, store_dir) for reference in references),
         fields.get("Compression") or "bzip2",
         Hash.parse(fields["FileHash"]).base32 if fields.get("FileHash") else "",
         _positive("FileSize", fields["FileSize"]) if fields.get("FileSize") else 0,
-        "" if deriver == "unknown-deriver" else deriver,
+        deriver,
         tuple(signatures),
         fields.get("CA", ""),
     )

@@ -40,6 +40,30 @@ def test_a_reference_is_found_wherever_the_stream_is_cut(parts, data):
     assert scanner.found == set(parts)
 
 
+@given(st.lists(PARTS, min_size=1, max_size=4, unique=True), st.data())
+def test_only_what_stands_whole_is_found(parts, data):
+    """Pieces of hash parts, and whole ones, between others of the same letters."""
+    part = st.sampled_from(parts)
+    piece = st.one_of(
+        part, part.map(lambda text: text[:31]), part.map(lambda text: text[1:]), st.text(base32.ALPHABET, max_size=9)
+    )
+    stream = "".join(data.draw(st.lists(piece, max_size=20)))
+    scanner = ReferenceScanner(parts)
+
+    scanner.feed(stream.encode())
+
+    assert scanner.found == {one for one in parts if one in stream}
+
+
+def test_a_reference_is_found_at_every_place_of_a_long_stream():
+    part = "0123456789abcdfghijklmnpqrsvwxyz"
+    for at in range((1 << 18) - 70, (1 << 18) + 40):
+        scanner = ReferenceScanner([part, "z" * 32])
+        for piece in (bytes(at), part.encode(), bytes(100)):
+            scanner.feed(piece)
+        assert scanner.found == {part}
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", ".-a", "..-a", "a/b", "a b", "ä", "a\n", "a" * 212])
 def test_a_name_that_nix_refuses_is_refused(name):
     with pytest.raises(StorePathRefused):
