@@ -41,7 +41,11 @@ def generate(context: click.Context, name: str, secret: Path | None, public: Pat
     if secret and public:
         try:
             _write(secret, key.serialize(), 0o600)
-            _write(public, str(key.public), 0o644)
+            try:
+                _write(public, str(key.public), 0o644)
+            except OSError:
+                secret.unlink()
+                raise
         except OSError as error:
             raise translate(error) from None
         if printer.as_json:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from deployer.cli.store.naming import open_store
+from deployer.cli.store.naming import name_for, open_store
 from deployer.cli.store.options import files_argument, store_options
 from deployer.cli.store.printing import Printer
-from deployer.formats.storepath import check_name
 
 
 @click.command("add")
@@ -21,6 +19,6 @@ from deployer.formats.storepath import check_name
 def command(context: click.Context, files: tuple[Path, ...], name: str | None) -> None:
     """Add files or directories to the store, and print their paths. The path is made from the hash of the NAR."""
     store = open_store(context)
-    names = [check_name(name or os.path.basename(os.path.abspath(file))) for file in files]
+    names = [name_for(file, name) for file in files]
     paths = [str(store.add_tree(called, file)) for called, file in zip(names, files, strict=True)]
     Printer(context).answer(paths, {"paths": [*paths]})

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from deployer.cli.store.errors import Misused
-from deployer.cli.store.naming import open_store
+from deployer.cli.store.naming import name_for, open_store
 from deployer.cli.store.options import files_argument, store_options
 from deployer.cli.store.printing import Printer
 from deployer.formats.hashes import SIZES
-from deployer.formats.storepath import check_name
 
 
 @click.command("add-fixed")
@@ -31,7 +29,7 @@ def command(context: click.Context, algorithm: str, files: tuple[Path, ...], rec
     for file in files:
         if not recursive and (file.is_symlink() or file.is_dir()):
             raise Misused(f"{file} is not a plain file", "Add it with --recursive.")
-    names = [check_name(name or os.path.basename(os.path.abspath(file))) for file in files]
+    names = [name_for(file, name) for file in files]
     paths = [
         str(store.add_fixed(called, file, algorithm, recursive=recursive)) for called, file in zip(names, files, strict=True)
     ]

@@ -10,9 +10,10 @@ from typing import Final
 import click
 
 from deployer.cli.settings import Settings
-from deployer.cli.store.errors import NoStore, NotInStore, PathUnknown
+from deployer.cli.store.errors import Misused, NoStore, NotInStore, PathUnknown
 from deployer.errors import DeployerError, near, raise_all
 from deployer.formats import StorePath, StorePathRefused
+from deployer.formats.storepath import check_name
 from deployer.store import Store
 
 _LINKS: Final = 40
@@ -71,6 +72,15 @@ def unknown(store: Store, path: StorePath) -> PathUnknown:
         names = near(path.name, {one.name for one in known[:_COMPARED]})
         alike = [one for one in known if one.name in names]
     return PathUnknown(str(path), str(store.root), tuple(map(str, alike[:_MANY])))
+
+
+def name_for(file: Path, name: str | None) -> str:
+    """What a file is to be called in the store. Raises `Misused`."""
+    found = name or os.path.basename(os.path.abspath(file))
+    try:
+        return check_name(found)
+    except StorePathRefused as error:
+        raise Misused(f"{found!r} can't be the name of a store path: {error.reason}", "Give another with --name.") from None
 
 
 def on_disk(store: Store, text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,9 +36,13 @@ def command(context: click.Context, paths: tuple[str, ...], check: bool, add_roo
     """
     store = open_store(context, existing=True)
     wanted = [_Wanted.parse(store, text) for text in paths]
+    if add_root is not None:
+        store.keep(path for one in wanted for path in one.outputs)
     missing = [one for one in wanted if check or not one.is_there(store)]
     printer = Printer(context)
     if missing and not dry_run:
+        import asyncio
+
         asyncio.run(_make(context.obj, store, missing, check=check))
     results = [str(path) for one in wanted for path in one.outputs]
     if dry_run:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from deployer.cli.store.errors import Misused
 from deployer.formats import Derivation, StorePath
 from deployer.store import PathInfo, Store
 from deployer.store.closures import in_order, reached
@@ -73,11 +72,7 @@ class Relations:
 
     def derivation(self, path: StorePath) -> Derivation:
         """Read a valid derivation."""
-        try:
-            text = self.store.physical(path).read_text()
-        except UnicodeDecodeError:
-            raise Misused(f"{path} is not a derivation") from None
-        return Derivation.parse(text, path.name.removesuffix(".drv"))
+        return Derivation.parse(self.store.physical(path).read_bytes(), path.name.removesuffix(".drv"))
 
     def roots_of(self, paths: Iterable[str]) -> list[tuple[str, str]]:
         """The links that keep any of the paths, and where each leads."""

@@ -19,6 +19,8 @@ def root_at(store: Store, link: Path, paths: Sequence[str]) -> list[Path]:
         place = Path(os.path.abspath(link if number == 1 else f"{link}-{number}"))
         if os.path.lexists(place) and not place.is_symlink():
             raise Misused(f"{place} is there already, and is no link", "Name another with --add-root.")
+        if not place.parent.is_dir():
+            raise Misused(f"there is no directory {place.parent}", "Make it first, or name another place with --add-root.")
         name = f"auto-{base32.encode(hashlib.sha1(os.fsencode(place), usedforsecurity=False).digest())}"
         # First what keeps the path, then what leads there: in between nothing can be lost.
         store.add_root(name, str(place))

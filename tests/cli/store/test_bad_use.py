@@ -25,7 +25,7 @@ BAD = [
     (("add", "nowhere"), 1, "No such file"),
     (("add", "/dev/null"), 1, "can't be put into the store"),
     (("add", "."), 0, ""),
-    (("add", "/"), 1, "is not a store path"),
+    (("add", "/"), 2, "can't be the name of a store path"),
     (("add-fixed", "sha256", "."), 2, "is not a plain file"),
     (("add-fixed", "sha3", "."), 2, "'sha3' is not one of"),
     (("hash", "nowhere"), 1, "No such file"),
