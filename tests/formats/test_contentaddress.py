@@ -13,7 +13,7 @@ from deployer.formats.contentaddress import FLAT, RECURSIVE, TEXT, ContentAddres
 from deployer.formats.derivation import with_output_paths
 from deployer.formats.hashes import SIZES
 from deployer.formats.rewriting import ModuloHasher, Rewriter
-from deployer.store import trees
+from tests.formats.random_trees import dumped
 
 EMPTY = Hash.of("sha256", b"")
 PART = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -35,12 +35,6 @@ def agrees(nix, record, digest, method):
     assert not ContentAddress(method, Hash.of(digest.algorithm, b"other")).names(path, references)
     assert not address.names(path, [*references, StorePath("0" * 32, "other", nix.store_dir)])
     return True
-
-
-def dumped(path):
-    pieces: list[bytes] = []
-    trees.write_nar(str(path), pieces.append)
-    return b"".join(pieces)
 
 
 @pytest.mark.nix

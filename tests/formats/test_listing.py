@@ -9,43 +9,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from deployer.formats.listing import Lister, list_nar
 from deployer.formats.nar import NarReader
 from deployer.formats.narinfo import NarInfo
 from deployer.formats.pathrecord import download_record, invalid_record, path_record
 from deployer.formats.pathstream import PathHeader
-from deployer.store import trees
-
-NAMES = st.binary(min_size=1, max_size=9).filter(lambda name: name not in {b".", b".."} and not set(name) & {0, 47})
-TREES = st.recursive(
-    st.one_of(
-        st.tuples(st.just("file"), st.binary(max_size=30), st.booleans()),
-        st.tuples(st.just("link"), st.binary(min_size=1, max_size=9).filter(lambda target: 0 not in target)),
-    ),
-    lambda inner: st.dictionaries(NAMES, inner, max_size=4),
-    max_leaves=12,
-)
-
-
-def make(tree, where):
-    """A tree on the disk."""
-    if isinstance(tree, dict):
-        where.mkdir()
-        for name, inner in tree.items():
-            make(inner, where / name.decode("utf-8", "surrogateescape"))
-    elif tree[0] == "link":
-        where.symlink_to(tree[1].decode("utf-8", "surrogateescape"))
-    else:
-        where.write_bytes(tree[1])
-        where.chmod(0o755 if tree[2] else 0o644)
-
-
-def dumped(path):
-    pieces: list[bytes] = []
-    trees.write_nar(str(path), pieces.append)
-    return b"".join(pieces)
+from tests.formats.random_trees import TREES, dumped, make
 
 
 @pytest.mark.nix
@@ -66,7 +36,7 @@ def test_a_listing_is_that_of_nix_and_counts_every_byte(nix, tree):
 
 def test_a_walk_over_a_tree_lists_what_its_archive_lists(tmp_path):
     make(
-        {b"a": {b"b": {}, b"c": ("file", b"123456789", True)}, b"d": ("link", b"a"), b"e": ("file", b"x", False)}, tmp_path / "t"
+        {b"a": {b"b": {}, b"c": ("file", b"123456789", 0o755)}, b"d": ("link", b"a"), b"e": ("file", b"x", 0o644)}, tmp_path / "t"
     )
     lister = Lister()
 
@@ -83,7 +53,7 @@ def test_a_walk_over_a_tree_lists_what_its_archive_lists(tmp_path):
 
 @pytest.mark.nix
 def test_a_cache_of_nix_has_our_listing_beside_each_path(nix, tmp_path):
-    make({b"bin": {b"run": ("file", b"#!", True)}, b"\xc3\xa4\n": ("link", b"bin/run")}, tmp_path / "tree")
+    make({b"bin": {b"run": ("file", b"#!", 0o755)}, b"\xc3\xa4\n": ("link", b"bin/run")}, tmp_path / "tree")
     path = nix.text("nix-store", "--add", str(tmp_path / "tree"))
 
     nix.run("nix", "copy", "--to", f"file://{tmp_path}/cache?write-nar-listing=1", path)

@@ -1,56 +1,49 @@
-"""Byte equality with real Nix, both directions."""
+"""Archives of random trees, equal to those of real Nix in both directions."""
 
 from __future__ import annotations
 
 import io
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from deployer.formats.nar import NarReader
+from deployer.formats.nar import read_whole
 from deployer.store import trees
+from tests.formats.random_trees import TREES, dumped, make
 
 pytestmark = pytest.mark.nix
 
 
-@pytest.fixture
-def tree(tmp_path):
-    tree = tmp_path / "tree"
-    (tree / "bin").mkdir(parents=True)
-    (tree / "bin" / "run").write_bytes(b"#!/bin/sh\n")
-    (tree / "bin" / "run").chmod(0o755)
-    (tree / "a.b").write_bytes(bytes(range(256)) * 5000)
-    (tree / "a").mkdir()
-    (tree / "a-b").write_bytes(b"")
-    (tree / "ä").symlink_to("bin/run")
-    (tree / "dangling").symlink_to("/nowhere")
-    return tree
-
-
-def written(path):
-    pieces: list[bytes] = []
-    trees.write_nar(str(path), pieces.append)
-    return b"".join(pieces)
-
-
-def unpacked(archive, destination):
-    stream = io.BytesIO(archive)
+def unpack(archive, destination):
     sink = trees.Unpacker(str(destination), lambda name: name)
-    NarReader(stream.read, sink, lambda data: None).tree()
+    read_whole(io.BytesIO(archive).read, sink, lambda data: None)
     sink.finish()
 
 
-def test_our_archive_of_a_tree_is_that_of_nix(nix, tree):
-    expected = nix.run("nix-store", "--dump", str(tree)).stdout
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=TREES)
+def test_a_tree_has_one_archive_which_both_write_and_restore(nix, tree):
+    with tempfile.TemporaryDirectory(dir=nix.directory) as directory:
+        place = Path(directory)
+        make(tree, place / "tree")
 
-    actual = written(tree)
+        archive = dumped(place / "tree")
+        nix.run("nix-store", "--restore", str(place / "theirs"), stdin=archive)
+        unpack(archive, place / "ours")
 
-    assert actual == expected
+        assert archive == nix.run("nix-store", "--dump", str(place / "tree")).stdout
+        assert archive == dumped(place / "theirs") == nix.run("nix-store", "--dump", str(place / "ours")).stdout
+        trees.make_writable(str(place / "ours"))
 
 
-def test_nix_restores_our_archive_and_we_restore_that_of_nix(nix, tree, tmp_path):
-    archive = written(tree)
+def test_files_of_every_size_around_the_padding_and_the_pieces_are_archived_alike(nix, tmp_path):
+    (tree := tmp_path / "tree").mkdir()
+    for size in (*range(18), 4095, 4096, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, (1 << 20) + 3):
+        (tree / str(size)).write_bytes(bytes(at % 251 for at in range(size)))
 
-    nix.run("nix-store", "--restore", str(tmp_path / "theirs"), stdin=archive)
-    unpacked(nix.run("nix-store", "--dump", str(tmp_path / "theirs")).stdout, tmp_path / "ours")
+    archive = dumped(tree)
+    unpack(archive, tmp_path / "ours")
 
-    assert written(tmp_path / "ours") == archive
+    assert archive == nix.run("nix-store", "--dump", str(tree)).stdout == dumped(tmp_path / "ours")
