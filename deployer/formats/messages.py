@@ -79,8 +79,8 @@ class Action(Message):
     """One thing that an activation does (or would do) to a host."""
 
     kind: str
-    """`etc`, `unit`, `user`, `group`, `sysctl`, `tmpfiles`, `environment`, `generation`, `store`, and `kept`: what people
-    wrote by hand."""
+    """`etc`, `unit`, `user`, `group`, `home`, `sysctl`, `tmpfiles`, `environment`, `generation`, `store`, and `kept`: what
+    people wrote by hand."""
     operation: str
     """`add` `change` `remove` `replace` `restore` `lock` `unlock` `discard`; of units: `start` `stop` `restart` `reload`
     `skip`."""
@@ -228,7 +228,7 @@ class DriftItem(Message):
     """One difference between what the current generation declares and what the host shows."""
 
     kind: str
-    """`generation`, `etc`, `unit`, `user`, `group`, `sysctl`."""
+    """`generation`, `etc`, `unit`, `user`, `group`, `home`, `sysctl`."""
     target: str
     declared: str
     observed: str

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, List
+from typing import Callable, Iterable, Iterator, List, Tuple
 
-from deployer.formats.manifest import Manifest
-from deployer.formats.messages import Action
+from deployer.formats.manifest import Manifest, User
+from deployer.formats.messages import Action, Problem
 from deployer.host.account_files import Ids, accounts_lock, read_accounts, write_accounts
 from deployer.host.accounts import plan_accounts, purged
+from deployer.host.disk import DIRECTORY, Disk, PathRefused
 from deployer.host.ledger import Ledger, Metadata
 from deployer.host.lost import manifest_of
 from deployer.host.machine import Machine
@@ -30,16 +31,41 @@ def apply_accounts(
     for action in edit.actions:
         note(action)
     ledger = dataclasses.replace(ledger, users=edit.users, groups=edit.groups, memberships=edit.memberships)
-    return _make_homes(machine, ledger, manifest)
+    return _make_homes(machine, ledger, manifest, note)
 
 
-def _make_homes(machine: Machine, ledger: Ledger, manifest: Manifest) -> Ledger:
+def missing_homes(disk: Disk, users: Iterable[User], problems: List[Problem]) -> Iterator[Tuple[str, str]]:
+    """Home directories that are to be made, with their users; and why one cannot be."""
+    for user in users:
+        if not user.create_home:
+            continue
+        above = user.home.rpartition("/")[0] or "/"
+        try:
+            if disk.entry(user.home) is not None:
+                continue
+            parent = disk.entry(above) if above != "/" else None
+            if above == "/" or (parent is not None and parent.kind == DIRECTORY):
+                yield user.home, user.name
+                continue
+            reason = f"{above}, in which it is to be, is not there"
+        except PathRefused as error:
+            reason = error.message
+        problems.append(Problem(f"home of user {user.name}", reason, "Make the directory above it, or declare another `home`."))
+
+
+def home_action(home: str, user: str) -> Action:
+    """What is told of making it."""
+    return Action("home", "add", home, f"of user {user}")
+
+
+def _make_homes(machine: Machine, ledger: Ledger, manifest: Manifest, note: Callable[[Action], None]) -> Ledger:
     ids = Ids(machine.disk)
+    users = {user.name: user for user in manifest.users}
     made: List[str] = []
-    for user in manifest.users:
-        if user.create_home and machine.disk.entry(user.home) is None:
-            machine.undo.append({"op": "made", "paths": [user.home]})
-            owner = Metadata(_HOME_MODE, ids.uid(user.name), ids.gid(user.group or user.name))
-            machine.disk.make_directory(user.home, owner)
-            made.append(user.home)
+    for home, name in missing_homes(machine.disk, manifest.users, []):
+        machine.undo.append({"op": "made", "paths": [home]})
+        owner = Metadata(_HOME_MODE, ids.uid(name), ids.gid(users[name].group or name))
+        machine.disk.make_directory(home, owner)
+        made.append(home)
+        note(home_action(home, name))
     return dataclasses.replace(ledger, homes=tuple(sorted({*ledger.homes, *made})))

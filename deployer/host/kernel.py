@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, List, Optional
@@ -40,6 +41,12 @@ def read(key: str, root: Path = Path("/")) -> Optional[str]:
         return root.joinpath(SETTINGS, *parts).read_text(errors="replace").strip()
     except OSError:
         return None
+
+
+def is_writable(key: str, root: Path = Path("/")) -> bool:
+    """Whether a setting may be changed: some are for reading only, and in a container all of them may be."""
+    parts = parts_of(key)
+    return parts is not None and os.access(root.joinpath(SETTINGS, *parts), os.W_OK)
 
 
 def write(key: str, value: str, root: Path = Path("/")) -> None:

@@ -130,6 +130,10 @@ class SystemPort:
         """The value of a key; None where the kernel has no such key."""
         raise NotImplementedError
 
+    def may_set_sysctl(self, key: str) -> bool:
+        """Whether a key that is there can be written."""
+        raise NotImplementedError
+
     def set_sysctl(self, key: str, value: str) -> None:
         """Set it."""
         raise NotImplementedError

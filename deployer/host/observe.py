@@ -11,12 +11,13 @@ from typing import Final, Iterator, List, Mapping, Sequence, Tuple
 
 from deployer.errors import DeployerError
 from deployer.formats.manifest import DIRECTORY, FILE, SYMLINK, EtcEntry, Manifest
-from deployer.formats.messages import Action, DriftItem
+from deployer.formats.messages import Action, DriftItem, Problem
 from deployer.formats.state import SETTLED
 from deployer.host import disk as d
 from deployer.host.account_files import Ids, read_accounts
 from deployer.host.account_texts import PASSWD, AccountTexts
 from deployer.host.accounts import plan_accounts
+from deployer.host.accounts_apply import missing_homes
 from deployer.host.etc import link_target
 from deployer.host.kernel import is_same
 from deployer.host.ledger import Ledger
@@ -102,6 +103,11 @@ def _accounts(machine: Machine, manifest: Manifest, ledger: Ledger) -> Iterator[
     edit = plan_accounts(texts, manifest.users, manifest.groups, ledger)
     for action in edit.actions:
         yield from _account(action, AccountTexts(texts), AccountTexts(edit.texts))
+    refused: List[Problem] = []
+    for home, user in missing_homes(machine.disk, manifest.users, refused):
+        yield DriftItem("home", home, f"there, of user {user}", NOTHING)
+    for problem in refused:
+        yield DriftItem("home", problem.target, "there", problem.message)
     for problem in edit.problems:
         kind, _, name = problem.target.partition(" ")
         yield DriftItem(kind, name, "as declared", problem.message)

@@ -7,13 +7,17 @@ import dataclasses
 import hashlib
 import os
 import re
+import stat
 from dataclasses import dataclass
 from typing import Collection, Dict, Final, FrozenSet, List, Mapping, Optional, Tuple
 
 from deployer.errors import DeployerError
+from deployer.formats import STORE_DIR
 from deployer.formats.manifest import DIRECTORY, FILE, LINK, SYMLINK, EtcEntry, Manifest
 from deployer.formats.messages import Problem
 from deployer.host.account_files import Ids, UnknownOwner, read_accounts
+from deployer.host.accounts_apply import missing_homes
+from deployer.host.disk import PathRefused
 from deployer.host.etc import ABSENT, fingerprint, link_target
 from deployer.host.ledger import Ledger
 from deployer.host.machine import Machine, UnitStatus
@@ -21,6 +25,7 @@ from deployer.host.paths import ETC
 from deployer.host.switching import tmpfiles_paths
 from deployer.host.unit_changes import unit_repairs
 
+_STORE_ROOTS: Final = "/nix/var/deployer/gcroots"
 UNKNOWN: Final = "?"
 """A fingerprint that nothing has."""
 
@@ -47,6 +52,10 @@ class Observed:
     """Account files' texts by path."""
     sysctl: Mapping[str, Optional[str]] = dataclasses.field(default_factory=dict)
     """Key to value; None: the kernel has no such key."""
+    sealed: FrozenSet[str] = frozenset()
+    """Keys that cannot be written."""
+    homes: Tuple[Tuple[str, str], ...] = ()
+    """Home directories that are missing, with their users."""
     missing: Tuple[str, ...] = ()
     """Paths that tmpfiles rules would make."""
     problems: Tuple[Problem, ...] = ()
@@ -72,6 +81,7 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
         problems.extend(in_the_way)
     if declared and _is_read_only(machine):
         problems.append(Problem(ETC, "it is on a read-only file system", "Remount it writable."))
+    problems.extend(_store_problems(machine))
     names = sorted({unit.name for unit in (*previous.units, *manifest.units)})
     keys = sorted({*manifest.sysctl, *ledger.sysctl})
     concerns_accounts = bool(manifest.users or manifest.groups or ledger.users or ledger.groups or ledger.memberships)
@@ -88,6 +98,8 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
         foreign=frozenset(path for path in foreign if _may_go(machine, path, ledger)),
         accounts=read_accounts(machine.disk) if concerns_accounts else {},
         sysctl={key: machine.system.sysctl(key) for key in keys},
+        sealed=frozenset(key for key in keys if not machine.system.may_set_sysctl(key)),
+        homes=tuple(missing_homes(machine.disk, manifest.users, problems)),
         missing=tuple(path for path in tmpfiles_paths(manifest.tmpfiles) if not machine.disk.exists(path)),
         problems=tuple(problems),
     )
@@ -129,6 +141,20 @@ def _lacking(entry: EtcEntry, ids: Ids) -> str:
     except UnknownOwner as error:
         return f"{error.kind} {error.name}"
     return ""
+
+
+def _store_problems(machine: Machine) -> List[Problem]:
+    """Whoever can write above the store can put anything in its place."""
+    try:
+        machine.disk.entry(_STORE_ROOTS)
+        store = os.lstat(str(machine.disk.root) + STORE_DIR)
+        reason = f"{STORE_DIR} is writable by everybody" if store.st_mode & stat.S_IWOTH else ""
+    except PathRefused as error:
+        reason = error.reason
+    except FileNotFoundError:
+        reason = ""
+    remedy = "Give it to root, and make it writable by root alone: `chown root:root`, `chmod go-w`."
+    return [Problem("/nix", f"the store is not safe there: {reason}", remedy)] if reason else []
 
 
 def _may_go(machine: Machine, path: str, ledger: Ledger) -> bool:

@@ -12,6 +12,7 @@ from deployer.formats.manifest import DIRECTORY, LINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, Plan, Problem
 from deployer.host import disk as d
 from deployer.host.accounts import AccountEdit, plan_accounts, purged
+from deployer.host.accounts_apply import home_action
 from deployer.host.etc import ABSENT, in_order_of_removal, left_as
 from deployer.host.ledger import Ledger
 from deployer.host.machine import UnitStatus
@@ -51,6 +52,7 @@ def plan_activation(
     accounts = _accounts(previous, manifest, observed, ledger)
     actions += accounts.actions
     problems += accounts.problems
+    actions += [home_action(home, user) for home, user in observed.homes]
     problems += _lacking_owners(manifest, observed, accounts)
     before, after = _etc(previous, manifest, observed, ledger, problems, repair=repair)
     actions += [*before, *([generation] if generation is not None else []), *after]
@@ -174,13 +176,22 @@ def _sysctl(manifest: Manifest, observed: Observed, ledger: Ledger, problems: Li
         now = observed.sysctl.get(key)
         if key not in manifest.sysctl and now is not None and now.split() != original.split():
             actions.append(Action("sysctl", "restore", key, f"{now} -> {original}"))
+            problems += _sealed(key, observed)
     for key, value in sorted(manifest.sysctl.items()):
         now = observed.sysctl.get(key)
         if now is None:
             problems.append(Problem(f"sysctl {key}", "this host's kernel has no such setting", "Remove it, or load its module."))
         elif now.split() != value.split():
             actions.append(Action("sysctl", "change", key, f"{now} -> {value}"))
+            problems += _sealed(key, observed)
     return actions
+
+
+def _sealed(key: str, observed: Observed) -> List[Problem]:
+    if key not in observed.sealed:
+        return []
+    remedy = "Remove it from the configuration of this host: its kernel or its container does not let it be changed."
+    return [Problem(f"sysctl {key}", "this setting is read-only here", remedy)]
 
 
 def _units(previous: Manifest, manifest: Manifest, observed: Observed, foreign: Collection[str]) -> List[Problem]:

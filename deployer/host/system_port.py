@@ -18,6 +18,10 @@ class RealSystem(SystemPort):
         """The value of a key; None where the kernel has no such key."""
         return kernel.read(key)
 
+    def may_set_sysctl(self, key: str) -> bool:
+        """Whether a key that is there can be written."""
+        return kernel.is_writable(key)
+
     def set_sysctl(self, key: str, value: str) -> None:
         """Set it."""
         kernel.write(key, value)

@@ -6,6 +6,7 @@ our own directories go. Each part finds done what was done before, so an uninsta
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 from typing import Iterable, List, Tuple
@@ -14,7 +15,7 @@ from deployer.formats.manifest import Manifest
 from deployer.formats.messages import ROLLBACK_FAILED, Action, Plan
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
-from deployer.host.disk import FILE
+from deployer.host.disk import FILE, PathRefused
 from deployer.host.etc import fingerprint, fingerprint_of, left_as
 from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.lock import locked
@@ -99,11 +100,18 @@ def planned(machine: Machine) -> Tuple[Action, ...]:
             actions.append(Action("etc", "restore" if owned.original else "remove", f"{ETC}/{path}"))
     actions += [Action("user", "remove", name) for name in ledger.users]
     actions += [Action("group", "remove", name) for name in ledger.groups]
+    actions += [Action("home", "remove", home) for home in ledger.homes if _is_empty(machine, home)]
     actions += [Action("sysctl", "restore", key) for key in ledger.sysctl]
     actions += [Action("generation", "remove", str(number)) for number in machine.profile.generations()]
     actions += _losses(machine, ledger)
     actions.append(Action("store", "remove", STATE_DIRECTORY))
     return tuple(actions)
+
+
+def _is_empty(machine: Machine, directory: str) -> bool:
+    with contextlib.suppress(PathRefused):
+        return machine.disk.entry(directory) is not None and not machine.disk.names(directory)
+    return False
 
 
 def _losses(machine: Machine, ledger: Ledger) -> List[Action]:

@@ -19,7 +19,7 @@ from deployer.host.machine import UnitStatus
 from deployer.host.planning import Observed, plan_activation
 from deployer.host.prepare import lay_out, prepare
 from deployer.host.standing import read_request
-from deployer.host.verdict import plan_for
+from deployer.host.verdict import observe_now, plan_for
 from tests.host.test_crashes import first_system, second_system
 from tests.host.world import TOKEN, World, activation, digest, link, real_file
 
@@ -244,6 +244,46 @@ def test_an_entry_of_ours_makes_way_for_one_below_it(world: World) -> None:
         assert planned(world, system).problems == ()
         plan, done = deployed(world, system, number)
         assert [key(action) for action in plan.actions] == done
+
+
+def test_a_setting_that_is_read_only_is_refused_where_it_would_have_to_change(world: World) -> None:
+    world.system._memory.save({"net.ipv4.ip_forward": "0", "kernel.x": "1", "sealed": ["net.ipv4.ip_forward", "kernel.x"]})
+
+    found = problems(world, Manifest(sysctl={"net.ipv4.ip_forward": "1", "kernel.x": "1"}))
+
+    assert found == ["sysctl net.ipv4.ip_forward: this setting is read-only here"]
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "reason"), [("nix", 0o777, "writable by others"), ("nix/store", 0o1777, "by everybody")]
+)
+def test_a_store_that_others_may_write_is_refused_before_anything_is_copied(
+    world: World, path: str, mode: int, reason: str
+) -> None:
+    system = world.add_system("system", Manifest(etc=(link("a", "x"),)), {})
+    (world.root / path).chmod(mode)
+
+    (found,) = planned(world, system).problems
+
+    assert (found.target, reason in found.message, "chmod go-w" in found.remedy) == ("/nix", True, True)
+
+
+def test_a_home_is_made_as_planned_and_missing_it_is_drift_that_a_repair_sets_right(world: World) -> None:
+    users = tuple(User(name, home=home, create_home=True) for name, home in (("a", "/home/a"), ("b", "/home/b")))
+    system = world.add_system("homes", Manifest(users=users, runtime="/nix/store/runtime"), {})
+    assert problems(world, Manifest(users=users))[0].startswith("home of user a: /home, in which it is to be")
+    (world.root / "home").mkdir()
+
+    foretold = say(planned(world, system))
+    plan, done = deployed(world, system, 1)
+
+    assert [line for line in foretold if line.startswith("home")] == ["home add /home/a", "home add /home/b"]
+    assert [key(action) for action in plan.actions] == done
+    assert observe_now(world.machine(), ()) == ()
+    (world.root / "home/b").rmdir()
+    assert [(item.kind, item.target) for item in observe_now(world.machine(), ())] == [("home", "/home/b")]
+    assert deployed(world, system, 2, repair=True)[1] == [("home", "add", "/home/b")]
+    assert (world.root / "home/b").is_dir()
 
 
 def test_nothing_is_put_where_something_is_mounted(world: World) -> None:

@@ -196,6 +196,9 @@ class WorldSystem(SystemPort):
     def sysctl(self, key: str) -> str | None:
         return self._memory.load().get(key)
 
+    def may_set_sysctl(self, key: str) -> bool:
+        return key not in self._memory.load().get("sealed", ())
+
     def set_sysctl(self, key: str, value: str) -> None:
         document = self._memory.load()
         document[key] = value

@@ -12,6 +12,7 @@ from deployer.lab import LabHost, cut, heal
 from tests.lab.fleet import Fleet, Run
 from tests.lab.standing import shell, standing
 
+HOME = {"users": {"own": {"home": "/no/where", "create_home": True}}}
 FILE = {"etc": {"own": {"text": "ours\n"}}}
 BROKEN_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJSFnoqNNJ66lUYCXy0NFsjSLO0EFnQE4IqUlvjDS8Z"
 
@@ -172,3 +173,28 @@ def test_a_start_up_file_that_prints_is_named_as_the_cause(site: Site) -> None:
     site.assert_refused("it began with 'Welcome to this host", "~/.bashrc", error="FrameRefused")
 
     assert site.run("ls -d /nix /var/lib/deployer /etc/own 2>/dev/null") == "Welcome to this host"
+    status, drift = site.fleet.run("status"), site.fleet.run("drift")
+    assert (status.exit_code, "unknown" in status.text, "unreachable" in status.text) == (1, True, False), status.text
+    assert (drift.exit_code, "~/.bashrc" in drift.text, "No drift" in drift.text) == (1, True, False), drift.text
+
+
+@pytest.mark.parametrize(
+    ("command", "configuration", "reason", "remedy"),
+    [
+        ("mkdir -m 777 /nix", FILE, "/nix: the store is not safe there", "chmod go-w"),
+        ("true", {"sysctl": {"net.ipv4.ip_default_ttl": 77}}, "ip_default_ttl: this setting is read-only", "Remove it"),
+        ("true", HOME, "in which it is to be, is not there", "Make the directory above"),
+    ],
+    ids=["store", "sysctl", "home"],
+)
+def test_what_the_host_does_not_let_be_changed_is_refused_before_anything_is_copied(
+    site: Site, command: str, configuration: dict[str, Any], reason: str, remedy: str
+) -> None:
+    site.run(command)
+    site.fleet.configure(configuration)
+    before = standing(site.lab, site.hosts[0])
+
+    site.assert_refused(reason, remedy, error="PlanRefused")
+
+    assert standing(site.lab, site.hosts[0]) == before
+    assert site.run("ls -A /nix 2>/dev/null") == ""

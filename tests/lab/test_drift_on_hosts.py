@@ -13,7 +13,7 @@ from tests.lab.standing import shell
 
 SLEEP = {"wanted_by": ["multi-user.target"], "service": {"ExecStart": "/bin/sleep 3600"}}
 CONFIGURATION: dict[str, Any] = {
-    "users": {"own": {"shell": "/bin/sh"}},
+    "users": {"own": {"shell": "/bin/sh", "home": "/home/own", "create_home": True}},
     "sysctl": {"net.ipv4.ip_default_ttl": 77},
     "etc": {
         "own/real": {"text": "real\n", "kind": "file", "mode": "0640"},
@@ -29,6 +29,7 @@ BREAK = {
     "/etc/own/directory": "chmod 700 /etc/own/directory",
     "own.service": "systemctl stop own",
     "own": "usermod -s /bin/bash own",
+    "/home/own": "rmdir /home/own",
     "net.ipv4.ip_default_ttl": "sysctl -qw net.ipv4.ip_default_ttl=66",
 }
 """Target to what somebody does to it."""
@@ -77,6 +78,7 @@ def test_drift_of_every_kind_is_found_and_set_right_and_only_what_must_be_is_sta
     assert done.exit_code == 0, done.text
     assert kept.drift() == []
     assert kept.run("cat /etc/own/real '/etc/own/a link'; stat -c %a /etc/own/directory") == "real\nlinked\n750"
+    assert kept.run("stat -c '%U %a' /home/own") == "own 750"
     assert kept.run("getent passwd own | cut -d: -f7; sysctl -n net.ipv4.ip_default_ttl") == "/bin/sh\n77"
     assert kept.run("cat /var/lib/deployer/kept/*") == "by hand"
     after = kept.started()
@@ -89,7 +91,7 @@ def test_what_is_ignored_is_neither_told_nor_set_right(kept: Kept) -> None:
     kept.run("; ".join(BREAK.values()))
     ignored = ("--ignore", "/etc/own/*", "--ignore", "unit:*")
 
-    assert sorted(kept.drift(*ignored)) == ["net.ipv4.ip_default_ttl", "own"]
+    assert sorted(kept.drift(*ignored)) == ["/home/own", "net.ipv4.ip_default_ttl", "own"]
 
 
 def test_a_dry_run_of_reconcile_changes_nothing(kept: Kept) -> None:

@@ -90,7 +90,7 @@ def test_a_first_deploy_whose_check_stays_red_leaves_the_host_as_it_was(host: Ho
 
     after = host.stands()
     assert "rolled back" in text
-    assert "never" in text
+    assert "check never not healthy: /bin/false ended with 1; it was red before this deploy" in text
     assert after.etc == before.etc
     assert (after.contents, after.accounts) == (before.contents, before.accounts)
     assert (after.unit_files, after.units, after.health) == (before.unit_files, before.units, ("running",))
@@ -227,6 +227,7 @@ def test_a_real_file_that_was_edited_by_hand_is_kept_aside_and_not_lost(host: Ho
 
     assert host.run("cat /etc/own/real; ls /etc/own") == "two\nreal"
     assert "changed by hand" in text  # the plan says so
+    assert all(path in text for path in host.run("ls /var/lib/deployer/kept/*").split())
     assert host.run("sort /var/lib/deployer/kept/*") == "also by hand\nby hand"
 
 
