@@ -174,7 +174,7 @@ class EtcWriter:
         """Never lose what somebody wrote by hand."""
         if found.kind == FILE:
             copy = self._copy(path, found, KEPT).copy
-            self._note(Action("etc", "change", path, f"{why}; that version is kept as {copy}"))
+            self._note(Action("kept", "add", copy, f"{path}: {why}"))
         elif found.kind == LINK:
             self._note(Action("etc", "change", path, f"it was a link to {found.target}, made by hand"))
 
@@ -266,7 +266,7 @@ def undo_path(disk: Disk, record: Dict[str, Any], tag: str, note: Callable[[Acti
     if now != record["after"] and now.startswith("file "):
         kept = f"{KEPT}/{tag}-undo-{hashlib.sha256(path.encode()).hexdigest()[:8]}-{path.rpartition('/')[2]}"
         disk.write(kept, disk.read(path), _PRIVATE)
-        note(Action("etc", "change", path, f"it was changed meanwhile; that version is kept as {kept}"))
+        note(Action("kept", "add", kept, f"{path}: it was changed meanwhile"))
     restore(disk, path, before)
     note(Action("etc", "remove" if before is None else "restore", path, "rolled back"))
 

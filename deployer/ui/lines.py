@@ -97,6 +97,8 @@ def sentence(event: Event, paint: Paint, *, verbose: bool) -> str:
             return f"{escape(host)}: copied {count(paths, 'path')}, {size(copied)}"
         case events.HostPhase(host, state) if state not in {"confirmed", "rolled-back"}:
             return f"{escape(host)}: {PHASES.get(state, escape(state))}"
+        case events.ActionDone(host, action) if action.kind == "kept":
+            return f"{escape(host)}: {paint('kept', 'yellow')} {escape(action.target)} ({escape(action.because)})"
         case events.CheckReported(host, result) if verbose or not result.healthy:
             health = paint("healthy", "green") if result.healthy else paint("not healthy", "red")
             return f"{escape(host)}: check {escape(result.name)} {health}: {escape(result.message)}"

@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from deployer.formats.messages import Action
 from deployer.rollout import events
 from deployer.rollout.events import Event
 from deployer.ui.failures import Failures
@@ -146,6 +147,7 @@ class LiveSink:
                 self._write(self._failures.render(self._paint) + closing(event, self._paint) + "\n")
             case (
                 events.RolloutStarted()
+                | events.ActionDone(action=Action(kind="kept"))
                 | events.BuildFinished()
                 | events.WaveStarted()
                 | events.HostConfirmed()

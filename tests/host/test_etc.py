@@ -91,7 +91,8 @@ def test_a_real_file_that_was_changed_by_hand_is_kept_aside(host: Host) -> None:
 
     kept = list((host.root / KEPT.lstrip("/")).iterdir())
     assert [place.read_text() for place in kept] == ["by hand"]
-    assert "changed by hand" in host.notes[0].because
+    assert (host.notes[0].kind, host.notes[0].target) == ("kept", f"/{kept[0].relative_to(host.root)}")
+    assert host.notes[0].because == "/etc/app.conf: it was changed by hand"
     assert (host.root / "etc/app.conf").read_text() == "two"
 
 

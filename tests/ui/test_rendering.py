@@ -22,6 +22,7 @@ STORY: tuple[Event, ...] = (
     events.ClosureCopied("web1", 2048, 3),
     events.HostPhase("web1", "switching"),
     events.ActionDone("web1", Action("unit", "restart", "hello.service")),
+    events.ActionDone("web1", Action("kept", "add", "/var/lib/deployer/kept/1-motd", "/etc/motd: it was changed by hand")),
     events.HostLog("web1", "bad \x1b[31mred"),
     events.CheckReported("web1", CheckResult("page", healthy=False, message="status 500")),
     events.HostRolledBack("web1", "check page: status 500", ("Traceback",)),
@@ -37,6 +38,7 @@ Wave 1 of 2 (canary): 1 host
 web1: started
 web1: copied 3 paths, 2.0 KiB
 web1: switching
+web1: kept /var/lib/deployer/kept/1-motd (/etc/motd: it was changed by hand)
 web1: check page not healthy: status 500
 web1: rolled back: check page: status 500
 Stopping: the canary web1 is not good
