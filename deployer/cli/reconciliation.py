@@ -41,7 +41,8 @@ def show_reports(project: Project, reports: Sequence[DriftReport], display: Disp
             display.data(report.to_json())
     else:
         asked = {report.host: report.items for report in reports if report.decision is not None}
-        display.text(drift_table(asked, display.paint).rstrip("\n"))
+        if asked:
+            display.text(drift_table(asked, display.paint).rstrip("\n"))
     for report in reports:
         if report.error is not None and not project.settings.as_json:
             display.error(report.error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from deployer.cli.connections import on_each
+from deployer.cli.connections import UNREACHABLE, on_each
 from deployer.cli.deployment import run
 from deployer.cli.display import Display
 from deployer.cli.options import json_option, on_option, project
@@ -47,7 +47,8 @@ def command(context: click.Context, selector: str | None, with_checks: bool) -> 
                 display.data({"host": name, **status.to_document(), "checks": results})
         if not what.settings.as_json:
             statuses = {
-                name: answer.message if isinstance(answer, DeployerError) else answer[0] for name, answer in answers.items()
+                name: (_state_of(answer), answer.message) if isinstance(answer, DeployerError) else answer[0]
+                for name, answer in answers.items()
             }
             display.text(status_table(statuses, what.history.last_of_hosts(list(answers)), display.paint).rstrip("\n"))
             for name, answer in answers.items():
@@ -56,3 +57,8 @@ def command(context: click.Context, selector: str | None, with_checks: bool) -> 
         return int(max(codes))
 
     run(work)
+
+
+def _state_of(error: DeployerError) -> str:
+    """A host that answered, if not as it should, was reached."""
+    return "unreachable" if isinstance(error, UNREACHABLE) else "unknown"

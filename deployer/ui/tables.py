@@ -68,15 +68,16 @@ def hosts_table(hosts: Sequence[HostRecord], paint: Paint | None = None) -> str:
 
 
 def status_table(
-    statuses: Mapping[str, HostStatus | str], last: Mapping[str, HostRecord] | None = None, paint: Paint | None = None
+    statuses: Mapping[str, HostStatus | tuple[str, str]], last: Mapping[str, HostRecord] | None = None, paint: Paint | None = None
 ) -> str:
-    """How hosts stand now (a string says why one could not be asked), and how their last rollout ended."""
+    """How hosts stand now (of one that could not be asked: a word and why), and how their last rollout ended."""
     rows = []
     for host, status in statuses.items():
         record = (last or {}).get(host)
         before = f"{record.outcome} (rollout {record.rollout})" if record else ""
-        if isinstance(status, str):
-            rows.append((host, "unreachable", "", "", before, status))
+        if isinstance(status, tuple):
+            state, why = status
+            rows.append((host, state, "", "", before, why))
         else:
             generation = str(status.generation or "-")
             rows.append((host, status.state or "untouched", generation, _short(status.system), before, status.reason))
