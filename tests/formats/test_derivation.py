@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from deployer.formats import Derivation, DerivationRefused, Output
 from deployer.formats.derivation import check_output_paths, with_output_paths
 from deployer.formats.export import ExportWriter, export_order
+from deployer.formats.modulo import ModuloHashes
 from deployer.formats.nar import token
 from deployer.formats.pathstream import PathHeader
 from deployer.formats.storepath import make_text_path
@@ -203,3 +204,35 @@ def test_a_file_that_is_cut_off_is_refused(length):
 def test_a_system_that_nix_would_write_so_that_none_can_read_it_is_refused(letter):
     with pytest.raises(DerivationRefused):
         dataclasses.replace(SIMPLE, system=f"a{letter}b").to_bytes()
+
+
+@OFTEN
+@example(nodes=MERGED)
+@given(nodes=graphs())
+def test_a_graph_is_hashed_from_any_of_its_ends(nodes):
+    made = Made(nodes, "/gnu/store")
+
+    for path in made.paths:
+        hashes = ModuloHashes(made.derivations.__getitem__)
+        hashes.check(path, "/gnu/store")
+        assert hashes(path) == made.hash_of(path)
+
+
+def test_a_graph_may_be_deep_and_each_derivation_is_read_once():
+    read = []
+
+    def load(path):
+        read.append(path)
+        number = int(path)
+        inputs = {str(one): ("out",) for one in (number - 1, number - 2) if one >= 0}
+        return Derivation("x", {"out": Output("/x")}, inputs)
+
+    ModuloHashes(load)("5000")
+
+    assert sorted(map(int, read)) == list(range(5001))
+
+
+@pytest.mark.parametrize("around", [{"a": "a"}, {"a": "b", "b": "a"}, {"a": "b", "b": "c", "c": "b"}])
+def test_a_derivation_that_depends_on_itself_is_refused(around):
+    with pytest.raises(DerivationRefused, match="itself"):
+        ModuloHashes(lambda path: Derivation(path, {"out": Output("/x")}, {around[path]: ("out",)}))("a")
