@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Collection, Dict, Final, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Collection, Dict, Final, Iterable, List, Optional, Set, Tuple
 
 from deployer.formats.storepath import StorePath, StorePathRefused
 from deployer.store import trees
 from deployer.store.closures import in_order, reached
 from deployer.store.errors import PathAlive
 from deployer.store.locks import held, temporary_roots
+from deployer.store.processes import in_use
 from deployer.store.store import AnyPath, Store, roots_of
 
 NIX_DATABASE: Final = "nix/var/nix/db"
@@ -79,7 +78,7 @@ def delete(store: Store, paths: Iterable[AnyPath], *, dry_run: bool = False) -> 
 
 def _live(store: Store, graph: Dict[str, Tuple[str, ...]], keep: Set[str], without: Collection[str]) -> Set[str]:
     roots = {path for name, path in roots_of(store).items() if name not in without}
-    start = {*keep, *roots, *temporary_roots(store.layout.temporary_roots), *_in_use(store)}
+    start = {*keep, *roots, *temporary_roots(store.layout.temporary_roots), *(path for _, path in in_use(store))}
     return set(reached((path for path in start if path in graph), graph.__getitem__))
 
 
@@ -88,26 +87,6 @@ def _remove(store: Store, dead: List[str]) -> None:
     has_nix = (store.root / NIX_DATABASE).exists()
     for path in [] if has_nix else dead:
         trees.remove(str(store.physical(path)))
-
-
-def _in_use(store: Store) -> Iterator[str]:
-    """Paths that running processes execute, map, have open, or are in."""
-    pattern = re.compile(re.escape(str(store.layout.store)).encode() + rb"/([0-9a-z]{32}-[0-9a-zA-Z+._?=-]+)")
-    for process in Path("/proc").glob("[0-9]*"):
-        seen: List[bytes] = []
-        for name in ("exe", "cwd", "root"):
-            with contextlib.suppress(OSError):
-                seen.append(os.fsencode(os.readlink(process / name)))
-        for name in ("maps", "environ"):
-            with contextlib.suppress(OSError):
-                seen.append((process / name).read_bytes())
-        with contextlib.suppress(OSError):
-            for descriptor in os.listdir(process / "fd"):
-                with contextlib.suppress(OSError):
-                    seen.append(os.fsencode(os.readlink(process / "fd" / descriptor)))
-        for text in seen:
-            for match in pattern.finditer(text):
-                yield f"{store.store_dir}/{match[1].decode()}"
 
 
 def _sweep(store: Store, live: Set[str]) -> None:

@@ -80,8 +80,9 @@ class Relations:
         return sorted(((link, path) for link, path in self.roots() if path in kept_by), key=lambda root: (root[1], root[0]))
 
     def roots(self) -> list[tuple[str, str]]:
-        """All links that keep something, and where each leads; a link that a user has is told, not ours that leads to it."""
+        """All that keeps something, and what: links, told as the user made them, and what processes have open."""
         from deployer.store import roots_of
+        from deployer.store.processes import in_use
 
         found = []
         for name, path in roots_of(self.store).items():
@@ -89,7 +90,8 @@ class Relations:
             target = os.readlink(link)
             is_indirect = os.path.isabs(target) and not target.startswith(self.store.store_dir + "/") and os.path.islink(target)
             found.append((target if is_indirect else str(link), path))
-        return sorted((link, path) for link, path in found if self.store.is_valid(path))
+        found += in_use(self.store)
+        return sorted((link, path) for link, path in set(found) if self.store.is_valid(path))
 
     def _referrers(self, path: str) -> tuple[str, ...]:
         itself = (path,) if path in self.info(path).references else ()

@@ -36,6 +36,17 @@ def test_what_is_realised_is_kept_by_its_link_as_long_as_it_is_there(deployer, p
     assert output in collect(Store(store.root), dry_run=True).paths
 
 
+def test_what_a_process_has_open_is_kept_and_told(deployer, store):
+    path = store.add_text("open", b"x" * 100)
+    store._roots.close()
+
+    with store.physical(path).open() as file:
+        roots = deployer("store", "query", "--roots", str(path)).out
+        assert roots == f"/proc/{os.getpid()}/fd/{file.fileno()} -> {path}\n"
+        assert deployer("store", "gc").out.startswith("0 store paths deleted")
+    assert deployer("store", "gc").out.startswith("1 store paths deleted")
+
+
 def test_realising_prints_outputs_and_again_costs_nothing(deployer, store, derivation):
     dry = deployer("store", "realise", "--dry-run", str(derivation))
     assert (dry.err, store.is_valid(dry.out.strip())) == (f"would build {derivation}\n", False)
