@@ -111,7 +111,7 @@ def _parse(text: str, store_dir: str) -> NarInfo:
         StorePath.parse_base(deriver, store_dir)
     if fields.get("CA"):
         ContentAddress.parse(fields["CA"])
-    references = dict.fromkeys(fields.get("References", "").split())
+    references = sorted(set(fields.get("References", "").split()))
     return NarInfo(
         StorePath.parse(fields["StorePath"], store_dir),
         fields["URL"],

@@ -93,4 +93,7 @@ def _texts(value: JsonValue) -> Tuple[str, ...]:
 def _text(value: JsonValue) -> str:
     if not isinstance(value, str):
         raise NarRefused("a path's header holds something that is not a string")
+    if not value.isprintable():
+        # A line's end would become a line of a narinfo, an escape one of a terminal.
+        raise NarRefused("a path's header holds control characters")
     return value

@@ -56,6 +56,9 @@ def test_the_end_is_no_header():
         {"ca": None},
         {"signatures": "key:1"},
         {"signatures": [None]},
+        {"signatures": ["key:1\nCA: x"]},
+        {"path": "/nix/store/\x1b[2J"},
+        {"deriver": "\ud800"},
     ],
 )
 def test_a_header_of_another_form_is_refused(changed):
