@@ -15,6 +15,7 @@ from deployer.cli.store.naming import find, find_valid, open_store
 from deployer.cli.store.options import paths_argument, store_options
 from deployer.cli.store.printing import Printer
 from deployer.cli.store.relations import Relations
+from deployer.errors import DeployerError
 
 if TYPE_CHECKING:
     from deployer.formats import StorePath
@@ -33,6 +34,9 @@ def command(context: click.Context, paths: tuple[str, ...], check: bool, add_roo
     """Make PATHs valid, and print them: build derivations, fetch other paths from the binary caches.
 
     Of a derivation, what it makes is printed; PATH.drv!dev means its output dev alone. What is there already costs nothing.
+
+    Exit codes are those of nix-store: 100 a build failed, 101 it took too long, 102 a hash is not the pinned one, 104 a second
+    build differs; the bits of several are or-ed.
     """
     store = open_store(context, existing=True)
     wanted = [_Wanted.parse(store, text) for text in paths]
@@ -41,9 +45,7 @@ def command(context: click.Context, paths: tuple[str, ...], check: bool, add_roo
     missing = [one for one in wanted if check or not one.is_there(store)]
     printer = Printer(context)
     if missing and not dry_run:
-        import asyncio
-
-        asyncio.run(_make(context.obj, store, missing, check=check))
+        _make_all(context, store, missing, check=check)
     results = [str(path) for one in wanted for path in one.outputs]
     if dry_run:
         for one in missing:
@@ -83,6 +85,19 @@ class _Wanted:
     def is_there(self, store: Store) -> bool:
         """Whether nothing is to be done."""
         return all(map(store.is_valid, self.outputs))
+
+
+def _make_all(context: click.Context, store: Store, wanted: list[_Wanted], *, check: bool) -> None:
+    import asyncio
+
+    from deployer.cli.display import print_error
+    from deployer.cli.store.ending import exit_code
+
+    try:
+        asyncio.run(_make(context.obj, store, wanted, check=check))
+    except DeployerError as error:
+        print_error(error, as_json=context.obj.as_json)
+        context.exit(exit_code(error))
 
 
 async def _make(settings: Settings, store: Store, wanted: Iterable[_Wanted], *, check: bool) -> None:
