@@ -19,13 +19,14 @@ class Inputs:
         self._outputs: dict[str, Mapping[str, str]] = {}
 
     def closure(self, node: Node) -> list[StorePath]:
-        """The sources, the outputs that it asked for, and all that they refer to. Raises `PathNotValid`."""
+        """The sources, the outputs that it asked for, and all that they refer to. Raises `PathNotValid`.
+
+        `Graph.load` keeps all of them from the collector: the derivations by name, and with them their sources, and the outputs.
+        """
         wanted = [*node.derivation.input_sources]
         for path, names in node.derivation.input_derivations.items():
             outputs = self._outputs_of(path)
             wanted += [outputs[name] for name in names]
-        # Before it is looked up: the collector must not take what the build is about to use.
-        self._store.keep(wanted)
         found: dict[str, None] = {}
         todo = wanted
         while todo:

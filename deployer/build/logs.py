@@ -6,6 +6,7 @@ import bz2
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from deployer.store import Store
 
 _PIECE: Final = 1 << 16
 _SUFFIX: Final = ".bz2"
+_SHORT: Final = 1 << 16
+_YOUNG: Final = 1.0
+"""Bytes and seconds up to which a log is only in memory: most builds never make the file that would go at once."""
 
 
 @dataclass(eq=False)
@@ -37,14 +41,39 @@ def log_file(store: Store, derivation: str) -> Path:
     return store.log_directory / "drvs" / name[:2] / name[2:]
 
 
-def seal_log(file: Path) -> None:
-    """Compress the log of a build that has ended. A reader finds the one or the other at any time."""
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        with file.open("rb") as plain, bz2.open(temporary, "wb") as packed:
-            shutil.copyfileobj(plain, packed, _PIECE)
-        os.replace(temporary, f"{file}{_SUFFIX}")
-        file.unlink()
+class LogWriter:
+    """The log of a build that runs: in memory while it is short and young, then in a file where others can read it."""
+
+    def __init__(self, file: Path) -> None:
+        """Nothing is written yet."""
+        self.file = file
+        self._early = b""
+        self._stream: BinaryIO | None = None
+        self._started = time.monotonic()
+
+    def write(self, data: bytes) -> None:
+        """Take what the build printed."""
+        if self._stream is None:
+            self._early += data
+            if len(self._early) < _SHORT and time.monotonic() < self._started + _YOUNG:
+                return
+            data = self._early
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self.file.open("wb", buffering=0)
+        self._stream.write(data)
+
+    def seal(self) -> None:
+        """Compress the log when the build has ended. A reader finds the one or the other at any time."""
+        temporary = self.file.with_name(f".{self.file.name}-{os.getpid()}")
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        if self._stream is None:
+            temporary.write_bytes(bz2.compress(self._early))
+        else:
+            self._stream.close()
+            with self.file.open("rb") as plain, bz2.open(temporary, "wb") as packed:
+                shutil.copyfileobj(plain, packed, _PIECE)
+        os.replace(temporary, f"{self.file}{_SUFFIX}")
+        self.file.unlink(missing_ok=True)
 
 
 def read_log(store: Store, path: StorePath | str) -> Iterator[bytes]:

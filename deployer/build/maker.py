@@ -15,11 +15,11 @@ from deployer.build.engine import OnLine, Progress
 from deployer.build.errors import EndedBadly, HashMismatch
 from deployer.build.graph import Node
 from deployer.build.inputs import Inputs
-from deployer.build.logs import seal_log
+from deployer.build.logs import LogWriter, log_file
 from deployer.build.outputs import Examined, examine, ready
 from deployer.build.registrar import Registrar
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
-from deployer.build.sandbox import KVM, SandboxSpec
+from deployer.build.sandbox import KVM
 from deployer.build.scratch import clear, keep, scratch_directory
 from deployer.build.script import Script
 from deployer.build.settings import BuildSettings
@@ -61,13 +61,26 @@ class Maker:
         """As the settings say."""
         return self._settings.jobs
 
-    async def build(self, store: Store, node: Node, *, settings: BuildSettings, on_line: OnLine, on_progress: Progress) -> None:
-        """Make a derivation whose inputs are valid; with `settings.check`, make it again and compare."""
+    async def build(
+        self,
+        store: Store,
+        node: Node,
+        *,
+        settings: BuildSettings,
+        on_line: OnLine,
+        on_progress: Progress,
+        on_built: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make a derivation whose inputs are valid; with `settings.check`, make it again and compare.
+
+        `on_built` is told when the builder has ended: what is left waits for the disk, and others may build meanwhile.
+        """
         if settings.check:
             demand_first_build(store, node)
         scratch = scratch_directory(store)
         try:
             attempt = await self._attempt(store, node, scratch, settings, on_line, on_progress)
+            on_built()
             if settings.check:
                 await self._compare(store, node, attempt)
             else:
@@ -89,16 +102,19 @@ class Maker:
         inputs = self._inputs.setdefault(store.root, Inputs(store))
         if node.is_builtin:
             destination = scratch / "output"
-            closure = await self._in_thread(inputs.closure, node)
+            closure = inputs.closure(node)
             await self._in_thread(self._builtin_job(store, node, destination, scratch, on_progress).run)
             return _Attempt({"out": destination}, closure)
-        script, spec = await self._in_thread(_prepare, store, node, inputs, scratch, settings)
+        # Not in a thread: it is short, and waits for no one, but for a thread it would.
+        log = LogWriter(log_file(store, str(node.path)))
+        script = Script(store, node, inputs.closure(node), scratch, settings, log)
+        spec = script.prepare()
         try:
             await script.run(spec, on_line)
         except BaseException:
-            await self._in_thread(seal_log, script.log)
+            await self._in_thread(log.seal)
             raise
-        return _Attempt(script.made, script.inputs, script.log)
+        return _Attempt(script.made, script.inputs, log)
 
     async def _compare(self, store: Store, node: Node, attempt: _Attempt) -> None:
         second = await self._in_thread(attempt.examine, store, node)
@@ -134,7 +150,7 @@ class _Attempt:
 
     made: Mapping[str, Path]
     closure: Collection[StorePath]
-    log: Path | None = None
+    log: LogWriter | None = None
 
     def finish(self, store: Store, node: Node) -> Batch:
         """Check what was made, and hand it over for registration."""
@@ -148,9 +164,4 @@ class _Attempt:
 
     def _seal(self) -> None:
         if self.log is not None:
-            seal_log(self.log)
-
-
-def _prepare(store: Store, node: Node, inputs: Inputs, scratch: Path, settings: BuildSettings) -> tuple[Script, SandboxSpec]:
-    script = Script(store, node, inputs.closure(node), scratch, settings)
-    return script, script.prepare()
+            self.log.seal()

@@ -73,6 +73,7 @@ class _Run:
         self._on_event = on_event
         self.cancelled = threading.Event()
         self._errors: list[DeployerError] = []
+        self._changed = asyncio.Event()
         self._embedded = Maker(settings, self._in_thread, self.cancelled)
         self._others: tuple[Engine, ...] = (settings.engine,) if settings.engine else ()
 
@@ -107,17 +108,23 @@ class _Run:
         try:
             while not scheduler.finished:
                 for path in scheduler.start():
-                    running[
-                        asyncio.create_task(self._build(graph.nodes[path], check=self._settings.check and path in graph.wanted))
-                    ] = path
-                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in ended:
+                    work = self._build(graph.nodes[path], graph, functools.partial(self._release, scheduler, path))
+                    task = asyncio.create_task(work)
+                    task.add_done_callback(lambda _: self._changed.set())
+                    running[task] = path
+                await self._changed.wait()
+                self._changed.clear()
+                for task in [task for task in running if task.done()]:
                     self._settle(task, running.pop(task), scheduler, graph)
         finally:
             self.cancelled.set()
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    def _release(self, scheduler: Scheduler[str], path: str) -> None:
+        scheduler.released(path)
+        self._changed.set()
 
     def _settle(self, task: asyncio.Task[None], path: str, scheduler: Scheduler[str], graph: Graph) -> None:
         try:
@@ -136,8 +143,9 @@ class _Run:
         is_sent = not node.is_builtin and any(can_build(engine, node) for engine in self._others)
         return "engine" if is_sent and not (node.prefers_local_build and can_build(self._embedded, node)) else "build"
 
-    async def _build(self, node: Node, *, check: bool) -> None:
+    async def _build(self, node: Node, graph: Graph, on_built: Callable[[], None]) -> None:
         path = str(node.path)
+        check = self._settings.check and path in graph.wanted
 
         def tell_progress(url: str, received: int, total: int) -> None:
             event = DownloadProgressed(path, node.name, url, received, total)
@@ -150,7 +158,8 @@ class _Run:
                 return
             started = time.monotonic()
             self._on_event(BuildStarted(path, node.name))
-            await engine.build(
+            build = functools.partial(self._embedded.build, on_built=on_built) if engine is self._embedded else engine.build
+            await build(
                 self._store,
                 node,
                 settings=dataclasses.replace(self._settings, check=check),

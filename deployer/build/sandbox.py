@@ -58,8 +58,6 @@ class SandboxSpec:
     """A directory of ours that is mounted at the store directory; the outputs appear in it."""
     build_directory: Path
     """A directory of ours that is mounted at `/build`."""
-    etc_directory: Path
-    """A directory of ours with `ETC_FILES`."""
     inputs: Mapping[str, Path] = field(default_factory=dict)
     """Store path → where it really is."""
     toolchain: Path | None = None
@@ -75,8 +73,11 @@ class SandboxSpec:
         return NETWORK_ETC_FILES if self.network else ETC_FILES
 
 
-def bubblewrap_options(spec: SandboxSpec) -> list[str]:
-    """The options of bubblewrap, which go in by `--args` (a closure may be longer than a command line)."""
+def bubblewrap_options(spec: SandboxSpec, etc: Mapping[str, int]) -> list[str]:
+    """The options of bubblewrap, which go in by `--args` (a closure may be longer than a command line).
+
+    `etc`: descriptors from which `spec.etc_files` are read.
+    """
     options = [f"--unshare-{kind}" for kind in ("user", "ipc", "pid", "uts", "cgroup-try", *(() if spec.network else ("net",)))]
     options += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     options += ["--uid", str(BUILD_UID), "--gid", str(BUILD_GID), "--hostname", "localhost"]
@@ -92,8 +93,8 @@ def bubblewrap_options(spec: SandboxSpec) -> list[str]:
             options += ["--symlink", os.readlink(physical), path]
         else:
             options += ["--ro-bind", str(physical), path]
-    for name in spec.etc_files:
-        options += ["--ro-bind", str(spec.etc_directory / name), f"/etc/{name}"]
+    for name, descriptor in etc.items():
+        options += ["--perms", "0444", "--file", str(descriptor), f"/etc/{name}"]
     if spec.network:
         options += _network_files(spec)
     if spec.kvm:

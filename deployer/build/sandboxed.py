@@ -12,10 +12,10 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from deployer.build.errors import BuildFailed, BuildTimedOut, LogTooLong
+from deployer.build.logs import LogWriter
 from deployer.build.sandbox import SandboxSpec, bubblewrap_options
 from deployer.build.seccomp import sandbox_filter
 from deployer.process import ProgramMissing
@@ -35,7 +35,7 @@ class RunLimits:
 
 
 async def run_in_sandbox(
-    spec: SandboxSpec, *, derivation: str, log_file: Path, limits: RunLimits, on_line: Callable[[str], None]
+    spec: SandboxSpec, *, derivation: str, log: LogWriter, limits: RunLimits, on_line: Callable[[str], None]
 ) -> None:
     """Run a build to its end; when this returns or raises, no process of it is left, nor anything that it left running.
 
@@ -55,19 +55,20 @@ async def run_in_sandbox(
         if calls := sandbox_filter():
             passed.append(_descriptor_with(calls, theirs))
             extra += ["--seccomp", str(passed[-1])]
-        options = [*extra, *bubblewrap_options(spec)]
+        etc = {name: _descriptor_with(text.encode(), theirs) for name, text in spec.etc_files.items()}
+        passed += etc.values()
+        options = [*extra, *bubblewrap_options(spec, etc)]
         passed.append(_descriptor_with(b"".join(os.fsencode(option) + b"\0" for option in options), theirs))
-        log_stream = ours.enter_context(log_file.open("wb"))
         command = (program, "--args", str(passed[-1]), "--", spec.builder, *spec.arguments)
         process = _start(command, write_end, passed)
         theirs.close()
         async with _Namespace(process, told) as namespace:
             with contextlib.suppress(BrokenPipeError):
                 start_pipe.write(b"\0")
-            log = _Log(log_stream, limits.log_limit, on_line, derivation)
-            await _watch(reader, log, limits, namespace)
+            printed = _Log(log, limits.log_limit, on_line, derivation)
+            await _watch(reader, printed, limits, namespace)
     if process.returncode:
-        raise BuildFailed(derivation, _status(process.returncode), tuple(log.tail))
+        raise BuildFailed(derivation, _status(process.returncode), tuple(printed.tail))
 
 
 def _start(command: Sequence[str], output: int, passed: Sequence[int]) -> subprocess.Popen[bytes]:
@@ -184,7 +185,7 @@ def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[Bin
 class _Log:
     """Keeps what a build prints, and tells it line by line."""
 
-    def __init__(self, stream: BinaryIO, limit: int, on_line: Callable[[str], None], derivation: str) -> None:
+    def __init__(self, stream: LogWriter, limit: int, on_line: Callable[[str], None], derivation: str) -> None:
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._stream, self._limit, self._left = stream, limit, limit
         self._on_line, self._derivation = on_line, derivation

@@ -41,6 +41,7 @@ class Scheduler(Generic[Job]):
         self._height = self._heights()
         self._ready: dict[str, list[tuple[int, str, Job]]] = defaultdict(list)
         self._running: set[Job] = set()
+        self._released: set[Job] = set()
         self._left = set(self._waits_for)
         self._stopped = False
         for job, needed in self._waits_for.items():
@@ -64,6 +65,12 @@ class Scheduler(Generic[Job]):
                 self._running.add(job)
                 started.append(job)
         return started
+
+    def released(self, job: Job) -> None:
+        """A job that has not ended yet needs its slot no more: its dependents still wait, but others may start."""
+        if job in self._running and job not in self._released:
+            self._released.add(job)
+            self._free[self._kind_of(job)] += 1
 
     def succeeded(self, job: Job) -> None:
         """A job ended well: its dependents may become ready."""
@@ -89,9 +96,10 @@ class Scheduler(Generic[Job]):
         return sorted(lost, key=self._order)
 
     def _end(self, job: Job) -> None:
+        self.released(job)
+        self._released.discard(job)
         self._running.remove(job)
         self._left.discard(job)
-        self._free[self._kind_of(job)] += 1
 
     def _make_ready(self, job: Job) -> None:
         heapq.heappush(self._ready[self._kind_of(job)], (-self._height[job], self._order(job), job))

@@ -10,7 +10,7 @@ from pathlib import Path
 from deployer.build.engine import OnLine
 from deployer.build.environment import Machine, Start, start_of
 from deployer.build.graph import Node
-from deployer.build.logs import log_file
+from deployer.build.logs import LogWriter
 from deployer.build.reference_graphs import reference_graphs
 from deployer.build.sandbox import SandboxSpec
 from deployer.build.sandboxed import RunLimits, run_in_sandbox
@@ -29,6 +29,8 @@ class Script:
     """The closure that it sees."""
     scratch: Path
     settings: BuildSettings
+    log: LogWriter
+    """What it prints."""
 
     @property
     def build_directory(self) -> Path:
@@ -36,17 +38,12 @@ class Script:
         return self.scratch / "build"
 
     @property
-    def log(self) -> Path:
-        """What it prints."""
-        return log_file(self.store, str(self.node.path))
-
-    @property
     def made(self) -> dict[str, Path]:
         """Where the outputs stand afterwards, if the script made them."""
         return {name: self.scratch / "store" / path.base_name for name, path in self.node.outputs.items()}
 
     def prepare(self) -> SandboxSpec:
-        """Write what the script finds in its build directory and in /etc."""
+        """Write what the script finds in its build directory."""
         derivation, store = self.node.derivation, self.store
         start = self._start()
         toolchain = derivation.environment.get("toolchain", "")
@@ -57,27 +54,23 @@ class Script:
             store_directory=store.store_dir,
             scratch_store=self.scratch / "store",
             build_directory=self.build_directory,
-            etc_directory=self.scratch / "etc",
             inputs={str(path): store.physical(path) for path in self.inputs},
             toolchain=store.physical(toolchain) if toolchain in {str(path) for path in self.inputs} else None,
             network=derivation.is_fixed,
             kvm="kvm" in self.node.required_features,
         )
-        for directory, mode in ((spec.scratch_store, 0o1775), (spec.build_directory, 0o700), (spec.etc_directory, 0o755)):
+        for directory, mode in ((spec.scratch_store, 0o1775), (spec.build_directory, 0o700)):
             directory.mkdir()
             directory.chmod(mode)
-        for name, text in spec.etc_files.items():
-            (spec.etc_directory / name).write_text(text)
         for name, content in start.files.items():
             (spec.build_directory / name).write_bytes(content)
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         return spec
 
     async def run(self, spec: SandboxSpec, on_line: OnLine) -> None:
         """Run it to its end."""
         settings = self.settings
         limits = RunLimits(settings.timeout, settings.silence_timeout, settings.log_limit)
-        await run_in_sandbox(spec, derivation=str(self.node.path), log_file=self.log, limits=limits, on_line=on_line)
+        await run_in_sandbox(spec, derivation=str(self.node.path), log=self.log, limits=limits, on_line=on_line)
 
     def _start(self) -> Start:
         graphs = reference_graphs(self.store, self.node, self.inputs)

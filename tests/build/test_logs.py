@@ -1,10 +1,8 @@
 """Builds' logs, where Nix looks for them."""
 
-import bz2
-
 import pytest
 
-from deployer.build.logs import LogMissing, log_file, read_log, seal_log
+from deployer.build.logs import LogMissing, LogWriter, log_file, read_log
 from deployer.store import Store
 
 DERIVATION = "/nix/store/aabbccddffgghhiijjkkllmmnnppqqrr-x.drv"
@@ -16,19 +14,27 @@ def store(tmp_path):
 
 
 def test_a_log_is_read_while_it_grows_and_when_it_is_sealed(store):
-    file = log_file(store, DERIVATION)
-    assert file == store.log_directory / "drvs" / "aa" / "bbccddffgghhiijjkkllmmnnppqqrr-x.drv"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"half")
-    assert b"".join(read_log(store, DERIVATION)) == b"half"
+    log = LogWriter(log_file(store, DERIVATION))
+    assert log.file == store.log_directory / "drvs" / "aa" / "bbccddffgghhiijjkkllmmnnppqqrr-x.drv"
+    log.write(b"early")
+    assert not log.file.exists()
 
-    file.write_bytes(b"whole")
-    seal_log(file)
-    seal_log(file)
+    log.write(b"x" * 70000)
+    log.write(b"late")
+    assert b"".join(read_log(store, DERIVATION)) == b"early" + b"x" * 70000 + b"late"
+    log.seal()
 
-    assert [path.name for path in file.parent.iterdir()] == [f"{file.name}.bz2"]
-    assert bz2.decompress((file.parent / f"{file.name}.bz2").read_bytes()) == b"whole"
-    assert b"".join(read_log(store, DERIVATION)) == b"whole"
+    assert [path.name for path in log.file.parent.iterdir()] == [f"{log.file.name}.bz2"]
+    assert b"".join(read_log(store, DERIVATION)) == b"early" + b"x" * 70000 + b"late"
+
+
+def test_a_log_that_is_not_young_can_be_read_at_once(store, monkeypatch):
+    log = LogWriter(log_file(store, DERIVATION))
+    monkeypatch.setattr("deployer.build.logs._YOUNG", -1)
+
+    log.write(b"line\n")
+
+    assert b"".join(read_log(store, DERIVATION)) == b"line\n"
 
 
 def test_what_was_not_built_has_no_log(store):
@@ -44,10 +50,9 @@ async def test_the_log_of_an_output_is_that_of_its_derivation(workshop):
 
 
 def test_nix_prints_our_logs(nix_log, store):
-    file = log_file(store, DERIVATION)
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"said\n")
-    seal_log(file)
+    log = LogWriter(log_file(store, DERIVATION))
+    log.write(b"said\n")
+    log.seal()
 
     assert nix_log(store, DERIVATION) == b"said\n"
 

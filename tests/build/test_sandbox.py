@@ -1,6 +1,7 @@
 """What a build can see and do in the sandbox; mostly, what it cannot."""
 
 import asyncio
+import bz2
 import dataclasses
 import os
 import time
@@ -11,6 +12,7 @@ import pytest
 from deployer.build.attributes import Attributes
 from deployer.build.environment import Machine, start_of
 from deployer.build.errors import BuildFailed, BuildTimedOut, LogTooLong
+from deployer.build.logs import LogWriter
 from deployer.build.sandbox import ETC_FILES, SandboxSpec, bubblewrap_options
 from deployer.build.sandboxed import RunLimits, run_in_sandbox
 from deployer.build.seccomp import sandbox_filter
@@ -26,7 +28,7 @@ class Room:
 
     def __init__(self, tmp_path, toolchain):
         self.path, self.toolchain = tmp_path, toolchain
-        for name in ("store", "build", "etc", "input"):
+        for name in ("store", "build", "input"):
             (tmp_path / name).mkdir()
         (tmp_path / "input/file").write_text("from the input")
         self.output = tmp_path / "store" / os.path.basename(OUTPUT)
@@ -41,7 +43,6 @@ class Room:
             store_directory="/nix/store",
             scratch_store=self.path / "store",
             build_directory=self.path / "build",
-            etc_directory=self.path / "etc",
             inputs={INPUT: self.path / "input"},
             toolchain=self.toolchain,
         )
@@ -49,9 +50,9 @@ class Room:
     async def run(self, script, limits=LIMITS, **changes):
         lines: list[str] = []
         spec = dataclasses.replace(self.spec(script), **changes)
-        for name, content in spec.etc_files.items():
-            (self.path / "etc" / name).write_text(content)
-        await run_in_sandbox(spec, derivation="test", log_file=self.path / "log", limits=limits, on_line=lines.append)
+        log = LogWriter(self.path / "log")
+        await run_in_sandbox(spec, derivation="test", log=log, limits=limits, on_line=lines.append)
+        log.seal()
         return lines
 
 
@@ -65,7 +66,7 @@ async def test_a_build_sees_its_input_and_writes_its_output(room):
 
     assert room.output.read_text() == "from the input"
     assert lines == ["done", "to-stderr"]
-    assert (room.path / "log").read_text() == "done\nto-stderr\n"
+    assert bz2.decompress((room.path / "log.bz2").read_bytes()) == b"done\nto-stderr\n"
 
 
 async def test_a_build_has_nixs_environment(room):
@@ -195,7 +196,7 @@ def test_a_symbolic_link_of_the_closure_is_made_and_not_followed(room):
     spec = room.spec("true")
     object.__setattr__(spec, "inputs", {INPUT: room.path / "link"})
 
-    options = bubblewrap_options(spec)
+    options = bubblewrap_options(spec, {})
 
     assert options[options.index(INPUT) - 2 : options.index(INPUT)] == ["--symlink", "/etc/shadow"]
 
