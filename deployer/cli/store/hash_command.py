@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import click
 
-from deployer.cli.store.errors import Misused
+from deployer.cli.store.hashing import hash_of
 from deployer.cli.store.naming import on_disk, open_store
 from deployer.cli.store.options import paths_argument, store_options
 from deployer.cli.store.printing import Printer
 from deployer.errors import JsonValue
-from deployer.formats.hashes import ENCODINGS, SIZES, Hash
-from deployer.store.trees import write_nar
+from deployer.formats.hashes import ENCODINGS, SIZES
 
 
 @click.command("hash")
@@ -28,19 +25,7 @@ from deployer.store.trees import write_nar
 def command(context: click.Context, paths: tuple[str, ...], algorithm: str, flat: bool, spelling: str | None) -> None:
     """Print the hash of each PATH, a store path or any file or directory, as `nix hash path` and `nix-hash` do."""
     store = open_store(context)
-    hashes = {path: _hash(on_disk(store, path), algorithm, flat=flat) for path in paths}
+    hashes = {path: hash_of(on_disk(store, path), algorithm, flat=flat) for path in paths}
     lines = [hashes[path].to(spelling or "sri") for path in paths]
     found: list[JsonValue] = [{"path": path, **{name: hashes[path].to(name) for name in ENCODINGS}} for path in paths]
     Printer(context).answer(lines, {"algorithm": algorithm, "flat": flat, "hashes": found})
-
-
-def _hash(path: str, algorithm: str, *, flat: bool) -> Hash:
-    digest = hashlib.new(algorithm)
-    if not flat:
-        write_nar(path, digest.update)
-        return Hash(algorithm, digest.digest())
-    try:
-        with open(path, "rb") as file:
-            return Hash(algorithm, hashlib.file_digest(file, algorithm).digest())
-    except IsADirectoryError:
-        raise Misused(f"{path} is a directory", "Leave --flat away, to hash its NAR.") from None

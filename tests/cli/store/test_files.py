@@ -29,12 +29,17 @@ def source(tmp_path):
 def test_what_is_added_has_the_path_that_nix_gives_it(deployer, nix, source):
     files = [source, source / "run", source / "link"]
 
-    assert deployer("store", "add", *map(str, files)).out == nix.text("nix-store", "--add", *map(str, files))
+    planned = deployer("store", "add", "--dry-run", *map(str, files)).out
+    assert "there is no store" in deployer("store", "query", "--hash", *planned.split()).err
+    assert planned == deployer("store", "add", *map(str, files)).out == nix.text("nix-store", "--add", *map(str, files))
     for algorithm in SIZES:
         for options in (("--recursive",), ()):
             chosen = [str(file) for file in (files[:2] if options else files[1:2])]
-            ours = deployer("store", "add-fixed", *options, algorithm, *chosen).out
-            assert ours == nix.text("nix-store", "--add-fixed", *options, algorithm, *chosen)
+            theirs = nix.text("nix-store", "--add-fixed", *options, algorithm, *chosen)
+            assert deployer("store", "add-fixed", "--dry-run", *options, algorithm, *chosen).out == theirs
+            assert deployer("store", "add-fixed", *options, algorithm, *chosen).out == theirs
+            hashes = deployer("store", "query", "--hash", *theirs.split()).out
+            assert hashes == nix.text("nix-store", "--query", "--hash", *theirs.split())
 
 
 def test_hashes_are_those_of_nix(deployer, nix, source):
