@@ -10,9 +10,7 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from benchmarks.peers import PEERS, Peer
+from benchmarks.report import Row, report, row
 from deployer.lab import Lab, down, inside, up
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -126,7 +125,7 @@ class Stage:
             raise Failed(f"the work of {name} was not done on {', '.join(wrong)}")
 
 
-def measure(stage: Stage, runs: int, peers: Sequence[Peer]) -> list[dict[str, object]]:
+def measure(stage: Stage, runs: int, peers: Sequence[Peer]) -> list[Row]:
     """Measure all works on one lab: ours, the floor and the peers in turn."""
     stage.configure(0)
     stage.deploy()
@@ -153,7 +152,6 @@ def measure(stage: Stage, runs: int, peers: Sequence[Peer]) -> list[dict[str, ob
             times[f"change {peer.name}"].append(stage.peer(peer, run))
             stage.verify(run, peer.unit)
             tokens[peer.name] = run
-    middle = {name: statistics.median(taken) for name, taken in times.items()}
     pairs = [
         ("nothing-to-do", "floor", "nothing", "floor"),
         ("nothing-to-do", "floor-without-python-start", "nothing", "bare"),
@@ -161,19 +159,11 @@ def measure(stage: Stage, runs: int, peers: Sequence[Peer]) -> list[dict[str, ob
         ("one-file-change", "floor", "change", "floor"),
         *(("one-file-change", peer.name, "change", f"change {peer.name}") for peer in peers),
     ]
-    return [
-        row(work, against, len(stage.lab.hosts), middle[ours], middle[theirs], len(times[theirs]))
-        for work, against, ours, theirs in pairs
-    ]
+    hosts = len(stage.lab.hosts)
+    return [row(work, against, times[ours], times[theirs], hosts=hosts) for work, against, ours, theirs in pairs]
 
 
-def row(work: str, against: str, hosts: int, ours: float, theirs: float, runs: int) -> dict[str, object]:
-    """One result."""
-    figures: Mapping[str, object] = {"ratio": round(ours / theirs, 3), "ours_s": round(ours, 3), "theirs_s": round(theirs, 3)}
-    return {"work": work, "hosts": hosts, "against": against, **figures, "runs": runs}
-
-
-def bench(hosts: int, runs: int, peers: Sequence[Peer]) -> list[dict[str, object]]:
+def bench(hosts: int, runs: int, peers: Sequence[Peer]) -> list[Row]:
     """Bring a lab up, measure, and take it down whatever happens."""
     name = f"bench-{os.getpid()}"
     try:
@@ -197,7 +187,7 @@ def main() -> int:
     given = parser.parse_args()
     peers = [peer for peer in PEERS if peer.name not in given.skip]
     signal.signal(signal.SIGTERM, _interrupted)
-    results: list[dict[str, object]] = []
+    results: list[Row] = []
     try:
         for hosts in map(int, given.hosts.split(",")):
             results += bench(hosts, given.runs, peers)
@@ -206,19 +196,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    machine = {
-        "system": platform.platform(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "load": os.getloadavg()[0],
-    }
-    if given.json:
-        given.json.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n", encoding="utf-8")
-    columns = ("work", "hosts", "against", "ratio", "ours_s", "theirs_s", "runs")
-    header: dict[str, object] = {column: column for column in columns}
-    for line in (header, *results):
-        cells = (f"{line[column]!s:<{28 if column == 'against' else 16}}" for column in columns)
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    report(results, given.json)
     return 0
 
 
