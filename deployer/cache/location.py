@@ -32,7 +32,7 @@ class Location:
     """The file of the key that signs what is pushed."""
     write_nar_listing: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
-    """What only one kind of cache has: `endpoint`, `region`, `profile` and `scheme` of S3."""
+    """What only one kind of cache has: `endpoint`, `region`, `profile` and `scheme` of S3, `ssh-key` and `become` of SSH."""
 
     @property
     def shown(self) -> str:
@@ -96,7 +96,10 @@ _READERS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "secret-key": ("secret_key", Path),
     "write-nar-listing": ("write_nar_listing", _boolean),
 }
-_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {"s3": ("endpoint", "region", "profile", "scheme")}
+_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "s3": ("endpoint", "region", "profile", "scheme"),
+    "ssh": ("ssh-key", "become"),
+}
 _IGNORED: Final = frozenset(
     {"store", "parallel-compression", "compression-level", "index-debug-info", "local-nar-cache", "path-info-cache-size"}
 )

@@ -58,6 +58,8 @@ def push(
     if compression not in SUFFIXES:
         raise CacheUnusable(location.shown, f"{compression!r} is none of the compressions {', '.join(SUFFIXES)}")
     transport = transport_for(location, netrc, openers)
+    if location.scheme == "ssh":
+        return _send(store, list(paths), transport, on_path)
     closure = store.closure(paths)
     store.keep(closure)
     with tempfile.TemporaryDirectory(prefix="deployer-cache-") as directory:
@@ -193,6 +195,20 @@ class _Upload:
             file.write(data)
             file.flush()
             self._transport.put(name, Path(file.name))
+
+
+def _send(
+    store: Store, paths: Sequence[StorePath], transport: Transport, on_path: Callable[[StorePath], None]
+) -> tuple[StorePath, ...]:
+    """To another machine's store, which takes paths as they are."""
+    from deployer.cache.transports.ssh import SshTransport
+
+    assert isinstance(transport, SshTransport)
+    try:
+        sent = transport.peer.send(store, paths, lambda path: on_path(StorePath.parse(path, store.store_dir)))
+    finally:
+        transport.close()
+    return tuple(StorePath.parse(path, store.store_dir) for path in sent)
 
 
 def _key(location: Location, file: Path) -> SecretKey:

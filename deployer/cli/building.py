@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deployer.cli.peers import openers
 from deployer.cli.settings import BuildChoices, home
 from deployer.errors import DeployerError, Place
 
@@ -47,6 +48,7 @@ def substituter(
     With `check=False` nobody needs to have signed what they have. With `remember`, what they answer is kept for other commands.
     """
     from deployer.cache import open_caches
+    from deployer.cli.ssh_stores import ssh_openers
 
     return open_caches(
         choices.substituters,
@@ -54,6 +56,8 @@ def substituter(
         threshold=choices.signatures,
         check=check,
         memory=cache_memory() if remember else None,
+        openers=openers(),
+        openers=ssh_openers(),
         on_trouble=on_trouble,
     )
 

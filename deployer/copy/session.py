@@ -11,7 +11,7 @@ from typing import Final
 from deployer.copy.bootstrap import COMMAND, NO_PYTHON, NOT_ROOT, PYTHON_UNFIT, READY, SEND
 from deployer.copy.errors import ConversationBroken, NotRoot, PythonMissing, PythonUnfit, refusal
 from deployer.errors import JsonValue
-from deployer.formats.frames import Frame, FrameDecoder, FrameRefused, encode_document
+from deployer.formats.frames import DATA_KIND, Frame, FrameDecoder, FrameRefused, encode_document
 from deployer.formats.messages import (
     Action,
     Activation,
@@ -144,6 +144,13 @@ class HostSession:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
 
+    async def receive(
+        self, verb: str, take: Callable[[bytes], Awaitable[None]], /, **parameters: JsonValue
+    ) -> dict[str, JsonValue]:
+        """A request that a stream of frames answers before its result comes; `take` gets the pieces."""
+        number = await self._begin(verb, parameters)
+        return await self._answer(verb, number, None, take=take)
+
     async def close(self) -> None:
         """End the conversation and the connection."""
         await self._session.close()
@@ -181,10 +188,19 @@ class HostSession:
         self._started = True
 
     async def _answer(
-        self, verb: str, number: int, on_event: EventSink | None, silence: float = REQUEST_TIMEOUT
+        self,
+        verb: str,
+        number: int,
+        on_event: EventSink | None,
+        silence: float = REQUEST_TIMEOUT,
+        take: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> dict[str, JsonValue]:
         while True:
-            document = (await self._frame(verb, silence)).document()
+            frame = await self._frame(verb, silence)
+            if take is not None and frame.kind == DATA_KIND:
+                await take(frame.payload)
+                continue
+            document = frame.document()
             if document.get("id") != number:
                 raise FrameRefused(f"an answer to another request than `{verb}` came")
             match document:

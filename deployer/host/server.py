@@ -9,10 +9,19 @@ import os
 from typing import Any, Callable, Dict, Final, Iterator, List, Mapping, Optional
 
 from deployer.errors import DeployerError, DeploymentError, JsonValue
-from deployer.formats.frames import DATA_KIND, END_KIND, JSON_KIND, Frame, FrameDecoder, FrameRefused, encode_document
+from deployer.formats.frames import (
+    DATA_KIND,
+    END_KIND,
+    JSON_KIND,
+    Frame,
+    FrameDecoder,
+    FrameRefused,
+    encode_data,
+    encode_document,
+)
 from deployer.formats.manifest import Manifest
 from deployer.formats.messages import Activation, Outcome
-from deployer.host import follow, importing, uninstall
+from deployer.host import exporting, follow, importing, uninstall
 from deployer.host.activate import Driver
 from deployer.host.facts import host_facts, host_status
 from deployer.host.lock import locked
@@ -70,12 +79,20 @@ class Channel:
         """Send a document. Once the other side is gone, nothing more is sent, and what is under way goes on."""
         if self.closed:
             return
-        view = memoryview(encode_document(document))
         try:
-            while view:
-                view = view[os.write(self._writing, view) :]
+            self._write(encode_document(document))
         except (BrokenPipeError, ConnectionResetError):
             self.closed = True
+
+    def send_data(self, data: bytes) -> None:
+        """Send a piece of a stream. Raises `OSError` once the other side is gone: nobody wants the rest."""
+        if data:
+            self._write(encode_data(data))
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._writing, view) :]
 
     def stream(self) -> Iterator[bytes]:
         """The pieces of a byte stream, to its end. Raises `FrameRefused`."""
@@ -101,6 +118,10 @@ class Server:
             "hello": lambda request: host_facts(self._machine.disk).to_document(),
             "missing": lambda request: importing.missing(self._store, request.strings("paths"), request.strings("files")),
             "import": self._import,
+            "describe": lambda request: exporting.describe(self._store, request.strings("hash_parts")),
+            "export": lambda request: exporting.export(
+                self._store, request.strings("paths"), request.string("compression"), self._channel.send_data
+            ),
             "plan": self._plan,
             "activate": self._activate,
             "attach": lambda request: self._follow(request, request.string("transaction")),
@@ -131,14 +152,14 @@ class Server:
                 raise RequestRefused("there is no such verb")
             answer: _Answer = {"id": request.id, "ok": verb(request)}
         except FrameRefused as error:
-            self._channel.send({"id": request.id, "error": error.to_json()})
+            self._channel.send({"id": request.id, "error": _told(error)})
             if request.is_stream:
                 raise
             return
         except DeployerError as error:
-            answer = {"id": request.id, "error": error.to_json()}
+            answer = {"id": request.id, "error": _told(error)}
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
-            answer = {"id": request.id, "error": HostFailed(error).to_json()}
+            answer = {"id": request.id, "error": _told(HostFailed(error))}
         self._channel.send(answer)
 
     # -- verbs -----------------------------------------------------------------------------------------------------------
@@ -200,6 +221,11 @@ class Server:
         dry_run, discard = request.flag("dry_run"), request.flag("discard_kept")
         actions = uninstall.uninstall(self._machine, dry_run=dry_run, discard_kept=discard)
         return {"actions": [action.to_document() for action in actions]}
+
+
+def _told(error: DeployerError) -> _Answer:
+    """An error on the wire: the controller ends with the exit code that it has here."""
+    return {**error.to_json(), "exit_code": int(error.exit_code)}
 
 
 def locked_for(machine: Machine) -> Any:

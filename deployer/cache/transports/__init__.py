@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from deployer.cache.errors import CacheUnusable
+
 if TYPE_CHECKING:
     from deployer.cache.location import Location
 
@@ -73,6 +75,8 @@ def open_transport(location: Location, *, netrc: Path | None = None) -> Transpor
             from deployer.cache.transports.s3 import S3Transport
 
             return S3Transport(location)
+        case "ssh":
+            raise CacheUnusable(location.shown, "nothing here can connect by SSH")
         case _:
             from deployer.cache.transports.http import HttpTransport
 
