@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployer.cli.peers import openers
 from deployer.cli.settings import BuildChoices, home
 from deployer.errors import DeployerError, Place
 
@@ -56,7 +55,6 @@ def substituter(
         threshold=choices.signatures,
         check=check,
         memory=cache_memory() if remember else None,
-        openers=openers(),
         openers=ssh_openers(),
         on_trouble=on_trouble,
     )

@@ -57,7 +57,6 @@ def command(
 def _push(store: Store, names: tuple[str, ...], url: str, key_file: Path | None, compression: str, printer: Printer) -> list[str]:
     from deployer.cache import SecretKey, push
     from deployer.cli.building import cache_memory
-    from deployer.cli.peers import openers
     from deployer.cli.ssh_stores import ssh_openers
 
     copied = push(
@@ -68,7 +67,6 @@ def _push(store: Store, names: tuple[str, ...], url: str, key_file: Path | None,
         key=SecretKey.parse(key_file.read_text()) if key_file else None,
         openers=ssh_openers(),
         memory=cache_memory(),
-        openers=openers(),
         on_path=lambda path: printer.say(f"copied '{path}'"),
     )
     return [str(path) for path in copied]

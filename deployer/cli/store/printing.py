@@ -33,7 +33,10 @@ class Printer:
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines. Names that are not UTF-8 come out as they are."""
-        self.raw("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+        for line in lines:
+            sys.stdout.buffer.write(os.fsencode(line) + b"\n")
+        sys.stdout.buffer.flush()
 
     def raw(self, text: str) -> None:
         """Print a text as it is."""
