@@ -112,10 +112,17 @@ class HostNeedsPerson(HostRefused):
     exit_code = ExitCode.NEEDS_PERSON
 
 
+class HostAsks(HostRefused):
+    """The same, where it is the request that must be another."""
+
+    exit_code = ExitCode.USAGE
+
+
 def refusal(host: str, document: dict[str, JsonValue]) -> HostRefused:
     """The error that a runtime's answer stands for."""
-    grave = document.get("exit_code") == int(ExitCode.NEEDS_PERSON) or document.get("error") == "RollbackFailed"
-    return (HostNeedsPerson if grave else HostRefused)(host, document)
+    kinds = {int(kind.exit_code): kind for kind in (HostNeedsPerson, HostAsks)}
+    code = document.get("exit_code")
+    return kinds.get(code, HostRefused)(host, document) if isinstance(code, int) else HostRefused(host, document)
 
 
 _LONGEST = 4000

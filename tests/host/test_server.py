@@ -107,6 +107,7 @@ def test_a_system_that_is_not_in_the_store_is_refused(wire: Wire) -> None:
     answer = wire.ask(verb="activate", **activation("/nix/store/missing").to_document())
 
     assert answer["error"]["error"] == "SystemMissing"
+    assert answer["error"]["exit_code"] == 1
 
 
 def test_a_host_that_is_elsewhere_than_expected_is_left_alone(wire: Wire) -> None:
