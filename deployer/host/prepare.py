@@ -109,6 +109,7 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
     if request.exact:
         compare(request, plan)
     if request.system == current.system and not plan.actions:
+        machine.store.hold(roots(machine))  # where the store was lost and is back, nothing holds it yet
         return None, plan
     if not machine.store.runtime(request.system):
         raise RequestRefused("the system brings no host runtime")

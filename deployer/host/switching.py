@@ -83,7 +83,12 @@ class Switch:
         repairs = self._record.repair
         changes = planned_changes(plan.actions) if repairs else unit_changes(self._previous, self._next, before)
         self._undo.append(
-            {"op": "units", "active": sorted(n for n in before if before[n].is_active), "touched": sorted(changes.touched)}
+            {
+                "op": "units",
+                "active": sorted(name for name, status in before.items() if status.is_active),
+                "failing": sorted(name for name, status in before.items() if status.is_crashing),
+                "touched": sorted(changes.touched),
+            }
         )
         for action in changes.skipped:
             self._events.action(action)
@@ -236,6 +241,7 @@ class Switch:
         units: Mapping[str, Any] = next((record for record in records if record["op"] == "units"), {})
         touched: Set[str] = set(units.get("touched", ()))
         was_active: Set[str] = set(units.get("active", ()))
+        failing: Set[str] = set(units.get("failing", ()))
         systemd, timeout = self._machine.systemd, self._previous.timing.unit_timeout
         if not booting and records:
             known = {unit.name for unit in self._previous.units}
@@ -250,12 +256,18 @@ class Switch:
                 self._undo_one(record)
             except (DeployerError, OSError) as error:
                 troubles.append(error.message if isinstance(error, DeployerError) else str(error))
-        self._restart_what_ran(records, touched, was_active, booting=booting)
+        self._restart_what_ran(records, touched, was_active, failing, booting=booting)
         if troubles:
             raise NotRestored(troubles)
 
     def _restart_what_ran(
-        self, records: Sequence[Mapping[str, Any]], touched: Set[str], was_active: Set[str], *, booting: bool
+        self,
+        records: Sequence[Mapping[str, Any]],
+        touched: Set[str],
+        was_active: Set[str],
+        failing: Set[str],
+        *,
+        booting: bool,
     ) -> None:
         systemd = self._machine.systemd
         has_units = bool(self._previous.units or self._next.units or touched)
@@ -267,7 +279,9 @@ class Switch:
             systemd.queue("stop", gone)
             systemd.queue("start", ["default.target"])
             return
-        self._bring_back(sorted(touched & was_active), touched)
+        # What failed before us may fail again: it is tried, and proves nothing. That it failed is not forgotten either.
+        systemd.queue("start", sorted(touched & was_active & failing))
+        self._bring_back(sorted((touched & was_active) - failing), touched - failing)
 
     def _bring_back(self, names: Sequence[str], touched: Set[str]) -> None:
         """Those that ran before run again, with what they ran with."""

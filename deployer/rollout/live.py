@@ -125,7 +125,7 @@ class LiveOperations:
             await self._copy(host, on_event)
             visit.plan = None  # with its store back, the host can say all that is to be set right
         plan = await self.plan(host)
-        if not plan.actions and plan.previous == target.system:
+        if not plan.actions and plan.previous == target.system and not visit.lost:
             return HostResult(HostOutcome.UNCHANGED, plan.generation, target.system)
         await self._copy(host, on_event)
         session = await self._session(host)

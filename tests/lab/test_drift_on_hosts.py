@@ -193,3 +193,4 @@ def test_a_failed_oneshot_does_not_keep_an_unrelated_deploy_from_being_made(kept
     refused = kept.fleet.run("reconcile")
     assert refused.exit_code == 1, refused.text
     assert "once.service" in refused.text
+    assert kept.drift() == ["once.service"]

@@ -167,8 +167,43 @@ def test_a_check_that_stays_red_rolls_back(controller: Controller, check: Check,
 
     assert outcome["state"] == "rolled-back"
     assert reason in outcome["reason"]
-    assert [(result["name"], result["healthy"]) for result in outcome["checks"]] == [(check.name, False)]
+    assert [(result["name"], result["healthy"], result["was_red_before"]) for result in outcome["checks"]] == [
+        (check.name, False, True)
+    ]
+    assert "it was red before this deploy" in outcome["checks"][0]["message"]
     assert show(controller, "dies.service", "LoadState") == "not-found"
+
+
+def test_a_unit_that_failed_before_does_not_make_a_rollback_fail(controller: Controller) -> None:
+    run = "[Service]\nExecStart=/bin/sh -c 'test -e /run/good && exec sleep {0}'\nRestart=always\nRestartSec=1h\n"
+    one, two = (declare(controller, Unit("bad.service", run.format(seconds))) for seconds in (1000, 1001))
+    controller.run("touch /run/good")
+    move(controller, one, "")
+    controller.run("rm /run/good; systemctl restart bad")
+
+    outcome = controller.activate(two, one)
+
+    assert outcome["state"] == "rolled-back", outcome
+    assert ("unit", "bad.service") in [item[:2] for item in observe(controller)]
+
+
+def test_restarts_count_from_the_switch_and_not_from_the_first_attempt(controller: Controller) -> None:
+    run = "/bin/sh -c 'test -e /run/{0} || {{ touch /run/{0}; sleep 0.5; exit 1; }}; exec sleep 1000'"
+    units = [
+        Unit(f"{name}.service", f"[Service]\nExecStart={run.format(name)}\nRestart=always\nRestartSec=100ms\n") for name in "ab"
+    ]
+    timing = Timing(unit_timeout=20, check_deadline=4, confirm_timeout=6)
+    checks = tuple(Check("up", "unit", unit=unit.name, initial_delay=2) for unit in units)
+
+    refused = controller.activate(declare(controller, units[0], checks=checks[:1], timing=timing), "")
+    assert refused["state"] == "rolled-back"
+    assert "has been restarted 1 times since the activation" in refused["reason"]
+
+    one = declare(controller, units[1], timing=timing)
+    move(controller, one, "")
+    controller.run("sleep 2")
+    assert show(controller, "b.service", "NRestarts") == "1"
+    assert move(controller, declare(controller, units[1], checks=checks[1:], files={"x": "x"}, timing=timing), one) == []
 
 
 def test_a_service_that_falls_over_while_it_must_stay_green_rolls_back(controller: Controller) -> None:
