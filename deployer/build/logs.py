@@ -63,7 +63,15 @@ class LogWriter:
         self._stream.write(data)
 
     def seal(self) -> None:
-        """Compress the log when the build has ended. A reader finds the one or the other at any time."""
+        """Compress the log when the build has ended. A reader finds the one or the other at any time.
+
+        A build that printed nothing has none; what an earlier one printed goes.
+        """
+        packed_file = Path(f"{self.file}{_SUFFIX}")
+        if self._stream is None and not self._early:
+            for stale in (self.file, packed_file):
+                stale.unlink(missing_ok=True)
+            return
         temporary = self.file.with_name(f".{self.file.name}-{os.getpid()}")
         self.file.parent.mkdir(parents=True, exist_ok=True)
         if self._stream is None:
@@ -72,7 +80,7 @@ class LogWriter:
             self._stream.close()
             with self.file.open("rb") as plain, bz2.open(temporary, "wb") as packed:
                 shutil.copyfileobj(plain, packed, _PIECE)
-        os.replace(temporary, f"{self.file}{_SUFFIX}")
+        os.replace(temporary, packed_file)
         self.file.unlink(missing_ok=True)
 
 

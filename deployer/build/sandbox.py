@@ -8,6 +8,7 @@ A fixed output has this machine's network, and the files that name its servers.
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -35,11 +36,7 @@ NETWORK_ETC_FILES: Final[Mapping[str, str]] = {
 _NETWORK_FILES: Final = ("/etc/resolv.conf", "/etc/services", "/etc/hosts")
 _CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
 KVM: Final = "/dev/kvm"
-_READ_ONLY_IN_PROC: Final = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "driver", "scsi", "mtrr")
-_HIDDEN_IN_PROC: Final = (
-    *("kcore", "keys", "kmsg", "kpagecount", "kpageflags", "kpagecgroup", "latency_stats", "pagetypeinfo"),
-    *("slabinfo", "timer_list", "vmallocinfo"),
-)
+_DANGEROUS_IN_PROC: Final = ("sys", "irq", "bus", "fs", "acpi", "asound", "driver", "scsi", "mtrr")
 _OWN_DIRECTORIES: Final = frozenset(
     {"build", "dev", "etc", "nix", "proc", "tmp", "sys", "run", "home", "root", "mnt", "media", "srv"}
 )
@@ -111,14 +108,23 @@ def _covered() -> Iterable[str]:
 
     Bubblewrap covers such directories only where they themselves may be written to. Covered, a new /proc can't be had either.
     """
+    for name in _dangerous():
+        yield from ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
+
+
+@functools.cache
+def _dangerous() -> tuple[str, ...]:
+    """Those that hold something for root to write. Each mount costs every build something, so no more are made."""
     if os.geteuid() != 0:
-        return
-    for name in _READ_ONLY_IN_PROC:
-        if os.path.exists(f"/proc/{name}"):
-            yield from ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
-    for name in _HIDDEN_IN_PROC:
-        if os.path.exists(f"/proc/{name}"):
-            yield from ("--ro-bind", "/dev/null", f"/proc/{name}")
+        return ()
+    return tuple(name for name in _DANGEROUS_IN_PROC if _has_writable(f"/proc/{name}"))
+
+
+def _has_writable(path: str) -> bool:
+    if os.path.isfile(path):
+        return bool(os.stat(path).st_mode & stat.S_IWUSR)
+    files = (os.path.join(directory, name) for directory, _, names in os.walk(path) for name in names)
+    return any(os.lstat(file).st_mode & stat.S_IWUSR for file in files if os.path.lexists(file))
 
 
 def _network_files(spec: SandboxSpec) -> Iterable[str]:
