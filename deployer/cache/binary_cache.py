@@ -114,10 +114,6 @@ class BinaryCache:
         if check and not check.holds():
             raise CacheCorrupt(self.url, path, f"its content does not have the hash {info.ca}")
 
-    def log(self, derivation: StorePath) -> bytes | None:
-        """The log of a build, if the cache has it; it may be compressed. Raises `CacheUnusable`."""
-        return self._transport.get(f"log/{derivation.base_name}")
-
     def close(self) -> None:
         """Let go of connections and threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -36,16 +36,16 @@ def signed(info: NarInfo, keys: Iterable[SecretKey]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*info.signatures, *(key.sign(info) for key in keys)]))
 
 
-def sign_paths(store: Store, paths: Iterable[StorePath], key: SecretKey) -> tuple[StorePath, ...]:
-    """Sign paths of a store, so that they can go to others who trust the key. Returns those that it had not signed yet."""
-    fresh = []
+def sign_paths(store: Store, paths: Iterable[StorePath], key: SecretKey) -> dict[StorePath, str]:
+    """Sign paths of a store, so that they can go to others who trust the key. Returns what is new."""
+    fresh = {}
     for path in paths:
         info = store.query(path)
         signature = key.sign(describe(info, path, "", "none"))
         if signature not in info.signatures:
             store.add_signatures(path, [signature])
-            fresh.append(path)
-    return tuple(fresh)
+            fresh[path] = signature
+    return fresh
 
 
 def listing(store: Store, path: StorePath) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import queue
 import threading
@@ -64,8 +65,9 @@ class HostPeer:
 
     def close(self) -> None:
         """End the connection, and the thread."""
-        if self._loop is None or self._thread is None:
+        if self._loop is None or self._thread is None or self._loop.is_closed():
             return
+        atexit.unregister(self.close)
         with contextlib.suppress(DeployerError, TimeoutError):
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(_CLOSING)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -82,6 +84,7 @@ class HostPeer:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="deployer-peer", daemon=True)
                 self._thread.start()
+                atexit.register(self.close)
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     async def _connected(self) -> HostSession:

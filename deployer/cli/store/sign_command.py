@@ -10,10 +10,6 @@ from deployer.cli.store.naming import find_valid, open_store
 from deployer.cli.store.options import paths_argument, store_options
 from deployer.cli.store.printing import Printer
 from deployer.errors import JsonValue
-from deployer.formats import StorePath
-from deployer.formats.hashes import Hash
-from deployer.formats.narinfo import NarInfo
-from deployer.store import PathInfo
 
 
 @click.command("sign")
@@ -24,25 +20,15 @@ from deployer.store import PathInfo
 @click.pass_context
 def command(context: click.Context, paths: tuple[str, ...], key_file: Path, recursive: bool) -> None:
     """Sign PATHs, so that other stores and caches that trust the key take them. A key is made by `deployer key generate`."""
+    from deployer.cache.describing import sign_paths
     from deployer.cache.keys import SecretKey
 
     key = SecretKey.parse(key_file.read_text())
     store = open_store(context, existing=True)
     found = find_valid(store, paths)
-    added: list[JsonValue] = []
-    for path in store.closure(found) if recursive else dict.fromkeys(found):
-        info = store.query(path)
-        signature = key.sign(_described(path, info))
-        if signature not in info.signatures:
-            store.add_signatures(path, [signature])
-            added.append({"path": str(path), "signature": signature})
+    fresh = sign_paths(store, store.closure(found) if recursive else dict.fromkeys(found), key)
+    added: list[JsonValue] = [{"path": str(path), "signature": signature} for path, signature in fresh.items()]
     printer = Printer(context)
     printer.say(f"added {len(added)} signatures")
     if printer.as_json:
         printer.document({"added": added})
-
-
-def _described(path: StorePath, info: PathInfo) -> NarInfo:
-    """What is signed."""
-    references = tuple(StorePath.parse(reference, path.store_dir) for reference in info.references)
-    return NarInfo(path, "", Hash.parse(info.nar_hash), info.nar_size, references)
