@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,9 @@ def build_settings(
     *,
     place_of: Callable[[str], Place | None] | None = None,
     check: bool = False,
-    on_trouble: Callable[[DeployerError], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> BuildSettings:
-    """How to build; `on_trouble` is told of caches that could not be used. Raises `KeyRefused`."""
+    """How to build; `say` tells a person of caches that could not be used. Raises `KeyRefused`."""
     from deployer.build import BuildSettings
 
     settings = BuildSettings(
@@ -30,7 +31,7 @@ def build_settings(
         keep_failed=choices.keep_failed,
         check=check,
         place_of=place_of,
-        substituters=[substituter(choices, on_trouble=on_trouble)] if choices.substituters else (),
+        substituters=[substituter(choices, say=say)] if choices.substituters else (),
     )
     return settings if choices.jobs is None else dataclasses.replace(settings, jobs=choices.jobs)
 
@@ -40,7 +41,7 @@ def substituter(
     *,
     check: bool = True,
     remember: bool = True,
-    on_trouble: Callable[[DeployerError], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Caches:
     """The binary caches as one.
 
@@ -56,8 +57,31 @@ def substituter(
         check=check,
         memory=cache_memory() if remember else None,
         openers=ssh_openers(),
-        on_trouble=on_trouble,
+        on_trouble=_once(say),
     )
+
+
+def _once(say: Callable[[str], None]) -> Callable[[DeployerError], None]:
+    """Say the same no more than once."""
+    said: set[str] = set()
+
+    def tell(error: DeployerError) -> None:
+        if error.message not in said:
+            said.add(error.message)
+            say(f"warning: {error.message}")
+
+    return tell
+
+
+@contextlib.contextmanager
+def closing_caches(settings: BuildSettings) -> Iterator[BuildSettings]:
+    """Let go of the caches' connections at the end."""
+    try:
+        yield settings
+    finally:
+        for cache in settings.substituters:
+            if callable(close := getattr(cache, "close", None)):
+                close()
 
 
 def cache_memory() -> Path:

@@ -111,9 +111,11 @@ async def build(project: Project, intention: Intention, changing: Sequence[str],
     missing = [system for output, system in sorted(wanted.items(), key=str) if not project.store.is_valid(output)]
     if missing:
         from deployer.build import realise
+        from deployer.cli.building import closing_caches
 
         derivations = [instantiate(project.store, system, project.packages) for system in missing]
-        await realise(project.store, derivations, settings=project.build_settings(), on_event=display.built)
+        with closing_caches(project.build_settings(display.say)) as settings:
+            await realise(project.store, derivations, settings=settings, on_event=display.built)
     add_generations(project.store, {f"host-{name}": system.output for name, system in systems.items()})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,11 +87,11 @@ class Project:
         """The controller's store."""
         return self.settings.open_store()
 
-    def build_settings(self) -> BuildSettings:
-        """How to build what the packages say."""
+    def build_settings(self, say: Callable[[str], None]) -> BuildSettings:
+        """How to build what the packages say; `say` tells a person of caches that could not be used."""
         from deployer.cli.building import build_settings
 
-        return build_settings(self.settings.build, place_of=self.packages.place_of)
+        return build_settings(self.settings.build, place_of=self.packages.place_of, say=say)
 
     @cached_property
     def history(self) -> History:

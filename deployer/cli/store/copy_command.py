@@ -48,7 +48,7 @@ def command(
     else:
         choices = dataclasses.replace(settings.build, substituters=(str(source),), trusted_keys=trusted)
         settings = dataclasses.replace(settings, build=choices)
-        copied = asyncio.run(_pull(open_store(context), paths, settings, check=not no_check_sigs))
+        copied = asyncio.run(_pull(open_store(context), paths, settings, printer, check=not no_check_sigs))
     printer.say(f"copied {len(copied)} paths")
     if printer.as_json:
         printer.document({"copied": [*copied]})
@@ -72,10 +72,10 @@ def _push(store: Store, names: tuple[str, ...], url: str, key_file: Path | None,
     return [str(path) for path in copied]
 
 
-async def _pull(store: Store, names: tuple[str, ...], settings: Settings, *, check: bool) -> list[str]:
+async def _pull(store: Store, names: tuple[str, ...], settings: Settings, printer: Printer, *, check: bool) -> list[str]:
     from deployer.cli.building import substituter
 
-    cache = substituter(settings.build, check=check)
+    cache = substituter(settings.build, check=check, say=printer.say)
     before = set(store.database.all_paths())
     try:
         for path in dict.fromkeys(find(store, name) for name in names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,17 +103,14 @@ def _make_all(context: click.Context, store: Store, wanted: list[_Wanted], *, ch
 
 async def _make(settings: Settings, store: Store, wanted: Iterable[_Wanted], *, check: bool) -> None:
     from deployer.build import realise
-    from deployer.cli.building import build_settings
+    from deployer.cli.building import build_settings, closing_caches
     from deployer.cli.display import Display
     from deployer.cli.store.fetching import fetch
 
-    how = build_settings(settings.build, check=check)
     display = Display(settings)
-    try:
+    with contextlib.closing(display), closing_caches(build_settings(settings.build, check=check, say=display.say)) as how:
         plain = [one.outputs[0] for one in wanted if one.derivation is None]
         await fetch(store, [path for path in plain if not store.is_valid(path)], how.substituters)
         derivations = [one.derivation for one in wanted if one.derivation is not None]
         if derivations:
             await realise(store, derivations, settings=how, on_event=display.built)
-    finally:
-        display.close()

@@ -43,16 +43,20 @@ class Repairer:
         return False
 
     async def _fetch(self, path: StorePath, beside: Store, place: str) -> bool:
-        for cache in self._make_settings().substituters:
-            if path in await cache.held([path]):
-                self._pretend(beside, self._store.query(path).references, but_not=str(path))
-                await cache.substitute(beside, path)
-                return _take(beside, path, place)
+        from deployer.cli.building import closing_caches
+
+        with closing_caches(self._make_settings()) as settings:
+            for cache in settings.substituters:
+                if path in await cache.held([path]):
+                    self._pretend(beside, self._store.query(path).references, but_not=str(path))
+                    await cache.substitute(beside, path)
+                    return _take(beside, path, place)
         return False
 
     async def _build(self, path: StorePath, beside: Store, place: str) -> bool:
         from deployer.build import realise
         from deployer.build.graph import read_derivation
+        from deployer.cli.building import closing_caches
 
         deriver = self._store.query(path).deriver
         if not deriver or not self._store.is_valid(deriver):
@@ -62,7 +66,8 @@ class Repairer:
             outputs = read_derivation(self._store, needed).outputs
             inputs += self._store.valid(outputs[name].path for name in names)
         self._pretend(beside, inputs)
-        await realise(beside, [StorePath.parse(deriver, beside.store_dir)], settings=self._make_settings())
+        with closing_caches(self._make_settings()) as settings:
+            await realise(beside, [StorePath.parse(deriver, beside.store_dir)], settings=settings)
         return _take(beside, path, place)
 
     def _pretend(self, beside: Store, paths: Iterable[str], *, but_not: str = "") -> None:

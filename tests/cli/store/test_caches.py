@@ -77,6 +77,16 @@ def test_a_missing_path_is_fetched_and_a_cache_that_has_none_is_told(deployer, s
     assert (unknown.code, "is not valid in the store at" in unknown.err) == (1, True)
 
 
+def test_a_cache_that_is_out_of_reach_is_told_once_and_the_rest_is_built(deployer, store):
+    path = tree(store, "built")
+    caches = ("--substituter", "http://127.0.0.1:1")
+
+    answer = deployer("store", "realise", *caches, str(path))
+
+    assert (answer.code, answer.out.endswith("-tree\n")) == (0, True)
+    assert answer.err.count("warning: the binary cache http://127.0.0.1:1 can't be used") == 1
+
+
 def test_copying_goes_one_way(deployer, shelf):
     path = str(shelf.put("one"))
 
