@@ -112,18 +112,44 @@ def make_writable(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a tree of ours, whatever its modes; nothing where there is none."""
+    """Remove a tree of ours, whatever its modes, and however deep; nothing where there is none."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return
-    if stat.S_ISDIR(status.st_mode):
-        os.chmod(path, 0o700)
-        for name in os.listdir(path):
-            remove(os.path.join(path, name))
-        os.rmdir(path)
-    else:
+    if not stat.S_ISDIR(status.st_mode):
         os.unlink(path)
+        return
+    os.chmod(path, 0o700)
+    number = 0
+    names = os.listdir(path)
+    while names:
+        for name in names:
+            number = _flatten(os.path.join(path, name), path, number)
+        names = os.listdir(path)
+    os.rmdir(path)
+
+
+def _flatten(entry: str, top: str, number: int) -> int:
+    """Remove an entry; the directories in it come to the top first, because a build may nest more than a path can name."""
+    if not stat.S_ISDIR(os.lstat(entry).st_mode):
+        os.unlink(entry)
+        return number
+    os.chmod(entry, 0o700)
+    for name in os.listdir(entry):
+        child = os.path.join(entry, name)
+        if not stat.S_ISDIR(os.lstat(child).st_mode):
+            os.unlink(child)
+            continue
+        os.chmod(child, 0o700)
+        while True:
+            number += 1
+            free = os.path.join(top, f".{number}")
+            if not os.path.lexists(free):
+                break
+        os.rename(child, free)
+    os.rmdir(entry)
+    return number
 
 
 class Unpacker:
