@@ -16,6 +16,7 @@ from typing import BinaryIO, Final, Self
 
 from deployer.build.errors import BuildFailed, BuildTimedOut, LogTooLong
 from deployer.build.logs import LogWriter
+from deployer.build.network_scope import scoped
 from deployer.build.sandbox import SandboxSpec, bubblewrap_options
 from deployer.build.seccomp import sandbox_filter
 from deployer.process import ProgramMissing
@@ -60,7 +61,7 @@ async def run_in_sandbox(
         options = [*extra, *bubblewrap_options(spec, etc)]
         passed.append(_descriptor_with(b"".join(os.fsencode(option) + b"\0" for option in options), theirs))
         command = (program, "--args", str(passed[-1]), "--", spec.builder, *spec.arguments)
-        process = _start(command, write_end, passed)
+        process = _start(scoped(command) if spec.network else command, write_end, passed)
         theirs.close()
         async with _Namespace(process, told) as namespace:
             with contextlib.suppress(BrokenPipeError):

@@ -4,6 +4,7 @@ import asyncio
 import bz2
 import dataclasses
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -128,6 +129,20 @@ async def test_only_a_fixed_output_has_the_network(room, network):
     assert sorted(listed) == (sorted(ours) if network else ["lo"])
     assert ("nsswitch.conf" in lines) is network
     assert ("\n".join(lines) + "\n").endswith(Path("/etc/hosts").read_text() if network else ETC_FILES["hosts"])
+
+
+@pytest.mark.parametrize(("network", "answer"), [(True, "PermissionError"), (False, "ConnectionRefusedError")])
+async def test_sockets_without_a_file_are_not_reached(room, network, answer):
+    if network and tuple(map(int, os.uname().release.split(".")[:2])) < (6, 12):
+        pytest.skip("this kernel cannot keep a process from them")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"\0deployer-test-{os.getpid()}")
+        listening.listen()
+        connect = f"import socket; socket.socket(socket.AF_UNIX).connect('\\0deployer-test-{os.getpid()}')"
+        script = f'/usr/bin/python3 -c "{connect}" 2>&1 || true'
+        lines = await room.run(script, network=network, toolchain=Path("/"))
+
+    assert lines[-1].startswith(answer)
 
 
 async def test_other_processes_are_not_seen(room):
