@@ -90,6 +90,8 @@ def _droppable(store: Store, gone: Set[str]) -> Set[str]:
 
 
 def _check_links(store: Store) -> None:
+    if not store.layout.links.is_dir():
+        return
     for name in os.listdir(store.layout.links):
         link = str(store.layout.links / name)
         with contextlib.suppress(FileNotFoundError):
