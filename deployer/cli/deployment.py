@@ -102,7 +102,7 @@ async def carry_out(project: Project, intention: Intention, display: Display, co
 async def build(project: Project, intention: Intention, changing: Sequence[str], display: Display) -> None:
     """Build the systems of the hosts that need them, and keep each from the collector as its host's newest."""
     from deployer.generation import instantiate
-    from deployer.store.generations import add_generations
+    from deployer.store.generations import HOST, add_generations
 
     systems = project.systems([host for host in intention.hosts if host.name in changing and host.configuration])
     systems = {name: system for name, system in systems.items() if intention.targets[name].generation == 0}
@@ -116,7 +116,7 @@ async def build(project: Project, intention: Intention, changing: Sequence[str],
         derivations = [instantiate(project.store, system, project.packages) for system in missing]
         with closing_caches(project.build_settings(display.say)) as settings:
             await realise(project.store, derivations, settings=settings, on_event=display.built)
-    add_generations(project.store, {f"host-{name}": system.output for name, system in systems.items()})
+    add_generations(project.store, {HOST + name: system.output for name, system in systems.items()})
 
 
 async def _plans(operations: LiveOperations, hosts: Sequence[str]) -> tuple[Mapping[str, Plan], list[DeployerError]]:

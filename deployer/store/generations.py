@@ -11,6 +11,8 @@ from typing import Dict, Final, Iterable, List, Mapping, Tuple
 from deployer.store.locks import held
 from deployer.store.store import AnyPath, Store
 
+HOST: Final = "host-"
+"""What the names of hosts' systems begin with."""
 _LINK: Final = re.compile(r"(.+)-([1-9][0-9]{0,17})-link")
 
 

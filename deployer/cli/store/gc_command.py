@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
 
@@ -13,14 +14,15 @@ from deployer.cli.store.naming import open_store
 from deployer.cli.store.options import store_options
 from deployer.cli.store.printing import Printer
 from deployer.cli.store.relations import Relations
-from deployer.errors import JsonValue
+from deployer.errors import JsonValue, near
 from deployer.store import Collected, Store, collect
-from deployer.store.generations import Generation, forget, generations, outdated
+from deployer.store.generations import HOST, Generation, forget, generations, outdated
 
 
 @click.command("gc")
 @click.option("--max-freed", type=size, metavar="SIZE", help="Stop when so much is freed: 500M, 20G.")
 @click.option("--delete-older-than", type=duration, metavar="TIME", help="First drop hosts' systems older than this: 30d.")
+@click.option("--forget-host", "gone", multiple=True, metavar="NAME", help="First drop all systems of a host that is no more.")
 @click.option("--print-roots", "printed", flag_value="roots", help="Print what is kept, and by which links, and do nothing.")
 @click.option("--print-live", "printed", flag_value="live", help="Print all that is kept, and do nothing.")
 @click.option("--print-dead", "printed", flag_value="dead", help="Print what would go, and do nothing.")
@@ -28,7 +30,12 @@ from deployer.store.generations import Generation, forget, generations, outdated
 @store_options
 @click.pass_context
 def command(
-    context: click.Context, max_freed: int | None, delete_older_than: float | None, printed: str | None, dry_run: bool
+    context: click.Context,
+    max_freed: int | None,
+    delete_older_than: float | None,
+    gone: tuple[str, ...],
+    printed: str | None,
+    dry_run: bool,
 ) -> None:
     """Remove what no root leads to, and no running process, build or copy needs. They may go on meanwhile.
 
@@ -53,11 +60,23 @@ def command(
             paths = collect(store, dry_run=True).paths
             printer.answer(paths, {"paths": [*paths]})
         case _:
-            _collect(store, printer, max_freed, delete_older_than, dry_run=dry_run)
+            old = _unwanted(generations(store), delete_older_than, gone)
+            _collect(store, printer, old, max_freed, dry_run=dry_run)
 
 
-def _collect(store: Store, printer: Printer, max_freed: int | None, older_than: float | None, *, dry_run: bool) -> None:
-    old = () if older_than is None else outdated(generations(store), time.time() - older_than)
+def _unwanted(known: Sequence[Generation], older_than: float | None, hosts: Sequence[str]) -> tuple[Generation, ...]:
+    """The generations to drop first."""
+    names = {one.name.removeprefix(HOST) for one in known if one.name.startswith(HOST)}
+    for host in hosts:
+        if host not in names:
+            alike = near(host, names)
+            raise Misused(f"no system is kept for a host {host!r}", f"Did you mean {' or '.join(alike)}?" if alike else "")
+    of_hosts = {one for one in known if one.name in {HOST + host for host in hosts}}
+    late = () if older_than is None else outdated(known, time.time() - older_than)
+    return tuple(one for one in known if one in of_hosts or one in late)
+
+
+def _collect(store: Store, printer: Printer, old: tuple[Generation, ...], max_freed: int | None, *, dry_run: bool) -> None:
     for one in old:
         printer.say(f"{'would remove' if dry_run else 'removing'} generation {one.number} of {one.name}")
     if dry_run:

@@ -70,6 +70,17 @@ def test_old_systems_of_hosts_go_first(deployer, store):
     assert sorted(os.listdir(store.layout.roots)) == ["host-web1-2-link", "host-web1-3-link"]
 
 
+def test_a_host_that_is_no_more_is_forgotten(deployer, store):
+    one, two = fill(store, "one", "two")
+    add_generations(store, {"host-web1": one, "host-web2": two})
+
+    unknown = deployer("store", "gc", "--forget-host", "wbe1")
+    assert (unknown.code, "Did you mean web" in unknown.err) == (2, True)
+    assert deployer("store", "gc", "--forget-host", "web1", "--json").document["paths"] == [one]
+
+    assert os.listdir(store.layout.roots) == ["host-web2-1-link"]
+
+
 @pytest.mark.parametrize("option", [("--max-freed", "much"), ("--delete-older-than", "30"), ("--dry-run", "--print-dead")])
 def test_wrong_limits_are_usage(deployer, store, option):
     fill(store, "one")
