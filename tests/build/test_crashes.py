@@ -1,5 +1,6 @@
 """kill -9 at random instants of builds: the store stays whole, nothing valid is lost, no process stays, and building goes on."""
 
+import asyncio
 import os
 import random
 import signal
@@ -57,6 +58,26 @@ def build_and_kill(root, derivations, seed):
         assert time.monotonic() < deadline, (seed, left)
         time.sleep(0.01)
     return said
+
+
+async def test_a_run_that_is_cancelled_at_any_instant_leaves_nothing(workshop):
+    first = random.randrange(1 << 30)
+    sys.stdout.write(f"first seed {first}\n")
+    store = workshop.store
+
+    for seed in range(first, first + ROUNDS):
+        lows = [workshop.script(f"low-{seed}-{n}", SCRIPT, outputs=("out", "dev"), word=f"low{n}") for n in range(3)]
+        top = workshop.script(f"top-{seed}", SCRIPT, *lows, outputs=("out", "dev"), word="top")
+        task = asyncio.create_task(workshop.realise(top, jobs=2))
+        await asyncio.wait([task], timeout=random.Random(seed).uniform(0, 0.15))
+        task.cancel()
+        await asyncio.wait([task])
+
+        assert left_running(store.layout.aside) == [], seed
+        assert list(store.layout.aside.iterdir()) == [], seed
+        assert list(store.layout.locks.iterdir()) == [], seed
+        assert verify(Store(store.root), contents=True) == (), seed
+        await workshop.realise(top)
 
 
 async def test_a_killed_builder_leaves_a_whole_store(workshop):

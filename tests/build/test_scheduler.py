@@ -45,6 +45,42 @@ def test_with_keep_going_only_dependents_are_lost():
     assert scheduler.start() == ["other"]
 
 
+def test_a_released_job_lets_others_start_but_not_its_dependents():
+    scheduler = _scheduler({"a": [], "b": ["a"], "other": [], "last": []}, slots=1)
+    assert scheduler.start() == ["a"]
+
+    scheduler.released("a")
+    scheduler.released("a")
+    assert scheduler.start() == ["last"]
+    assert not scheduler.finished
+    scheduler.succeeded("a")
+
+    assert scheduler.start() == []
+    scheduler.succeeded("last")
+    assert scheduler.start() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("graph", "order"),
+    [
+        ({"leaf": [], "a": [], "b": ["a"], "c": ["b"]}, "abcleaf"),
+        ({"a": [], "b": ["a"], "x": [], "y": ["x"], "z": ["y"]}, "xaybz"),
+        ({"a": [], "b": [], "c": ["b"], "d": ["c", "a"]}, "bacd"),
+        ({"z": [], "a": []}, "az"),
+        ({"a": ["gone"], "b": ["a"]}, "ab"),
+    ],
+)
+def test_with_one_slot_the_longest_chain_left_decides(graph, order):
+    scheduler = _scheduler(graph, slots=1)
+    started = []
+    while not scheduler.finished:
+        (job,) = scheduler.start()
+        started.append(job)
+        scheduler.succeeded(job)
+
+    assert "".join(started) == order
+
+
 def test_a_cycle_is_refused():
     with pytest.raises(ValueError, match="cycle"):
         _scheduler({"a": ["b"], "b": ["a"]})
@@ -58,11 +94,15 @@ def test_every_job_runs_once_after_its_dependencies_within_the_slots(edges, slot
     failed: set[int] = set()
     lost: set[int] = set()
     running: list[int] = []
+    released: set[int] = set()
 
     while not scheduler.finished:
         started = scheduler.start()
         running += started
-        assert len(running) <= slots
+        assert len([job for job in running if job not in released]) <= slots
+        released |= {job for job in running if job % 3 == 0}
+        for job in released:
+            scheduler.released(job)
         for job in started:
             assert graph[job] <= done
         job = running.pop(0)
