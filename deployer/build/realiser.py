@@ -200,4 +200,6 @@ class _Run:
         except asyncio.CancelledError:
             # What it works on must not be taken away under it.
             await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()  # what was called off may fail as it likes
             raise
