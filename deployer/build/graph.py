@@ -9,6 +9,7 @@ from typing import Final
 from deployer.build.attributes import Attributes
 from deployer.build.errors import InputMissing
 from deployer.formats import Derivation, StorePath
+from deployer.formats.modulo import ModuloHashes
 from deployer.store import Store
 
 BUILTIN: Final = "builtin:"
@@ -72,7 +73,9 @@ class Graph:
 
     @classmethod
     def load(cls, store: Store, derivations: Iterable[StorePath], *, again: bool = False) -> Graph:
-        """Read derivations and those that they need, going no further below what is valid. Raises `InputMissing`.
+        """Read derivations and those that they need, going no further below what is valid.
+
+        Raises `InputMissing`, and `DerivationRefused` for one that claims the output of another.
 
         `again`: the derivations themselves are to be built even where they are valid.
         """
@@ -97,6 +100,9 @@ class Graph:
                         raise InputMissing(path, str(source))
                 todo.extend((needed, path, node.derivation.input_derivations[needed]) for needed in node.needs)
             left[path] = node
+        hashes = ModuloHashes(lambda path: seen[path].derivation if path in seen else read_derivation(store, path))
+        for path in left:
+            hashes.check(path, store.store_dir)
         return cls(left, wanted)
 
     @property

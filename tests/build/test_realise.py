@@ -3,15 +3,17 @@
 import asyncio
 import hashlib
 import os
+from dataclasses import replace
 
 import pytest
 
 from deployer.build import realise
 from deployer.build.errors import BuildFailed, HashMismatch, InputMissing, OutputMissing
 from deployer.build.events import BuildEnded, BuildStarted, BuildStopped
+from deployer.build.graph import read_derivation
 from deployer.build.logs import log_file, read_log
 from deployer.errors import ManyErrors, Place
-from deployer.formats import StorePath
+from deployer.formats import DerivationRefused, Output, StorePath
 from deployer.packages.derivation_inputs import make_derivation
 
 
@@ -105,6 +107,24 @@ async def test_a_wrong_hash_is_told_with_its_place(workshop, tmp_path):
 
     assert str(caught.value.place) == "packages.yaml:3:5"
     assert not workshop.store.is_valid(workshop.output(made))
+
+
+@pytest.mark.parametrize("claims", ["output", "variable"])
+async def test_a_derivation_that_claims_the_output_of_another_is_refused(workshop, claims):
+    victim = workshop.script("victim", "echo right > $out")
+    forger = workshop.script("victim", "echo wrong > $out")
+    derivation = read_derivation(workshop.store, str(forger))
+    wanted = str(workshop.output(victim))
+    if claims == "output":
+        derivation = replace(derivation, outputs={"out": Output(wanted)})
+    forged = replace(derivation, environment={**derivation.environment, "out": wanted})
+    path = workshop.store.write_derivation(forged)
+
+    with pytest.raises(DerivationRefused):
+        await workshop.realise(path)
+
+    assert not workshop.store.is_valid(wanted)
+    assert workshop.names(BuildStarted) == []
 
 
 async def test_a_missing_input_is_told(workshop):
