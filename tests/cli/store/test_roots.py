@@ -12,6 +12,7 @@ from deployer.formats import StorePath
 from deployer.packages.derivation_inputs import make_derivation
 from deployer.store import Store, collect
 from deployer.store.generations import generations
+from tests.cli.store.conftest import give
 
 
 @pytest.fixture
@@ -58,6 +59,19 @@ def test_realising_prints_outputs_and_again_costs_nothing(deployer, store, deriv
     assert (second.code, second.out, second.err) == (0, first.out * 2, "")
     assert deployer("store", "realise", "--json", str(derivation)).document["valid"] == [dry.out.strip()]
     assert "has no output 'dev'" in deployer("store", "realise", f"{derivation}!dev").err
+
+
+@pytest.mark.nix
+def test_derivations_and_what_they_made_are_told_as_nix_tells_them(deployer, nix, store, derivation):
+    output = StorePath.parse(deployer("store", "realise", str(derivation)).out.strip())
+    give(store, nix, [derivation, output])
+
+    for query in (("--deriver", output), ("--outputs", derivation), ("--requisites", "--include-outputs", derivation)):
+        asked = [str(word) for word in query]
+        assert deployer("store", "query", *asked).out == nix.text("nix-store", "--query", *asked)
+    for question in ("--requisites", "--referrers", "--hash", "--graph"):
+        asked = [question, "--use-output", str(derivation)]
+        assert deployer("store", "query", *asked).out == nix.text("nix-store", "--query", *asked)
 
 
 def test_a_host_keeps_its_systems(deployer, store):
