@@ -3,8 +3,10 @@
 import http.server
 import io
 import os
+import random
 import shutil
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -240,6 +242,58 @@ async def test_what_nix_instantiates_we_build_to_the_same_bytes(nix, tmp_path, t
     for path in built:
         store.write_nar(path, ours[path].append)
     assert {path: b"".join(pieces) for path, pieces in ours.items()} == shown
+    assert {path: info(store, path) for path in built} == {path: nix.info(path) for path in built}
+
+
+def random_graph(dice, size=14):
+    """An expression of derivations that use each other's outputs, and leave references or none; the last uses all."""
+    nodes, named = [], []
+    for number in range(size):
+        inputs = dice.sample(named, min(len(named), dice.randrange(4)))
+        if dice.random() < 0.2:
+            algorithm = dice.choice(["md5", "sha1", "sha256", "sha512"])
+            attributes = f'outputHashAlgo = "{algorithm}"; outputHash = builtins.hashString "{algorithm}" "{number}\\n";'
+            outputs, script = ["out"], f"echo {number} > $out"
+        else:
+            outputs = ["out", *dice.sample(["dev", "lib", "doc"], dice.randrange(3))]
+            attributes = "outputs = [ " + " ".join(f'"{output}"' for output in outputs) + " ];"
+            script = "; ".join(random_output(dice, place, outputs[:place], output) for place, output in enumerate(outputs))
+        attributes += f" inputs = [ {' '.join(inputs)} ];"
+        nodes.append(f"  n{number} = script \"n{number}\" {{ {attributes} }} ''{script}'';")
+        named += [f"n{number}.{output}" for output in outputs]
+    every = f"  top = script \"top\" {{ inputs = [ {' '.join(named)} ]; }} ''echo $inputs > $out'';"
+    return "rec {\n" + "\n".join([*nodes, every]) + "\n}\n"
+
+
+def random_output(dice, place, earlier, output):
+    """Part of a script: one output, which may refer to inputs, to earlier outputs, and to itself."""
+    words = dice.sample(["$inputs", f"${output}", "word", *(f"${name}" for name in earlier)], dice.randrange(1, 3))
+    text = " ".join(words)
+    return dice.choice(
+        [
+            f'echo "{text}" > ${output}',
+            f'echo "{text}" > ${output}; chmod 755 ${output}',
+            f'mkdir -p ${output}/a/b; echo "{text}" > ${output}/a/file; ln -s "{text}" ${output}/a/b/link',
+            f"ln -s {place} ${output}",
+        ]
+    )
+
+
+@pytest.mark.parametrize("part", range(2))
+async def test_random_graphs_are_built_to_the_same_bytes(nix, tmp_path, toolchain_tree, part):
+    seed = random.randrange(1 << 30)
+    sys.stdout.write(f"part {part}, seed {seed}\n")
+    (toolchain,) = nix.words("nix-store", "--add", str(toolchain_tree))
+    (tmp_path / "graph.nix").write_text(LIBRARY.replace("@toolchain@", toolchain) + random_graph(random.Random(seed)))
+    (derivation,) = nix.words("nix-instantiate", str(tmp_path / "graph.nix"), "-A", "top")
+    store = Store(tmp_path / "root", nix.store_dir)
+    move(nix, store, [derivation])
+    nix.run("nix-store", "--realise", derivation)
+
+    await realise(store, [StorePath.parse(derivation, nix.store_dir)])
+
+    built = [path for path in nix.words("nix-store", "-qR", "--include-outputs", derivation) if not path.endswith(".drv")]
+    assert len(built) > 14
     assert {path: info(store, path) for path in built} == {path: nix.info(path) for path in built}
 
 
