@@ -11,7 +11,7 @@ import stat
 from typing import Callable, Final, FrozenSet, Iterator, List, Optional, Tuple
 
 from deployer.formats import base32
-from deployer.formats.nar import HELD, MAGIC, PIECE, padding, token
+from deployer.formats.nar import HELD, MAGIC, MAX_DEPTH, PIECE, padding, token
 from deployer.store.errors import FileRefused
 
 FILE_MODE: Final = 0o444
@@ -36,7 +36,7 @@ def write_nar(path: str, write: Write, *, ignored: FrozenSet[str] = frozenset(),
     With `held`, files that the receiver holds are named instead of sent (`formats.pathstream`).
     """
     write(token(MAGIC))
-    _node(None, os.fsencode(path), path, write, ignored, held)
+    _node(None, os.fsencode(path), path, write, ignored, held, 0)
 
 
 def nar_hash(path: str, *, ignored: FrozenSet[str] = frozenset()) -> Tuple[bytes, int]:
@@ -232,7 +232,10 @@ def _node(
     write: Write,
     ignored: FrozenSet[str],
     held: Optional[Chooser],
+    depth: int,
 ) -> None:
+    if depth > MAX_DEPTH:
+        raise FileRefused(shown, f"it is nested deeper than {MAX_DEPTH}")
     status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if stat.S_ISREG(status.st_mode):
         _file(parent, name, shown, write, held)
@@ -248,7 +251,7 @@ def _node(
                 if text in ignored:
                     continue
                 write(token(b"entry") + token(b"(") + token(b"name") + token(child) + token(b"node"))
-                _node(descriptor, child, f"{shown}/{text}", write, ignored, held)
+                _node(descriptor, child, f"{shown}/{text}", write, ignored, held, depth + 1)
                 write(_CLOSE)
         finally:
             os.close(descriptor)

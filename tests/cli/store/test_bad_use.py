@@ -43,6 +43,19 @@ def test_bad_arguments(deployer, shelf, arguments, code, words):
     assert "Traceback" not in answer.err
 
 
+def test_a_tree_that_no_reader_would_take_is_refused(deployer, shelf, tmp_path):
+    at, fits = tmp_path / "deep", tmp_path / "deep"
+    for _ in range(64):
+        at /= "d"
+    at.mkdir(parents=True)
+    assert deployer("store", "add", str(fits)).code == 0
+    (at / "file").touch()
+
+    for command in ("add", "hash", "dump"):
+        answer = deployer("store", command, str(fits))
+        assert (answer.code, "nested deeper than 64" in answer.err, "Traceback" in answer.err) == (1, True, False)
+
+
 def test_names_that_are_near_are_offered(deployer, shelf):
     there = shelf.put("hello-1.2")
 
