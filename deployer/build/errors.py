@@ -9,6 +9,7 @@ DeploymentError
 ├── OutputsDiffer          a second build made something else
 ├── NothingToCheck         a second build was asked for, and there was no first
 ├── DependencyFailed       was not tried, because something that it needs failed
+├── NoSlotForBuilds        nothing may be built here, and nothing else builds it
 ├── InputMissing           an input is neither valid nor can be built
 ├── HashMismatch           what was fetched or made is not what the package pins
 ├── FetchFailed            nothing could be fetched
@@ -186,6 +187,23 @@ class DependencyFailed(DeploymentError):
     def message(self) -> str:
         """What, and because of what."""
         return f"{self.derivation} was not built: it needs {self.failed}, which failed"
+
+
+@dataclass(eq=False)
+class NoSlotForBuilds(DeploymentError):
+    """Something is to be built, and there is no slot for it."""
+
+    left: int
+
+    @property
+    def message(self) -> str:
+        """How much is to be done."""
+        return f"of {self.left} derivations none may be built: there are no jobs for builds"
+
+    @property
+    def remedy(self) -> str:
+        """What to change."""
+        return "Allow builds here with --jobs 1 or more, or name a builder that can with --builder."
 
 
 @dataclass(eq=False)

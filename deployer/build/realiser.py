@@ -12,12 +12,12 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, Union
 
 from deployer.build.engine import Engine, can_build, choose
-from deployer.build.errors import DependencyFailed
+from deployer.build.errors import DependencyFailed, NoSlotForBuilds
 from deployer.build.events import (
     BuildEnded,
     BuildEvent,
@@ -90,6 +90,8 @@ class _Run:
         self._on_event(GraphScheduled(len(graph.nodes)))
         if not graph.nodes:
             return
+        if not self._settings.keep_going:
+            raise_all(self._unbuildable(graph))
         scheduler = Scheduler(
             graph.dependencies,
             slots={
@@ -103,6 +105,14 @@ class _Run:
         await self._drive(scheduler, graph)
         raise_all(self._errors)
 
+    def _unbuildable(self, graph: Graph) -> Iterator[DeployerError]:
+        """What nothing can build is told before anything is built."""
+        for node in graph.nodes.values():
+            try:
+                choose(node, self._embedded, self._others)
+            except DeployerError as error:
+                yield error
+
     async def _drive(self, scheduler: Scheduler[str], graph: Graph) -> None:
         running: dict[asyncio.Task[None], str] = {}
         try:
@@ -112,6 +122,8 @@ class _Run:
                     task = asyncio.create_task(work)
                     task.add_done_callback(lambda _: self._changed.set())
                     running[task] = path
+                if not running:
+                    raise NoSlotForBuilds(len(graph.nodes))
                 await self._changed.wait()
                 self._changed.clear()
                 for task in [task for task in running if task.done()]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deployer.build.engine import Engine, choose
-from deployer.build.errors import BuilderUnknown
+from deployer.build.errors import BuilderUnknown, NoSlotForBuilds
 from deployer.build.events import BuildEnded
 from deployer.build.graph import Node
 from deployer.build.outputs import admit
@@ -80,6 +80,22 @@ async def test_a_graph_is_built_partly_here_and_partly_elsewhere(workshop):
     assert workshop.names(BuildEnded) == ["low", "far", "top"]
 
 
-async def test_what_nothing_can_build_is_told(workshop):
+async def test_where_nothing_may_be_built_here_only_others_build(workshop):
+    low = workshop.script("low", "", system="elsewhere-linux")
+    await workshop.realise(low, jobs=0, engine=Elsewhere())
+
+    with pytest.raises(NoSlotForBuilds):
+        await workshop.realise(workshop.script("top", "cat $inputs > $out", low), jobs=0, engine=Elsewhere())
+
+
+async def test_what_nothing_can_build_is_told_before_anything_is_built(workshop):
+    low = workshop.script("low", "echo > $out")
+    strange = workshop.script("strange", "", low, system="m68k-linux")
+
     with pytest.raises(BuilderUnknown, match="m68k-linux"):
-        await workshop.realise(workshop.script("made", "", system="m68k-linux"))
+        await workshop.realise(strange)
+
+    assert not workshop.store.is_valid(workshop.output(low))
+    with pytest.raises(BuilderUnknown):
+        await workshop.realise(strange, keep_going=True)
+    assert workshop.store.is_valid(workshop.output(low))
