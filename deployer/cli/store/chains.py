@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 from collections.abc import Iterator
@@ -78,6 +79,14 @@ def _holders(store: Store, path: str, others: tuple[str, ...], dependency: str, 
         paint = _GREEN if parts[part] == dependency else _BLUE
         return f"{text[:at]}{paint}{text[at : at + len(part)]}{_PLAIN}{text[at + len(part) :]}"
 
+    def search(content: mmap.mmap, shown: str) -> None:
+        for part, other in sorted(parts.items()):
+            at = content.find(part)
+            if at >= 0:
+                start = max(at - _MARGIN, 0)
+                around = _UNPRINTABLE.sub(b".", content[start : at + len(part) + _MARGIN])
+                found.setdefault(other, []).append(f"{shown or '/'}: …{lit(around, part, at - start)}…")
+
     def visit(place: str, shown: str) -> None:
         if os.path.islink(place):
             target = os.fsencode(os.readlink(place))
@@ -90,13 +99,9 @@ def _holders(store: Store, path: str, others: tuple[str, ...], dependency: str, 
                 visit(f"{place}/{name}", f"{shown}/{name}" if shown else name)
         else:
             with open(place, "rb") as file:
-                content = file.read()
-            for part, other in sorted(parts.items()):
-                at = content.find(part)
-                if at >= 0:
-                    start = max(at - _MARGIN, 0)
-                    around = _UNPRINTABLE.sub(b".", content[start : at + len(part) + _MARGIN])
-                    found.setdefault(other, []).append(f"{shown or '/'}: …{lit(around, part, at - start)}…")
+                if os.fstat(file.fileno()).st_size:
+                    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                        search(content, shown)
 
     visit(str(store.physical(path)), "")
     return found
