@@ -20,9 +20,17 @@ class Printer:
 
     def __init__(self, context: click.Context) -> None:
         """As the options of the command say."""
-        settings: Settings = context.obj
-        self.as_json = settings.as_json
-        self.has_color = settings.color and sys.stdout.isatty()
+        self._settings: Settings = context.obj
+
+    @property
+    def as_json(self) -> bool:
+        """Whether a program reads it."""
+        return self._settings.as_json
+
+    @property
+    def has_color(self) -> bool:
+        """Whether a person reads it, on a terminal that may have colours."""
+        return self._settings.color and sys.stdout.isatty()
 
     def answer(self, lines: Iterable[str], document: JsonValue) -> None:
         """Print one of the two."""

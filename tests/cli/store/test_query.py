@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from deployer.cli.store.printing import Printer
 from tests.cli.store.conftest import give
 
 pytestmark = pytest.mark.nix
@@ -50,6 +51,19 @@ def test_differences_are_those_of_nix(deployer, nix, shelf):
     for pair in [(before, after), (after, before), (old, old)]:
         theirs = nix.text("nix", "store", "diff-closures", *map(str, pair))
         assert deployer("store", "diff-closures", *map(str, pair)).out == re.sub(r"\x1b\[[0-9;]*m", "", theirs)
+
+
+def test_on_a_terminal_the_colours_are_those_of_nix(deployer, nix, shelf, monkeypatch):
+    paths = shelf.tangle(2, 15)
+    give(shelf.store, nix, paths)
+    monkeypatch.setattr(Printer, "has_color", True)
+
+    for options in ((), ("--all",), ("--precise",), ("--all", "--precise")):
+        for path in paths[::4]:
+            asked = (*options, str(paths[-1]), str(path))
+            assert deployer("store", "why-depends", *asked).out == nix.text("nix", "why-depends", *asked)
+    asked = (str(paths[-1]), str(paths[-5]))
+    assert deployer("store", "diff-closures", *asked).out == nix.text("nix", "store", "diff-closures", *asked)
 
 
 def test_roots_are_told_as_nix_tells_them(deployer, nix, shelf):
