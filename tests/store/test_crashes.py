@@ -13,11 +13,13 @@ import pytest
 
 from deployer.store import Store, collect, verify
 
-ROUNDS = 30
-WORK = """
-import os, random, sys
+ROUNDS = int(os.environ.get("DEPLOYER_TEST_KILLS", "10"))
+"""Of each kind of work."""
+START = """
+import io, os, random, sys
 from pathlib import Path
-from deployer.store import Store, collect
+from deployer.store import Store, collect, optimise
+from deployer.store.exporting import export_paths, import_paths
 root, seed = Path(sys.argv[1]), int(sys.argv[2])
 dice = random.Random(seed)
 source = root.parent / f"source-{seed}"
@@ -26,6 +28,9 @@ for number in range(20):
     (source / str(number)).write_bytes(dice.choice([b"same", os.urandom(3)]) * 3000)
 store = Store(root)
 print("begun", flush=True)
+"""
+WORKS = {
+    "add and collect": """
 for number in range(1000):
     low = store.add_text(f"low-{dice.randrange(40)}", b"low" * 3000)
     high = store.add_text(f"high-{seed}-{number}", str(low).encode(), [low])
@@ -34,11 +39,29 @@ for number in range(1000):
     print(high, flush=True)
     if dice.random() < 0.3:
         collect(Store(root))
-"""
+""",
+    "optimise": """
+for number in range(1000):
+    for name in os.listdir(store.layout.links):
+        os.unlink(store.layout.links / name)
+    print(store.add_tree(f"tree-{seed}-{number}", source), flush=True)
+    optimise(store)
+""",
+    "import": """
+other = Store(root.parent / f"other-{seed}")
+for number in range(1000):
+    low = other.add_text(f"low-{seed}-{number}", os.urandom(3000))
+    tree = other.add_tree(f"tree-{seed}-{number}", source)
+    stream = io.BytesIO()
+    export_paths(other, [low, tree], stream.write)
+    stream.seek(0)
+    print(*import_paths(store, stream.read), sep="\\n", flush=True)
+""",
+}
 
 
-@pytest.mark.parametrize("block", range(3))
-def test_a_killed_process_leaves_a_whole_store(tmp_path, block):
+@pytest.mark.parametrize("work", WORKS.values(), ids=list(WORKS))
+def test_a_killed_process_leaves_a_whole_store(tmp_path, work):
     first = random.randrange(1 << 30)
     sys.stdout.write(f"first seed {first}\n")
     root = tmp_path / "root"
@@ -46,9 +69,9 @@ def test_a_killed_process_leaves_a_whole_store(tmp_path, block):
     anchor = kept.add_text("anchor", b"anchor" * 1000)
     kept.add_root("anchor", anchor)
 
-    for number in range(ROUNDS // 3):
+    for number in range(ROUNDS):
         seed = first + number
-        command = [sys.executable, "-c", WORK, str(root), str(seed)]
+        command = [sys.executable, "-c", START + work, str(root), str(seed)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
             assert process.stdout is not None
             process.stdout.readline()
