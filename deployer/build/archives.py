@@ -21,8 +21,8 @@ from typing import IO, BinaryIO, Final, cast
 
 import zstandard
 
-from deployer.build.errors import ArchiveRefused
 from deployer.build.limits import Limits
+from deployer.build.source_errors import ArchiveRefused
 
 CHUNK: Final = 1 << 18
 

@@ -21,10 +21,11 @@ from typing import Any, BinaryIO, Final, cast
 from deployer.build.archives import CHUNK, refusing
 from deployer.build.debian_root import Deb, debian_root
 from deployer.build.engine import Progress
-from deployer.build.errors import ArchiveRefused, BuilderUnknown
+from deployer.build.errors import BuilderUnknown
 from deployer.build.fetch import Fetch
 from deployer.build.forest import build_forest
 from deployer.build.settings import BuildSettings
+from deployer.build.source_errors import ArchiveRefused
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
 from deployer.build.unpack import unpack
 from deployer.formats.hashes import Hash

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from deployer.build.archives import CHUNK, Member, open_tar, refusing, tar_members
-from deployer.build.errors import ArchiveRefused, FilesCollide
 from deployer.build.limits import Limits
+from deployer.build.source_errors import ArchiveRefused, FilesCollide
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
 
 _MERGED: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")

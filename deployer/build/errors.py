@@ -1,4 +1,4 @@
-"""What can go wrong while something is built, fetched or unpacked.
+"""What can go wrong while something is built; `source_errors` has what can while it is fetched or unpacked.
 
 DeploymentError
 ├── BuildFailed            a build script ended with a status other than 0
@@ -12,9 +12,6 @@ DeploymentError
 ├── NoSlotForBuilds        nothing may be built here, and nothing else builds it
 ├── InputMissing           an input is neither valid nor can be built
 ├── HashMismatch           what was fetched or made is not what the package pins
-├── FetchFailed            nothing could be fetched
-├── ArchiveRefused         an archive is broken or hostile
-├── FilesCollide           two packages bring different files under one name
 ├── ReferenceRefused       an output refers to what it may not
 ├── AttributeRefused       a derivation says something of itself that makes no sense
 └── BuilderUnknown         a derivation asks for a builder, a system or a feature that we do not have
@@ -243,65 +240,6 @@ class HashMismatch(DeploymentError):
         """What to do with the two."""
         where = f" in {self.place}" if self.place else ""
         return f"If you trust what was found, write its hash{where}. If not, somebody changed the file: do not use it."
-
-
-@dataclass(eq=False)
-class FetchFailed(DeploymentError):
-    """A file could not be fetched from anywhere."""
-
-    url: str
-    reasons: tuple[str, ...]
-
-    @property
-    def message(self) -> str:
-        """What was asked, and every answer."""
-        return "\n".join([f"{self.url} could not be fetched", *(f"    {reason}" for reason in self.reasons)])
-
-    @property
-    def remedy(self) -> str:
-        """Where to look."""
-        if self.url.startswith("mirror:"):
-            return "Check the mirrors (DEPLOYER_DEBIAN_MIRRORS, or apt's). If they dropped this version, run 'deployer lock'."
-        return "Check the URL and this machine's network and proxy settings."
-
-
-@dataclass(eq=False)
-class ArchiveRefused(DeploymentError):
-    """An archive is broken, hostile, or of a kind that we do not read."""
-
-    archive: str
-    member: str
-    reason: str
-
-    @property
-    def message(self) -> str:
-        """Which member, and why."""
-        member = f", member {self.member!r}" if self.member else ""
-        return f"the archive {self.archive}{member}: {self.reason}"
-
-    @property
-    def remedy(self) -> str:
-        """What to do with it."""
-        return "Do not use this archive; get it from its author again, and check its hash."
-
-
-@dataclass(eq=False)
-class FilesCollide(DeploymentError):
-    """Two packages bring different files under one name."""
-
-    path: str
-    first: str
-    second: str
-
-    @property
-    def message(self) -> str:
-        """The name, and both."""
-        return f"{self.path} is both in {self.first} and in {self.second}"
-
-    @property
-    def remedy(self) -> str:
-        """How to end it."""
-        return "Leave one of the two out."
 
 
 @dataclass(eq=False)

@@ -22,8 +22,9 @@ from urllib.parse import quote, urlsplit
 import tenacity
 
 from deployer.build.engine import Progress
-from deployer.build.errors import FetchFailed, HashMismatch
+from deployer.build.errors import HashMismatch
 from deployer.build.limits import FetchLimits
+from deployer.build.source_errors import FetchFailed
 
 _CHUNK: Final = 1 << 18
 _ATTEMPTS: Final = 4

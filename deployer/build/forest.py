@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from deployer.build.errors import FilesCollide
+from deployer.build.source_errors import FilesCollide
 
 
 def build_forest(sources: Iterable[Path], logical: Mapping[Path, str], destination: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from deployer.build.archives import Member, members, refusing
-from deployer.build.errors import ArchiveRefused
 from deployer.build.limits import Limits
+from deployer.build.source_errors import ArchiveRefused
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, check_target, clean_name
 
 

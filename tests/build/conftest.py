@@ -1,9 +1,12 @@
 """A small root tree for the sandbox, made of this machine's own programs, and a store to build with it: no network needed."""
 
+import http.server
+import io
 import os
 import re
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from deployer.build import BuildSettings, realise
 from deployer.formats import Derivation, Output, StorePath
 from deployer.formats.derivation import hash_modulo, with_output_paths
 from deployer.store import Store
+from deployer.store.exporting import import_paths
 
 PROGRAMS = (
     "sh",
@@ -114,3 +118,106 @@ class Workshop:
 @pytest.fixture
 def workshop(tmp_path, toolchain_tree):
     return Workshop(tmp_path / "root", toolchain_tree)
+
+
+NIX_CONFIGURATION = """
+build-users-group =
+sandbox = true
+sandbox-paths =
+cores = 3
+substituters =
+log-lines = 100
+"""
+
+# Programs of the toolchain can only be started by its own loader: in a store, nothing stands at /lib64.
+LIBRARY = """
+let
+  t = builtins.storePath "@toolchain@";
+  libraries = "${t}/usr/lib/x86_64-linux-gnu:${t}/usr/lib64";
+  loader = "${t}/lib64/ld-linux-x86-64.so.2";
+  prelude = ''
+    run() { p=$1; shift; ${loader} --library-path ${libraries} ${t}/usr/bin/$p "$@"; }
+    for p in cat mkdir ln chmod env sort ls stat id uname cp mkfifo mknod; do eval "$p() { run $p \\"\\$@\\"; }"; done
+  '';
+  script = name: attributes: text: derivation ({
+    inherit name;
+    system = "x86_64-linux";
+    builder = loader;
+    args = [ "--library-path" libraries "${t}/usr/bin/sh" "-e" "-c" (prelude + text) ];
+  } // attributes);
+in
+"""
+
+
+class Nix:
+    """Nix's commands on a private store directory; the machine's own is never touched."""
+
+    def __init__(self, directory, url):
+        self.directory, self.store_dir, self.url = directory, str(directory / "store"), url
+        (directory / "conf").mkdir(parents=True)
+        (directory / "conf" / "nix.conf").write_text(NIX_CONFIGURATION)
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "IMPURE": "set",
+            "NIX_REMOTE": "",
+            "NIX_CONF_DIR": str(directory / "conf"),
+            "NIX_STORE_DIR": self.store_dir,
+            "NIX_STATE_DIR": str(directory / "var"),
+            "NIX_LOG_DIR": str(directory / "log"),
+        }
+
+    def expression(self, toolchain_tree, text, **values):
+        """A file that begins with `LIBRARY`; `@NAME@` stands for values."""
+        (toolchain,) = self.words("nix-store", "--add", str(toolchain_tree))
+        whole = LIBRARY + text
+        for name, value in {"toolchain": toolchain, **values}.items():
+            whole = whole.replace(f"@{name}@", value)
+        file = self.directory / "expression.nix"
+        file.write_text(whole)
+        return str(file)
+
+    def move(self, store, paths):
+        """Copy paths, and what they refer to, out of Nix's store into ours."""
+        closure = self.words("nix-store", "-qR", *paths)
+        import_paths(store, io.BytesIO(self.run("nix-store", "--export", *closure)).read)
+
+    def run(self, *command, stdin=b""):
+        done = subprocess.run(command, input=stdin, env=self.environment, capture_output=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def status(self, *command):
+        return subprocess.run(command, env=self.environment, capture_output=True, timeout=120, check=False).returncode
+
+    def words(self, *command):
+        return self.run(*command).decode().split()
+
+    def info(self, path):
+        """The NAR's hash, and the references."""
+        (nar_hash,) = self.words("nix-store", "-q", "--hash", path)
+        return nar_hash, sorted(self.words("nix-store", "-q", "--references", path))
+
+
+@pytest.fixture
+def nix(tmp_path):
+    if not shutil.which("nix-store"):
+        if os.environ.get("CI"):
+            pytest.fail("nix-bin is not installed, and CI must compare with it")
+        pytest.skip("nix-bin is not installed")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "7")
+            self.end_headers()
+            self.wfile.write(b"fetched")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Nix(tmp_path / "nix", f"http://127.0.0.1:{server.server_port}/file")
+    server.shutdown()
+    server.server_close()

@@ -8,9 +8,10 @@ import threading
 import pytest
 
 from deployer.build.builtins import BuiltinJob
-from deployer.build.errors import ArchiveRefused, BuilderUnknown, FilesCollide, HashMismatch
+from deployer.build.errors import BuilderUnknown, HashMismatch
 from deployer.build.scratch import clear
 from deployer.build.settings import BuildSettings
+from deployer.build.source_errors import ArchiveRefused, FilesCollide
 
 
 @pytest.fixture

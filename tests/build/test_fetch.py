@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from deployer.build.errors import FetchFailed, HashMismatch
+from deployer.build.errors import HashMismatch
 from deployer.build.fetch import Fetch
 from deployer.build.limits import FetchLimits
+from deployer.build.source_errors import FetchFailed
 
 CONTENT = b"hello" * 1000
 DIGEST = hashlib.sha256(CONTENT).digest()

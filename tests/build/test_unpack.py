@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployer.build.debian_root import Deb, debian_root
-from deployer.build.errors import ArchiveRefused, FilesCollide
 from deployer.build.limits import Limits
+from deployer.build.source_errors import ArchiveRefused, FilesCollide
 from deployer.build.unpack import unpack
 
 

@@ -1,0 +1,72 @@
+"""What can go wrong while something is fetched, unpacked or put together.
+
+DeploymentError
+├── FetchFailed      nothing could be fetched
+├── ArchiveRefused   an archive is broken or hostile
+└── FilesCollide     two packages bring different files under one name
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployer.errors import DeploymentError
+
+
+@dataclass(eq=False)
+class FetchFailed(DeploymentError):
+    """A file could not be fetched from anywhere."""
+
+    url: str
+    reasons: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """What was asked, and every answer."""
+        return "\n".join([f"{self.url} could not be fetched", *(f"    {reason}" for reason in self.reasons)])
+
+    @property
+    def remedy(self) -> str:
+        """Where to look."""
+        if self.url.startswith("mirror:"):
+            return "Check the mirrors (DEPLOYER_DEBIAN_MIRRORS, or apt's). If they dropped this version, run 'deployer lock'."
+        return "Check the URL and this machine's network and proxy settings."
+
+
+@dataclass(eq=False)
+class ArchiveRefused(DeploymentError):
+    """An archive is broken, hostile, or of a kind that we do not read."""
+
+    archive: str
+    member: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Which member, and why."""
+        member = f", member {self.member!r}" if self.member else ""
+        return f"the archive {self.archive}{member}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do with it."""
+        return "Do not use this archive; get it from its author again, and check its hash."
+
+
+@dataclass(eq=False)
+class FilesCollide(DeploymentError):
+    """Two packages bring different files under one name."""
+
+    path: str
+    first: str
+    second: str
+
+    @property
+    def message(self) -> str:
+        """The name, and both."""
+        return f"{self.path} is both in {self.first} and in {self.second}"
+
+    @property
+    def remedy(self) -> str:
+        """How to end it."""
+        return "Leave one of the two out."
