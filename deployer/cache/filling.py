@@ -171,6 +171,8 @@ class Filling:
     async def _lacked(self, path: StorePath, references: Sequence[StorePath]) -> list[StorePath]:
         others = {reference for reference in references if reference != path}
         unknown = others - self._paths.keys()
+        if unknown:
+            await asyncio.to_thread(self._store.keep, unknown)
         valid = await asyncio.to_thread(self._store.valid, unknown) if unknown else set()
         return [one for one in sorted(others) if str(one) not in valid]
 

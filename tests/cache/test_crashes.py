@@ -89,6 +89,30 @@ def test_a_cache_that_was_being_filled_is_whole(store, web, url, chance):
     assert {path for path in web if (directory / f"{path.hash_part}.narinfo").exists()} == set(web)
 
 
+def test_a_collector_takes_nothing_that_is_being_fetched(store, web, url, tmp_path):
+    push(store, web, url, key=KEY)
+    other = Store(tmp_path / "other")
+    fill(url, other.root, web[:2])
+    collecting = os.fork()
+    if not collecting:
+        while True:
+            collect(Store(other.root))
+
+    try:
+        for number in range(8):
+            wanted = random.sample(web, 5)
+            child = os.fork()
+            if not child:
+                fill(url, other.root, wanted)
+                os._exit(0 if Store(other.root).valid(store.closure(wanted)) == set(map(str, store.closure(wanted))) else 1)
+            assert os.waitpid(child, 0)[1] == 0, (number, wanted)
+    finally:
+        os.kill(collecting, signal.SIGKILL)
+        os.waitpid(collecting, 0)
+
+    assert verify(Store(other.root)) == ()
+
+
 def fill(url, root, paths):
     import asyncio
 
