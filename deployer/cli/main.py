@@ -12,7 +12,7 @@ import click
 
 from deployer import __version__
 from deployer.cli.lazy import LazyGroup
-from deployer.cli.settings import Settings
+from deployer.cli.settings import STORE_ROOT, Settings
 from deployer.errors import DeployerError, ExitCode
 
 COMMANDS: Final[dict[str, str]] = {
@@ -68,9 +68,22 @@ INTERRUPTED: Final = 130
     help="Append every event to FILE as well, as JSON lines.",
     metavar="FILE",
 )
+@click.option(
+    "--store-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help=f"Where the controller's store lies.  [default: {STORE_ROOT}, else ~/.local/share/deployer/root]",
+)
 @click.version_option(__version__, prog_name="deployer")
 @click.pass_context
-def program(context: click.Context, inventories: tuple[Path, ...], as_json: bool, no_color: bool, log: Path | None) -> None:
+def program(
+    context: click.Context,
+    inventories: tuple[Path, ...],
+    as_json: bool,
+    no_color: bool,
+    log: Path | None,
+    store_root: Path | None,
+) -> None:
     """Declarative, atomic, self-healing deployments over SSH.
 
     Exit codes: 0 done; 1 failed, and rolled back where something had changed; 2 usage or configuration error;
@@ -82,6 +95,7 @@ def program(context: click.Context, inventories: tuple[Path, ...], as_json: bool
         as_json=as_json,
         color=not no_color and "NO_COLOR" not in os.environ,
         log=log,
+        store_root=store_root,
     )
 
 

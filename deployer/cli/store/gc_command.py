@@ -39,7 +39,7 @@ def command(
 ) -> None:
     """Remove what no root leads to, and no running process, build or copy needs. They may go on meanwhile.
 
-    Roots are the systems that were built for each host (HOST-N-link, see `--delete-older-than`), and links that
+    Roots are the systems that were built for each host (`host-NAME-N-link`), and links that
     `deployer store realise --add-root` made. The newest system of a host always stays, and so does the one that was its newest
     at the time that is named.
     """

@@ -85,6 +85,19 @@ def test_a_path_has_many_names(deployer, shelf, tmp_path):
         assert (name, deployer("store", "query", "--resolve", name).out) == (name, f"{path}\n")
 
 
+def test_the_store_may_be_named_before_the_command_or_after_it(deployer, shelf, monkeypatch):
+    path, root = str(shelf.put("one")), str(shelf.store.root)
+    monkeypatch.setenv("DEPLOYER_STORE_ROOT", "/nowhere")
+
+    for arguments in (
+        ("--store-root", root, "store", "query"),
+        ("store", "--store-root", root, "query"),
+        ("store", "query", "--store-root", root),
+        ("--store-root", "/nowhere", "store", "query", "--store-root", root),
+    ):
+        assert deployer(*arguments, path).out == f"{path}\n"
+
+
 def test_looking_makes_no_store(deployer, tmp_path):
     answer = deployer("store", "--store-root", str(tmp_path / "none"), "query", UNKNOWN)
 
