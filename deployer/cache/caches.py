@@ -92,12 +92,14 @@ class Caches:
         if await asyncio.to_thread(store.is_valid, path):
             return
         order = {one: found[one].references for one in _ordered(found)}
-        filling = self._fillings.setdefault(store, Filling(store, self._sources, self._on_trouble))
+        if (filling := self._fillings.get(store)) is None:
+            filling = self._fillings[store] = Filling(store, self._sources, self._on_trouble)
         try:
             await filling.fill({path: (), **order} if path not in order else order, path)
         finally:
-            if filling.is_idle:
-                self._fillings.pop(store, None)
+            if filling.is_idle and self._fillings.get(store) is filling:
+                del self._fillings[store]
+                filling.close()
 
     def close(self) -> None:
         """Let go of all connections."""

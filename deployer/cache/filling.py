@@ -85,12 +85,17 @@ class Filling:
         self._begun = asyncio.Semaphore(_BEGUN)
         self._committer = _Committer(store)
         self._stopped = threading.Event()
+        self._threads = ThreadPoolExecutor(DOWNLOADS, "deployer-download")
         self._downloads: set[Future[None]] = set()
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody fills it."""
         return not self._callers
+
+    def close(self) -> None:
+        """Let go of the threads, once nobody fills it."""
+        self._threads.shutdown(wait=False)
 
     async def fill(self, order: Mapping[StorePath, Iterable[StorePath]], wanted: StorePath) -> None:
         """Make `wanted` valid, with all of `order`: paths, and what they refer to; references first."""
@@ -188,7 +193,7 @@ class Filling:
             if stopped.is_set():
                 batch.close()
 
-        future = _DOWNLOADERS.submit(unpack)
+        future = self._threads.submit(unpack)
         self._downloads.add(future)
         future.add_done_callback(self._downloads.discard)
         try:
@@ -245,6 +250,3 @@ class _Committer:
             for batch in group:
                 whole.absorb(batch)
             whole.commit()
-
-
-_DOWNLOADERS: Final = ThreadPoolExecutor(DOWNLOADS, "deployer-download")

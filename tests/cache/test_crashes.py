@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -53,31 +54,42 @@ def web(store):
 
 def test_a_store_that_was_being_filled_is_whole(store, web, url, tmp_path, chance):
     push(store, web, url, key=KEY)
-    kills = 0
+    begun = time.monotonic()
+    fill(url, tmp_path / "measured", web)
+    whole = time.monotonic() - begun
+    kills, roots = 0, [tmp_path / "other-0"]
 
-    for number in range(KILLS):
-        other = Store(tmp_path / f"other-{number // 5}")
-        kills += killed(lambda root=other.root: fill(url, root, web), 0.25)
-        assert verify(Store(other.root)) == (), f"seed {chance}"
-        for path in Store(other.root).database.all_paths():
-            Store(other.root).closure([path])
+    for _ in range(KILLS):
+        if killed(lambda: fill(url, roots[-1], web), whole):
+            kills += 1
+        else:
+            roots.append(tmp_path / f"other-{len(roots)}")
+        for root in roots[-2:]:
+            assert verify(Store(root)) == (), f"seed {chance}"
+            assert all(Store(root).closure([path]) for path in Store(root).database.all_paths())
 
-    assert kills > KILLS // 4
-    for number in range(KILLS // 5):
-        other = Store(tmp_path / f"other-{number}")
-        fill(url, other.root, web)
-        collect(other, keep=web)
+    assert kills > KILLS // 5
+    for root in roots:
+        fill(url, root, web)
+        other = Store(root)
+        collect(other, keep=[*map(str, web)])
         assert verify(other) == ()
         assert set(other.closure(web)) == set(web)
         assert os.listdir(other.layout.aside) == [], f"seed {chance}"
 
 
 def test_a_cache_that_was_being_filled_is_whole(store, web, url, chance):
-    directory = Path(url.removeprefix("file://"))
-    kills = 0
+    directory, spare = Path(url.removeprefix("file://")), Path(url.removeprefix("file://") + "-spare")
+    begun = time.monotonic()
+    push(store, web, f"file://{spare}", key=KEY)
+    whole, kills = time.monotonic() - begun, 0
 
     for _ in range(KILLS):
-        kills += killed(lambda: push(Store(store.root), web, url, key=KEY), 0.1)
+        if killed(lambda: push(Store(store.root), web, url, key=KEY), whole):
+            kills += 1
+        else:
+            shutil.rmtree(directory)
+            continue
         described = [NarInfo.parse(file.read_text(), "test") for file in directory.glob("*.narinfo")]
         known = {info.path for info in described}
         for info in described:
@@ -85,7 +97,7 @@ def test_a_cache_that_was_being_filled_is_whole(store, web, url, chance):
             assert (directory / info.url).stat().st_size == info.file_size, f"seed {chance}"
 
     push(store, web, url, key=KEY)
-    assert kills > KILLS // 4
+    assert kills > KILLS // 5
     assert {path for path in web if (directory / f"{path.hash_part}.narinfo").exists()} == set(web)
 
 
@@ -101,10 +113,11 @@ def test_a_collector_takes_nothing_that_is_being_fetched(store, web, url, tmp_pa
     try:
         for number in range(8):
             wanted = random.sample(web, 5)
+            closure = set(map(str, store.closure(wanted)))
             child = os.fork()
             if not child:
                 fill(url, other.root, wanted)
-                os._exit(0 if Store(other.root).valid(store.closure(wanted)) == set(map(str, store.closure(wanted))) else 1)
+                os._exit(int(Store(other.root).valid(closure) != closure))
             assert os.waitpid(child, 0)[1] == 0, (number, wanted)
     finally:
         os.kill(collecting, signal.SIGKILL)
