@@ -33,6 +33,25 @@ class PathCorrupt(StoreError):
 
 
 @dataclass(eq=False)
+class PathDamaged(StoreError):
+    """A valid path is not what was registered."""
+
+    path: str
+    expected: str
+    found: str
+
+    @property
+    def message(self) -> str:
+        """Both hashes."""
+        return f"{self.path} is damaged here: its hash is {self.found}, and should be {self.expected}"
+
+    @property
+    def remedy(self) -> str:
+        """How to mend it."""
+        return "Bring it back with `deployer store verify --check-contents --repair`."
+
+
+@dataclass(eq=False)
 class ReferenceInvalid(StoreError):
     """A path refers to another that is not in the store."""
 

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from typing import Callable, Iterable, List, Tuple
 
 from deployer.formats.export import ExportWriter, export_order, read_export
+from deployer.formats.hashes import Hash
 from deployer.formats.nar import NarRefused
 from deployer.store import trees
 from deployer.store.batch import Batch
 from deployer.store.database import PathInfo
+from deployer.store.errors import PathDamaged
 from deployer.store.restoring import Read, exactly
 from deployer.store.store import AnyPath, Store
 
 
 def export_paths(store: Store, paths: Iterable[AnyPath], write: Callable[[bytes], object]) -> Tuple[str, ...]:
-    """Write these paths, and not what they refer to. Returns them in the stream's order. Raises `PathNotValid`."""
+    """Write these paths, and not what they refer to. Returns them in the stream's order.
+
+    Raises `PathNotValid`, and `PathDamaged`, so that damage does not spread; the stream is then cut off.
+    """
     order = export_order({str(path): store.query(path).references for path in paths})
     store.keep(order)
     writer = ExportWriter(write)
     for path in order:
-        # Not `Store.write_nar`: what goes wrong while writing is the reader's fault, and not the store's.
-        writer.path(store.header(path), functools.partial(trees.write_nar, str(store.physical(path))))
+        writer.path(store.header(path), functools.partial(_write_checked, store, store.query(path)))
     writer.end()
     return tuple(order)
+
+
+def _write_checked(store: Store, info: PathInfo, write: Callable[[bytes], object]) -> None:
+    digest = hashlib.sha256()
+
+    def tee(data: bytes) -> None:
+        digest.update(data)
+        write(data)
+
+    # Not `Store.write_nar`: what goes wrong while writing is the reader's fault, and not the store's.
+    trees.write_nar(str(store.physical(info.path)), tee)
+    found = Hash("sha256", digest.digest()).base32
+    if found != info.nar_hash:
+        raise PathDamaged(info.path, info.nar_hash, found)
 
 
 def import_paths(store: Store, read: Read) -> Tuple[str, ...]:

@@ -133,6 +133,17 @@ def test_damage_is_told_as_nix_tells_it(deployer, nix, shelf):
     assert re.findall("^path .*$", ours.err, re.MULTILINE) == re.findall("^path .*$", theirs, re.MULTILINE)
 
 
+@pytest.mark.nix
+def test_damage_is_not_exported(deployer, nix, shelf, pipe):
+    path = shelf.put("one")
+    give(shelf.store, nix, [path])
+    for store in (shelf.store, Store(nix.root)):
+        damage(store, path)
+
+    pipe("export", str(path), code=1)
+    nix.run("nix-store", "--export", str(path), code=1)
+
+
 def test_what_was_built_is_built_again(deployer, store):
     entries = json.dumps([{"path": "file", "type": "file", "text": "content"}])
     more = {"builder": "builtin:tree", "system": "builtin", "store_dir": store.store_dir}
