@@ -79,7 +79,15 @@ def delete(store: Store, paths: Iterable[AnyPath], *, dry_run: bool = False) -> 
 def _live(store: Store, graph: Dict[str, Tuple[str, ...]], keep: Set[str], without: Collection[str]) -> Set[str]:
     roots = {path for name, path in roots_of(store).items() if name not in without}
     start = {*keep, *roots, *temporary_roots(store.layout.temporary_roots), *(path for _, path in in_use(store))}
-    return set(reached((path for path in start if path in graph), graph.__getitem__))
+    live: Set[str] = set()
+    derivers = store.database.derivers()
+    # With what stays, its derivation stays, as in Nix: so it can be built again where it is damaged or doubted.
+    more = {path for path in start if path in graph}
+    while more:
+        found = set(reached(more, graph.__getitem__))
+        live |= found
+        more = {derivers[path] for path in found if derivers.get(path) in graph} - live
+    return live
 
 
 def _remove(store: Store, dead: List[str]) -> None:

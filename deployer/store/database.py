@@ -158,6 +158,10 @@ class Database:
             references[referrer].append(reference)
         return {path: tuple(found) for path, found in references.items()}
 
+    def derivers(self) -> Dict[str, str]:
+        """Of every valid path that was built, the derivation; it need not be valid."""
+        return dict(self._rows("SELECT path, deriver FROM ValidPaths WHERE deriver IS NOT NULL", []))
+
     def register(self, infos: Iterable[PathInfo]) -> None:
         """Make paths valid, in one transaction. References must be valid, or among them."""
         infos = list(infos)

@@ -39,6 +39,18 @@ def test_what_would_go_without_a_root_is_told_and_stays(store, chain):
     assert len(store.valid(chain)) == 3
 
 
+def test_with_a_path_its_derivation_stays(store, chain, tmp_path):
+    made = store.temporary_directory / "made"
+    made.write_text("content")
+    drv = chain[2]
+    output = store.register_output("/nix/store/" + "1" * 32 + "-built", made, deriver=drv).path
+    store._roots.close()
+    store.add_root("mine", output)
+
+    assert collect(store, dry_run=True).paths == ()
+    assert set(collect(store, dry_run=True, without=["mine"]).paths) == {output, *chain}
+
+
 def test_only_what_nothing_needs_is_deleted(store, chain):
     store.add_root("mine", chain[0])
 

@@ -74,6 +74,20 @@ def test_derivations_and_what_they_made_are_told_as_nix_tells_them(deployer, nix
         assert deployer("store", "query", *asked).out == nix.text("nix-store", "--query", *asked)
 
 
+@pytest.mark.nix
+def test_what_goes_besides_what_was_built_is_what_nix_says(deployer, pipe, nix, store, derivation):
+    output = StorePath.parse(pipe("realise", str(derivation)).decode().strip())
+    other = store.add_text("other", b"x")
+    give(store, nix, [derivation, output, other])
+    store._roots.close()
+    for roots in (store.layout.roots, nix.root / "nix/var/nix/gcroots"):
+        os.symlink(str(output), roots / "mine")
+
+    dead = deployer("store", "gc", "--print-dead")
+
+    assert set(dead.out.split()) == set(nix.text("nix-store", "--gc", "--print-dead").split()) == {str(other)}
+
+
 def test_a_host_keeps_its_systems(deployer, store):
     Path("inventory.yaml").write_text("hosts: {web1: , web2: }\nconfiguration: main.yaml\n")
     for text in ("one", "one", "two"):
