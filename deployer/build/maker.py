@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -87,7 +88,8 @@ class Maker:
                 await self._registrar.commit(store, await self._in_thread(attempt.finish, store, node))
         except EndedBadly as error:
             if settings.keep_failed and (scratch / "build").is_dir():
-                error.kept = str(await self._in_thread(keep, scratch / "build", node.name))
+                with contextlib.suppress(OSError):  # The failure itself is more important than that it can't be kept.
+                    error.kept = str(await self._in_thread(keep, scratch / "build", node.name))
             raise
         except HashMismatch as mismatch:
             if mismatch.place is None and settings.place_of is not None:

@@ -132,7 +132,8 @@ def _network_files(spec: SandboxSpec) -> Iterable[str]:
     for file in _NETWORK_FILES:
         if os.path.exists(file):
             yield from ("--ro-bind", os.path.realpath(file), file)
-    certificates = spec.environment.get("NIX_SSL_CERT_FILE") or _CERTIFICATES
+    # Ours, never the derivation's: that could name any file of this machine.
+    certificates = os.environ.get("NIX_SSL_CERT_FILE") or os.environ.get("SSL_CERT_FILE") or _CERTIFICATES
     if os.path.isfile(certificates) and not (spec.toolchain and (spec.toolchain / "etc/ssl").exists()):
         yield from ("--ro-bind", os.path.realpath(certificates), _CERTIFICATES)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deployer.build.engine import OnLine
 from deployer.build.environment import Machine, Start, start_of
+from deployer.build.errors import AttributeRefused
 from deployer.build.graph import Node
 from deployer.build.logs import LogWriter
 from deployer.build.reference_graphs import reference_graphs
@@ -46,7 +47,6 @@ class Script:
         """Write what the script finds in its build directory."""
         derivation, store = self.node.derivation, self.store
         start = self._start()
-        toolchain = derivation.environment.get("toolchain", "")
         spec = SandboxSpec(
             builder=derivation.builder,
             arguments=start.arguments,
@@ -55,7 +55,7 @@ class Script:
             scratch_store=self.scratch / "store",
             build_directory=self.build_directory,
             inputs={str(path): store.physical(path) for path in self.inputs},
-            toolchain=store.physical(toolchain) if toolchain in {str(path) for path in self.inputs} else None,
+            toolchain=self._toolchain(),
             network=derivation.is_fixed,
             kvm="kvm" in self.node.required_features,
         )
@@ -71,6 +71,16 @@ class Script:
         settings = self.settings
         limits = RunLimits(settings.timeout, settings.silence_timeout, settings.log_limit)
         await run_in_sandbox(spec, derivation=str(self.node.path), log=self.log, limits=limits, on_line=on_line)
+
+    def _toolchain(self) -> Path | None:
+        path = self.node.derivation.environment.get("toolchain", "")
+        if path not in {str(known) for known in self.inputs}:
+            return None
+        physical = self.store.physical(path)
+        if physical.is_symlink() or not physical.is_dir():
+            # A link would be followed out of the store, to this machine's own root.
+            raise AttributeRefused(str(self.node.path), "toolchain", f"names {path}, which is not a directory")
+        return physical
 
     def _start(self) -> Start:
         graphs = reference_graphs(self.store, self.node, self.inputs)

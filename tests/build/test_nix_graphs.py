@@ -43,7 +43,7 @@ def random_output(dice, place, earlier, output):
         [
             f'echo "{text}" > ${output}',
             f'echo "{text}" > ${output}; chmod 755 ${output}',
-            f'mkdir -p ${output}/a/b; echo "{text}" > ${output}/a/file; ln -s "{text}" ${output}/a/b/link',
+            f'mkdir -p ${output}/a/b; echo "{text}" > ${output}/a/file; ln -s "to {text}" ${output}/a/b/link',
             f"ln -s {place} ${output}",
         ]
     )

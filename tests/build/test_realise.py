@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from deployer.build import realise
-from deployer.build.errors import BuildFailed, HashMismatch, InputMissing, OutputMissing
+from deployer.build.errors import AttributeRefused, BuildFailed, HashMismatch, InputMissing, OutputMissing
 from deployer.build.events import BuildEnded, BuildStarted, BuildStopped
 from deployer.build.graph import read_derivation
 from deployer.build.logs import log_file, read_log
@@ -125,6 +125,14 @@ async def test_a_derivation_that_claims_the_output_of_another_is_refused(worksho
 
     assert not workshop.store.is_valid(wanted)
     assert workshop.names(BuildStarted) == []
+
+
+async def test_a_toolchain_that_is_a_link_does_not_open_this_machine(workshop):
+    link = workshop.script("link", "ln -s / $out")
+    curious = workshop.script("curious", "ls / > $out", link, toolchain=str(workshop.output(link)))
+
+    with pytest.raises(AttributeRefused, match="toolchain"):
+        await workshop.realise(curious)
 
 
 async def test_a_missing_input_is_told(workshop):

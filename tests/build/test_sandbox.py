@@ -131,6 +131,15 @@ async def test_only_a_fixed_output_has_the_network(room, network):
     assert ("\n".join(lines) + "\n").endswith(Path("/etc/hosts").read_text() if network else ETC_FILES["hosts"])
 
 
+async def test_a_build_with_the_network_cannot_choose_the_file_of_certificates(room, tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "ours").write_text("ours")
+    monkeypatch.setenv("NIX_SSL_CERT_FILE", str(tmp_path / "ours"))
+    environment = {"PATH": "/usr/bin", "NIX_SSL_CERT_FILE": str(tmp_path / "secret"), "SSL_CERT_FILE": str(tmp_path / "secret")}
+
+    assert await room.run("cat /etc/ssl/certs/*", network=True, environment=environment) == ["ours"]
+
+
 @pytest.mark.parametrize(("network", "answer"), [(True, "PermissionError"), (False, "ConnectionRefusedError")])
 async def test_sockets_without_a_file_are_not_reached(room, network, answer):
     if network and tuple(map(int, os.uname().release.split(".")[:2])) < (6, 12):
