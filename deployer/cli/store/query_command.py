@@ -64,7 +64,7 @@ def command(
     found = list(find_valid(store, paths))
     kind = kinds[0] if kinds else "outputs"
     if use_output or kind == "outputs":
-        found = [StorePath_ for path in found for StorePath_ in relations.outputs_of(path)]
+        found = [made for path in found for made in relations.outputs_of(path)]
     printer = Printer(context)
     printer.answer(*_ANSWERS[kind](relations, found))
 
