@@ -39,7 +39,11 @@ ALTER TABLE ValidPaths ADD COLUMN ultimate INTEGER;
 ALTER TABLE ValidPaths ADD COLUMN sigs TEXT;
 """,
 )
-"""What each version adds to the one before. A store of an older version is brought forward when it is opened."""
+"""What each version adds to the one before. A store of an older version is brought forward when it is opened.
+
+A step only adds tables, and columns that may be empty: a host that goes back to the generation before runs the runtime of that
+time, which must read what a newer one made.
+"""
 VERSION: Final = len(_STEPS)
 
 
@@ -213,8 +217,6 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise StoreUnusable(str(self._path), f"a newer deployer made it (version {version})")
         if version < VERSION:
             with self.writing():
                 # Another process may have done it while we waited.

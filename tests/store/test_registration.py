@@ -57,3 +57,17 @@ def test_a_store_of_the_first_version_is_brought_forward_once(tmp_path):
         found = [database.query(info("one").path) for database in pool.map(lambda _: Database(store.layout.database), range(4))]
 
     assert found == [PathInfo(info("one").path, "sha256:x", 9, registration_time=5)] * 4
+
+
+def test_a_store_of_a_later_version_is_used_and_left_as_it_is(tmp_path):
+    store = Store(tmp_path)
+    _ = store.database
+    newer = sqlite3.connect(store.layout.database)
+    newer.executescript("ALTER TABLE ValidPaths ADD COLUMN later TEXT; CREATE TABLE Later (x); PRAGMA user_version = 99;")
+    newer.close()
+
+    again = Store(tmp_path)
+    path = again.add_text("one", b"x")
+
+    assert Store(tmp_path).is_valid(path)
+    assert again.database._connection.execute("PRAGMA user_version").fetchone() == (99,)
