@@ -20,6 +20,7 @@ from deployer.build.logs import LogWriter, log_file
 from deployer.build.outputs import Examined, examine, ready
 from deployer.build.registrar import Registrar
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
+from deployer.build.resolving import Resolver
 from deployer.build.sandbox import KVM
 from deployer.build.scratch import clear, keep, scratch_directory
 from deployer.build.script import Script
@@ -103,10 +104,10 @@ class Maker:
     ) -> _Attempt:
         inputs = self._inputs.setdefault(store.root, Inputs(store))
         if node.is_builtin:
-            destination = scratch / "output"
             closure = inputs.closure(node)
-            await self._in_thread(self._builtin_job(store, node, destination, scratch, on_progress).run)
-            return _Attempt({"out": destination}, closure)
+            resolver = Resolver(store, str(node.path), frozenset(map(str, closure)))
+            await self._in_thread(self._builtin_job(resolver, node, scratch, on_progress).run)
+            return _Attempt({"out": scratch / "output"}, closure)
         # Not in a thread: it is short, and waits for no one, but for a thread it would.
         log = LogWriter(log_file(store, str(node.path)))
         script = Script(store, node, inputs.closure(node), scratch, settings, log)
@@ -122,15 +123,15 @@ class Maker:
         second = await self._in_thread(attempt.examine, store, node)
         raise_all(await differences(store, node, await self._in_thread(keep_different, store, second)))
 
-    def _builtin_job(self, store: Store, node: Node, destination: Path, scratch: Path, on_progress: Progress) -> BuiltinJob:
+    def _builtin_job(self, physical: Resolver, node: Node, scratch: Path, on_progress: Progress) -> BuiltinJob:
         from deployer.build.builtins import BuiltinJob
 
         return BuiltinJob(
             derivation=str(node.path),
             builder=node.derivation.builder,
             environment=node.derivation.environment,
-            physical=store.physical,
-            destination=destination,
+            physical=physical,
+            destination=scratch / "output",
             scratch=scratch,
             settings=self._settings,
             mirrors=self._mirrors,

@@ -75,7 +75,7 @@ class Workshop:
         self.toolchain = str(self.store.add_tree("toolchain", toolchain))
         self._modulo = {}
 
-    def script(self, name, script, *inputs, outputs=("out",), fixed=None, system="x86_64-linux", **attributes):
+    def script(self, name, script, *inputs, outputs=("out",), fixed=None, system="x86_64-linux", builder="/bin/sh", **attributes):
         """A derivation that runs a script. `inputs` are derivations' paths; `fixed` an algorithm and a digest."""
         needed = {str(item): tuple(self.outputs(item)) for item in inputs}
         draft = Derivation(
@@ -84,7 +84,7 @@ class Workshop:
             needed,
             (self.toolchain,),
             system,
-            "/bin/sh",
+            builder,
             ("-e", "-c", script),
             {
                 "PATH": "/usr/bin",
