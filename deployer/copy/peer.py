@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 from deployer.copy.closure import ClosureSender
+from deployer.copy.errors import HostRefused
 from deployer.copy.session import HostSession
 from deployer.errors import DeployerError, JsonValue
 from deployer.formats import StorePath
@@ -125,16 +126,29 @@ class HostPeer:
             if archive not in self._wanted:
                 return
             wanted, self._wanted = self._wanted, []
-            stream = _Stream(wanted)
             try:
                 session = await self._connected()
-                await session.receive("export", stream.take, paths=[one.header.path for one in wanted], compression="zlib")
-                stream.end()
+                while wanted:
+                    wanted = await self._receive(session, wanted)
             except BaseException as error:
                 for one in wanted:
                     one.fail(error)
                 if not isinstance(error, DeployerError):
                     raise
+
+    async def _receive(self, session: HostSession, wanted: Sequence[_Archive]) -> list[_Archive]:
+        """Have archives sent; one that the host can't send costs none of the others, which are returned to be asked for again."""
+        stream = _Stream(wanted)
+        try:
+            await session.receive("export", stream.take, paths=[one.header.path for one in wanted], compression="zlib")
+        except HostRefused as error:
+            if not stream.left:
+                raise
+            stream.left[0].fail(error)
+            return stream.left[1:]
+        if stream.left:
+            raise FrameRefused("a stream ended too early")
+        return []
 
     async def _send(self, store: Store, paths: Sequence[StorePath], on_path: Callable[[str], None]) -> tuple[str, ...]:
         sent: list[str] = []
@@ -157,8 +171,9 @@ class _Stream:
     """Archives one after another, compressed together."""
 
     def __init__(self, archives: Sequence[_Archive]) -> None:
-        self._archives = list(archives)
-        self._left = archives[0].header.nar_size
+        self.left = list(archives)
+        """Those that are not whole."""
+        self._size = archives[0].header.nar_size
         self._inflater = zlib.decompressobj()
 
     async def take(self, piece: bytes) -> None:
@@ -172,20 +187,15 @@ class _Stream:
             while data:
                 data = await self._give(data)
 
-    def end(self) -> None:
-        """Raises `FrameRefused` where something is missing."""
-        if self._archives:
-            raise FrameRefused("a stream ended too early")
-
     async def _give(self, data: bytes) -> bytes:
-        if not self._archives:
+        if not self.left:
             raise FrameRefused("more came than was announced")
-        part = data[: self._left]
-        self._left -= len(part)
-        await self._archives[0].give(part)
-        if not self._left:
-            self._archives.pop(0).finish()
-            self._left = self._archives[0].header.nar_size if self._archives else 0
+        part = data[: self._size]
+        self._size -= len(part)
+        await self.left[0].give(part)
+        if not self._size:
+            self.left.pop(0).finish()
+            self._size = self.left[0].header.nar_size if self.left else 0
         return data[len(part) :]
 
 

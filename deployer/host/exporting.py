@@ -6,6 +6,7 @@ import re
 import zlib
 from typing import Any, Callable, Dict, Final, List, Sequence
 
+from deployer.formats import StorePath
 from deployer.formats.frames import FrameRefused
 from deployer.host.refusals import RequestRefused
 from deployer.store import PathCorrupt, Store
@@ -44,10 +45,13 @@ def export(store: Store, paths: Sequence[str], compression: str, send: Callable[
     """Send the archives of paths, one after another, each as long as is registered. Raises `PathNotValid`, `PathCorrupt`."""
     if compression not in COMPRESSIONS:
         raise RequestRefused(f"a stream is compressed by one of {', '.join(COMPRESSIONS)}")
-    infos = [store.query(path) for path in paths]
-    store.keep([info.path for info in infos])
+    for path in paths:
+        StorePath.parse(path, store.store_dir)
+    store.keep(paths)
     compressor = zlib.compressobj(1) if compression == "zlib" else None
-    for info in infos:
+    for path in paths:
+        # One by one, so that what goes before a path that can't be sent arrives whole.
+        info = store.query(path)
         size = 0
 
         def write(data: bytes) -> None:
@@ -60,4 +64,4 @@ def export(store: Store, paths: Sequence[str], compression: str, send: Callable[
             raise PathCorrupt(info.path, f"{info.nar_size} bytes long", f"{size}")
         if compressor:
             send(compressor.flush(zlib.Z_SYNC_FLUSH))
-    return {"sent": [info.path for info in infos]}
+    return {"sent": list(paths)}

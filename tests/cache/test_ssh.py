@@ -15,6 +15,7 @@ from deployer.cache import CacheCorrupt, CacheUnusable, PathNotCached, PathNotTr
 from deployer.cache.opening import open_caches
 from deployer.cache.transports.ssh import SshTransport
 from deployer.copy import HostSession, RuntimeImage
+from deployer.copy.errors import HostRefused
 from deployer.copy.peer import HostPeer
 from deployer.formats import StorePath
 from deployer.formats.state import StateLine
@@ -155,6 +156,43 @@ async def test_what_is_damaged_there_is_refused(machine, other, top, store):
     await asyncio.to_thread(cache.close)
 
     assert os.listdir(other.layout.aside) == []
+
+
+async def test_what_can_not_be_sent_costs_nothing_else(machine, other):
+    paths = [built(machine.store, f"path-{number}", b"x" * 5000) for number in range(12)]
+    for path in paths[::4]:
+        machine.store.physical(path).unlink()
+    cache = reader(machine, check=False)
+
+    ends = await asyncio.gather(*(cache.substitute(other, path) for path in paths), return_exceptions=True)
+    await asyncio.to_thread(cache.close)
+
+    assert [isinstance(end, CacheUnusable) for end in ends] == [True, False, False, False] * 3
+    assert other.valid(paths) == {str(path) for number, path in enumerate(paths) if number % 4}
+
+
+@pytest.mark.parametrize(
+    ("verb", "parameters"),
+    [
+        ("describe", {"hash_parts": ["../../etc/passwd"]}),
+        ("describe", {"hash_parts": "x"}),
+        ("export", {"paths": ["/etc/passwd"], "compression": "none"}),
+        ("export", {"paths": ["/nix/store/../../etc/passwd"], "compression": "none"}),
+        ("export", {"paths": [f"/nix/store/{'0' * 32}-absent"], "compression": "none"}),
+        ("export", {"paths": [], "compression": "br"}),
+    ],
+)
+async def test_a_host_gives_nothing_but_valid_paths(machine, verb, parameters):
+    taken: list[bytes] = []
+
+    async def take(piece):
+        taken.append(piece)
+
+    async with await machine.connect() as session:
+        with pytest.raises(HostRefused):
+            await session.receive(verb, take, **parameters)
+
+    assert taken == []
 
 
 def test_a_closure_is_sent_to_another_machine(machine, store, top):
