@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import random
+import socket
+import time
 
 import pytest
 
 from deployer.cache import CacheCorrupt, CacheUnusable, PathNotCached, push
 from deployer.cache.memory import Lifetimes, Memory
 from deployer.cache.opening import open_caches
+from deployer.cache.transports import http
 from deployer.formats import StorePath
 from deployer.store import Store, verify
 from tests.cache.faulty import faulty
@@ -69,6 +73,24 @@ async def test_what_a_server_refuses_for_a_while_is_asked_again(cache, top, othe
 async def test_what_a_server_refuses_for_good_is_told(cache, top, other, status):
     with faulty(cache, refusals={"nix-cache-info": [status] * 100}) as faults, pytest.raises(CacheUnusable, match=str(status)):
         await reader(faults.url).substitute(other, top)
+
+
+async def test_who_does_not_answer_at_all_is_waited_for_once(cache, top, other, monkeypatch):
+    monkeypatch.setattr(http, "CONNECT_TIMEOUT", 0.5)
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.socket())
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _ in range(3):  # the queue is full: the next one hears nothing
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        begun = time.monotonic()
+        caches = open_caches([f"http://127.0.0.1:{silent.getsockname()[1]}", f"file://{cache}"], trusted_keys=[KEY.public])
+
+        await caches.substitute(other, top)
+
+    assert 0.4 < time.monotonic() - begun < 2
 
 
 async def test_connections_are_kept(store, url, tmp_path):

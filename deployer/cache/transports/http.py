@@ -144,6 +144,9 @@ class HttpTransport:
                 retries=urllib3.Retry(_REDIRECTS, connect=0, read=0, status=0, other=0, respect_retry_after_header=False),
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            if isinstance(getattr(error, "reason", error), urllib3.exceptions.ConnectTimeoutError):
+                # Whoever was silent for so long will be silent again, and another cache may be waiting for its turn.
+                raise CacheUnusable(self.url, f"it does not answer within {CONNECT_TIMEOUT:g} s") from None
             raise Again(_words(error)) from None
         if answer.status < 300:
             return answer
