@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -69,6 +72,51 @@ async def test_a_closure_goes_to_a_bucket_and_comes_back_whole(store, top, bucke
     known.close()
 
     assert other.closure([top]) == store.closure([top])
+    assert verify(other) == ()
+
+
+@contextlib.contextmanager
+def cutting(endpoint, cuts):
+    """A relay that breaks the connections to a server after so many bytes of an answer, one after another."""
+    target = ("127.0.0.1", int(endpoint.rpartition(":")[2]))
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.create_connection(target) as server:
+                threading.Thread(target=self.forward, args=(server,), daemon=True).start()
+                left = None
+                while data := server.recv(1 << 16):
+                    if left is None and cuts and len(data) > 20_000:
+                        left = cuts.pop(0)
+                    if left is not None and len(data) >= left:
+                        self.request.sendall(data[:left])
+                        self.request.shutdown(socket.SHUT_RDWR)
+                        return
+                    left = left - len(data) if left is not None else None
+                    self.request.sendall(data)
+
+        def forward(self, server):
+            with contextlib.suppress(OSError):
+                while data := self.request.recv(1 << 16):
+                    server.sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
+        relay.daemon_threads = True
+        threading.Thread(target=relay.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield f"http://127.0.0.1:{relay.server_address[1]}"
+        relay.shutdown()
+
+
+async def test_a_download_that_is_cut_goes_on_where_it_ended(store, top, bucket, tmp_path, endpoint):
+    push(store, [top], f"{bucket}&compression=none", key=KEY)
+    other, cuts = Store(tmp_path / "other"), [150_000, 200_000]
+
+    with cutting(endpoint, cuts) as relay:
+        known = reader(bucket.replace(endpoint, relay))
+        await known.substitute(other, top)
+        known.close()
+
+    assert cuts == []
     assert verify(other) == ()
 
 
