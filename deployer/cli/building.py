@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deployer.cli.settings import BuildChoices, home
 from deployer.errors import DeployerError, Place
@@ -33,7 +33,14 @@ def build_settings(
         place_of=place_of,
         substituters=[substituter(choices, say=say)] if choices.substituters else (),
     )
-    return settings if choices.jobs is None else dataclasses.replace(settings, jobs=choices.jobs)
+    given = {
+        "jobs": choices.jobs,
+        "timeout": choices.timeout,
+        "silence_timeout": choices.silence_timeout,
+        "log_limit": choices.log_limit,
+    }
+    said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(settings, **said)
 
 
 def substituter(

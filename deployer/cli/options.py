@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from deployer.cli import settings as known
+from deployer.cli.amounts import duration, size
 from deployer.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,6 +76,27 @@ def build_options(function: _F) -> _F:
             ),
             _remembered("build.keep_going", "-k", "--keep-going", is_flag=True, help="After a failure, build what can be."),
             _remembered("build.keep_failed", "-K", "--keep-failed", is_flag=True, help="Keep the directory of a failed build."),
+            _remembered(
+                "build.timeout",
+                "--timeout",
+                type=duration,
+                metavar="TIME",
+                help="The longest for one build.  [default: 1h]",
+            ),
+            _remembered(
+                "build.silence_timeout",
+                "--max-silent-time",
+                type=duration,
+                metavar="TIME",
+                help="The longest that a build may print nothing.  [default: 30m]",
+            ),
+            _remembered(
+                "build.log_limit",
+                "--max-build-log-size",
+                type=size,
+                metavar="SIZE",
+                help="The most for one log.  [default: 64M]",
+            ),
         )
     ):
         function = option(function)

@@ -33,6 +33,12 @@ class BuildChoices:
     """Builds at the same time; None: as many as there are processors."""
     keep_going: bool = False
     keep_failed: bool = False
+    timeout: float | None = None
+    """Seconds that one build may take; None: the default, as below."""
+    silence_timeout: float | None = None
+    """Seconds that one build may print nothing."""
+    log_limit: int | None = None
+    """Bytes that one build may print."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ def build_and_kill(root, derivations, seed):
     """Returns what the builder said that it had built, when nothing of it is left."""
     command = [sys.executable, "-c", BUILD, str(root), *map(str, derivations)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
         time.sleep(random.Random(seed).uniform(0, 0.25))
         os.kill(process.pid, signal.SIGKILL)

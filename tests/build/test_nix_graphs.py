@@ -17,7 +17,8 @@ GRAPHS = int(os.environ.get("DEPLOYER_TEST_GRAPHS", "2"))
 
 def random_graph(dice, size=14):
     """An expression of derivations that use each other's outputs, and leave references or none; the last uses all."""
-    nodes, named = [], []
+    nodes: list[str] = []
+    named: list[str] = []
     for number in range(size):
         inputs = dice.sample(named, min(len(named), dice.randrange(4)))
         if dice.random() < 0.2:

@@ -23,7 +23,7 @@ with Store(Path(sys.argv[1])).lock_paths([sys.argv[2]]):
 
 async def test_two_runs_build_one_thing_once(workshop):
     made = workshop.script("slow", "sleep 0.5; echo > $out")
-    other = []
+    other: list[object] = []
 
     await asyncio.gather(
         workshop.realise(made),
@@ -42,9 +42,11 @@ def holder(workshop):
 
     def hold(path):
         command = [sys.executable, "-c", HOLD, str(workshop.store.root), str(path)]
-        processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-        assert processes[-1].stdout.readline() == b"held\n"
-        return processes[-1]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        return process
 
     yield hold
     for process in processes:

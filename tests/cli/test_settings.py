@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from deployer.cli.building import build_settings
 from deployer.cli.options import build_options, store_option
 from deployer.cli.settings import BuildChoices, Settings, store_root
 from deployer.cli.ssh_stores import AddressRefused, machine
@@ -50,6 +51,14 @@ def test_the_environment_speaks_for_all_commands_and_an_option_goes_before_it(pa
     found = parse("--substituter", "file:///c", "-j", "1", "-k", "-K", "--store-root", "/x")
     assert found.build == BuildChoices(("file:///c",), ("a:x", "b:y"), 2, 1, keep_going=True, keep_failed=True)
     assert found.store_root == Path("/x")
+
+
+def test_limits_of_builds_are_said_as_people_write_amounts(parse):
+    found = parse("--timeout", "2h", "--max-silent-time", "90s", "--max-build-log-size", "1G").build
+
+    assert (found.timeout, found.silence_timeout, found.log_limit) == (7200, 90, 1 << 30)
+    assert build_settings(found).timeout == 7200
+    assert build_settings(BuildChoices()).timeout == 3600
 
 
 @pytest.mark.parametrize("arguments", [("-j", "0"), ("-j", "many"), ("--signatures", "0")])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from deployer.cli.amounts import mebibytes
 from deployer.cli.options import dry_run_option
-from deployer.cli.store.amounts import mebibytes
 from deployer.cli.store.naming import find_valid, open_store
 from deployer.cli.store.options import paths_argument, store_options
 from deployer.cli.store.printing import Printer

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import click
 
+from deployer.cli.amounts import duration, mebibytes, size
 from deployer.cli.options import dry_run_option
-from deployer.cli.store.amounts import duration, mebibytes, size
 from deployer.cli.store.errors import Misused
 from deployer.cli.store.naming import open_store
 from deployer.cli.store.options import store_options

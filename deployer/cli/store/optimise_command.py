@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from deployer.cli.store.amounts import mebibytes
+from deployer.cli.amounts import mebibytes
 from deployer.cli.store.naming import open_store
 from deployer.cli.store.options import store_options
 from deployer.cli.store.printing import Printer
