@@ -200,10 +200,11 @@ def put(aside: str, destination: str, info: PathInfo) -> None:
             trees.remove(aside)
             return
         trees.remove(destination)
-    _rename(aside, destination)
+    rename(aside, destination)
 
 
-def _rename(aside: str, destination: str) -> None:
+def rename(aside: str, destination: str) -> None:
+    """Rename a tree of ours, also a read-only directory."""
     # The parent entry of a directory can only be changed while the directory is writable.
     is_directory = os.path.isdir(aside) and not os.path.islink(aside)
     if is_directory and os.geteuid() != 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -10,14 +11,13 @@ from typing import Collection, Dict, Final, Iterable, List, Optional, Set, Tuple
 
 from deployer.formats.storepath import StorePath, StorePathRefused
 from deployer.store import trees
+from deployer.store.batch import rename
 from deployer.store.closures import in_order, reached
 from deployer.store.errors import PathAlive
 from deployer.store.locks import held, temporary_roots
 from deployer.store.processes import in_use
 from deployer.store.store import AnyPath, Store, roots_of
 
-NIX_DATABASE: Final = "nix/var/nix/db"
-"""Where this is, the store is a real Nix's too: what we don't know may be valid there, and is never swept."""
 _ABANDONED: Final = 24 * 3600.0
 """Seconds after which something in `.making` that no living process owns by name is swept."""
 
@@ -54,10 +54,12 @@ def collect(
                 break
             dead.append(path)
             size += store.query(path).nar_size
+        gone: List[str] = []
         if not dry_run:
-            _remove(store, dead)
-            _sweep(store, set(graph).difference(dead))
-        return Collected(tuple(sorted(dead)), size)
+            gone = [*_take_away(store, dead), *_take_left(store, set(graph).difference(dead))]
+    if not dry_run:
+        _remove(store, gone)
+    return Collected(tuple(sorted(dead)), size)
 
 
 def delete(store: Store, paths: Iterable[AnyPath], *, dry_run: bool = False) -> Collected:
@@ -71,9 +73,10 @@ def delete(store: Store, paths: Iterable[AnyPath], *, dry_run: bool = False) -> 
             if path in live or users:
                 raise PathAlive(path, () if path in live else tuple(users))
         size = sum(store.query(path).nar_size for path in wanted)
-        if not dry_run:
-            _remove(store, list(reversed(in_order(wanted, graph))))
-        return Collected(tuple(sorted(wanted)), size)
+        gone = [] if dry_run else _take_away(store, list(reversed(in_order(wanted, graph))))
+    if not dry_run:
+        _remove(store, gone)
+    return Collected(tuple(sorted(wanted)), size)
 
 
 def _live(store: Store, graph: Dict[str, Tuple[str, ...]], keep: Set[str], without: Collection[str]) -> Set[str]:
@@ -90,30 +93,55 @@ def _live(store: Store, graph: Dict[str, Tuple[str, ...]], keep: Set[str], witho
     return live
 
 
-def _remove(store: Store, dead: List[str]) -> None:
+def _take_away(store: Store, dead: List[str]) -> List[str]:
+    """Make paths invalid, and then move them aside. A crash in between leaves what the next collection sweeps."""
     store.database.invalidate(dead)
-    has_nix = (store.root / NIX_DATABASE).exists()
-    for path in [] if has_nix else dead:
-        trees.remove(str(store.physical(path)))
+    return [] if store.layout.nix_database.exists() else _aside(store, [str(store.physical(path)) for path in dead])
 
 
-def _sweep(store: Store, live: Set[str]) -> None:
-    """Remove what crashes left: names aside, trees that were never registered, contents that no path links to any more."""
+def _take_left(store: Store, live: Set[str]) -> List[str]:
+    """Move aside what crashes left: what was being made, and trees that were never registered."""
+    left: List[str] = []
     for entry in _entries(store.layout.aside):
         owner = entry.name.split("-")[0]
         mine_no_more = owner.isdecimal() and not os.path.exists(f"/proc/{owner}")
-        old = time.time() - entry.stat(follow_symlinks=False).st_ctime > _ABANDONED
-        if mine_no_more or (old and not owner.isdecimal()):
-            trees.remove(entry.path)
+        if mine_no_more or (not owner.isdecimal() and _is_old(entry.path)):
+            left.append(entry.path)
     valid = {os.path.basename(path) for path in live}
     locked = {name[: -len(".lock")] for name in os.listdir(store.layout.locks)}
-    has_nix = (store.root / NIX_DATABASE).exists()
-    for entry in [] if has_nix else _entries(store.layout.store):
+    for entry in [] if store.layout.nix_database.exists() else _entries(store.layout.store):
         if _is_store_name(entry.name) and entry.name not in valid and entry.name not in locked:
-            trees.remove(entry.path)
+            left.append(entry.path)
+    return _aside(store, left)
+
+
+def _is_old(path: str) -> bool:
+    try:
+        return time.time() - os.lstat(path).st_ctime > _ABANDONED
+    except FileNotFoundError:
+        return False
+
+
+def _aside(store: Store, places: List[str]) -> List[str]:
+    """Move trees to names of this process, at which nobody else removes them, nor looks for them."""
+    moved: List[str] = []
+    with store.batch() as batch:
+        for place in places:
+            with contextlib.suppress(FileNotFoundError):
+                aside = batch.place()
+                rename(place, aside)
+                moved.append(aside)
+    return moved
+
+
+def _remove(store: Store, gone: List[str]) -> None:
+    """Free the space, for which nobody need wait; then drop contents that no path links to any more."""
+    for place in gone:
+        trees.remove(place)
     for entry in _entries(store.layout.links):
-        if entry.stat(follow_symlinks=False).st_nlink == 1:
-            os.unlink(entry.path)
+        with contextlib.suppress(FileNotFoundError):
+            if entry.stat(follow_symlinks=False).st_nlink == 1:
+                os.unlink(entry.path)
 
 
 def _is_store_name(name: str) -> bool:

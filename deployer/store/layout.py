@@ -43,6 +43,11 @@ class Layout:
         return self.state / "db.sqlite"
 
     @property
+    def nix_database(self) -> Path:
+        """Where this is, the store is a real Nix's too: what we don't know may be valid there, and is never swept."""
+        return self.root / "nix/var/nix/db"
+
+    @property
     def roots(self) -> Path:
         """Links to what must stay."""
         return self.state / "gcroots"

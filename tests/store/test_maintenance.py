@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 
 import pytest
 
 from deployer.formats import StorePath
-from deployer.store import PathAlive, Store, collect, delete, optimise, verify
+from deployer.store import PathAlive, Store, collect, delete, optimise, trees, verify
 from deployer.store.errors import PathNotValid
 
 
@@ -134,3 +135,22 @@ def test_what_is_gone_is_dropped_unless_something_there_refers_to_it(store, chai
 
     assert found == {chain[0]: False, chain[2]: True}
     assert store.valid(chain) == set(chain[:2])
+
+
+def test_nobody_waits_while_what_was_collected_is_removed(store, chain, monkeypatch):
+    removed = []
+
+    def remove(place):
+        with (store.layout.state / "gc.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as whoever adds a path does
+        assert store.valid(chain) == set()
+        removed.append(place)
+        real(place)
+
+    real = trees.remove
+    monkeypatch.setattr(trees, "remove", remove)
+    collect(Store(store.root))
+
+    assert len(removed) == 3
+    assert os.listdir(store.layout.aside) == []
+    assert os.listdir(store.layout.links) == []
