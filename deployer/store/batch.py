@@ -19,8 +19,8 @@ from deployer.formats.nar import NarReader
 from deployer.formats.pathstream import PathHeader
 from deployer.formats.storepath import StorePath
 from deployer.store import trees
-from deployer.store.database import Database, PathInfo
-from deployer.store.errors import PathCorrupt, ReferenceInvalid, StoreError, translate
+from deployer.store.database import Database, PathInfo, nix_hash
+from deployer.store.errors import PathCorrupt, PathOccupied, ReferenceInvalid, StoreError, translate
 from deployer.store.layout import Layout, sync_directory, sync_file_system
 from deployer.store.locks import TemporaryRoots, held
 
@@ -128,7 +128,7 @@ class Batch:
             if info.path in already:
                 trees.remove(aside)
                 continue
-            put(aside, str(self._layout.root / info.path.lstrip("/")), info)
+            put(self._layout, aside, info)
         sync_directory(self._layout.store)
         self._database.register([info for info, _ in pending if info.path not in already])
 
@@ -192,13 +192,20 @@ class Batch:
             raise translate(error, path) from None
 
 
-def put(aside: str, destination: str, info: PathInfo) -> None:
-    """Put a path in place. What a crash left there is replaced; what is right already (another Nix's) stays."""
+def put(layout: Layout, aside: str, info: PathInfo) -> None:
+    """Put a path in place. What a crash left there is replaced; what is right already (another Nix's) stays.
+
+    Raises `PathOccupied` where a real Nix deems the path valid with other content.
+    """
+    destination = str(layout.root / info.path.lstrip("/"))
     if os.path.lexists(destination):
         digest, size = trees.nar_hash(destination)
         if (Hash("sha256", digest).base32, size) == (info.nar_hash, info.nar_size):
             trees.remove(aside)
             return
+        theirs = nix_hash(layout, info.path)
+        if theirs not in ("", info.nar_hash):
+            raise PathOccupied(info.path, theirs, info.nar_hash)
         trees.remove(destination)
     rename(aside, destination)
 

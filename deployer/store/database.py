@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Collection, Dict, Final, Iterable, Iterator, List, Optional, Set, Tuple
 
+from deployer.formats.hashes import Hash
 from deployer.store.errors import StoreError, StoreFull, StoreUnusable
+from deployer.store.layout import Layout
 
 BUSY: Final = 60.0
 """Seconds to wait for another process's transaction."""
@@ -232,6 +234,19 @@ class Database:
                 return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise _translate(error, self._path) from None
+
+
+def nix_hash(layout: Layout, path: str) -> str:
+    """The hash that a real Nix of this machine has registered of a path; empty where it has none."""
+    file = layout.nix_database / "db.sqlite"
+    if not file.exists():
+        return ""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=BUSY)) as connection:
+            rows = connection.execute("SELECT hash FROM ValidPaths WHERE path = ?", (path,)).fetchall()
+    except sqlite3.Error as error:
+        raise _translate(error, file) from None
+    return Hash.parse(rows[0][0]).base32 if rows else ""
 
 
 def _translate(error: sqlite3.Error, path: Path) -> StoreError:

@@ -105,6 +105,25 @@ class PathAlive(StoreError):
 
 
 @dataclass(eq=False)
+class PathOccupied(StoreError):
+    """A path is to be made that a real Nix of this machine has with other content."""
+
+    path: str
+    theirs: str
+    ours: str
+
+    @property
+    def message(self) -> str:
+        """Both hashes."""
+        return f"{self.path} is valid in this machine's Nix with the hash {self.theirs}; ours has {self.ours}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Nothing was replaced. Two builds of it differ: take Nix's, or remove it there with `nix-store --delete`."
+
+
+@dataclass(eq=False)
 class FileRefused(StoreError):
     """Something stands in a tree that has no place in a store."""
 

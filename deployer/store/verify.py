@@ -71,7 +71,7 @@ def _mend(store: Store, damage: Damage, repair: Repair) -> Damage:
             if Hash("sha256", trees.nar_hash(aside)[0]).base32 == damage.registered:
                 sync_file_system(store.layout.store)
                 with held(store.layout.state / "gc.lock", exclusive=False):
-                    put(aside, str(store.physical(damage.path)), store.query(damage.path))
+                    put(store.layout, aside, store.query(damage.path))
                 return replace(damage, repaired=True)
     finally:
         trees.remove(aside)

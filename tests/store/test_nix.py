@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from deployer.store import PathOccupied, Store
+
 pytestmark = pytest.mark.nix
 
 
@@ -55,3 +57,27 @@ def test_the_name_of_a_linked_file_is_that_of_nix(nix, store, tmp_path):
     store.add_tree("file", source)
 
     assert os.listdir(store.layout.links) == os.listdir(tmp_path / "state/nix/store/.links")
+
+
+def test_what_nix_deems_valid_is_shared_or_mended_and_never_replaced_by_something_else(nix, nar, tmp_path):
+    source = tmp_path / "file"
+    source.write_bytes(b"content" * 500)
+    path = nix("nix-store", "--add", str(source))
+    store = Store(tmp_path / "state")
+    place, other, same = store.physical(path), nar(b"other"), nar(source.read_bytes())
+
+    with store.batch() as batch:
+        batch.unpack(other.header(path), other.read)
+        with pytest.raises(PathOccupied):
+            batch.commit()
+    assert place.read_bytes() == source.read_bytes()
+    assert not store.is_valid(path)
+
+    place.chmod(0o644)
+    place.write_bytes(b"damaged")
+    with store.batch() as batch:
+        batch.unpack(same.header(path), same.read)
+        batch.commit()
+    assert store.is_valid(path)
+    assert os.listdir(store.layout.aside) == []
+    nix("nix-store", "--verify", "--check-contents")
