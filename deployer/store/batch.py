@@ -21,7 +21,7 @@ from deployer.formats.storepath import StorePath
 from deployer.store import trees
 from deployer.store.database import Database, PathInfo, nix_hash
 from deployer.store.errors import PathCorrupt, PathOccupied, ReferenceInvalid, StoreError, translate
-from deployer.store.layout import Layout, sync_directory, sync_file_system
+from deployer.store.layout import Layout, exchange, sync_directory, sync_file_system
 from deployer.store.locks import TemporaryRoots, held
 
 Read = Callable[[int], bytes]
@@ -206,8 +206,25 @@ def put(layout: Layout, aside: str, info: PathInfo) -> None:
         theirs = nix_hash(layout, info.path)
         if theirs not in ("", info.nar_hash):
             raise PathOccupied(info.path, theirs, info.nar_hash)
-        trees.remove(destination)
+        _exchange(aside, destination)
+        trees.remove(aside)
+        return
     rename(aside, destination)
+
+
+def _exchange(aside: str, destination: str) -> None:
+    """Put a tree in another's place, so that at every instant one of them is there, where the file system can do that."""
+    directories = [place for place in (aside, destination) if os.path.isdir(place) and not os.path.islink(place)]
+    for place in directories:
+        os.chmod(place, 0o755)
+    try:
+        exchange(aside, destination)
+    except OSError:
+        trees.remove(destination)
+        os.rename(aside, destination)
+    if os.path.isdir(destination) and not os.path.islink(destination):
+        os.chmod(destination, trees.PROGRAM_MODE)
+        os.utime(destination, (trees.MTIME, trees.MTIME))
 
 
 def rename(aside: str, destination: str) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 STATE = "nix/var/deployer"
+_HERE = -100
+_EXCHANGE = 2
+"""`AT_FDCWD` and `RENAME_EXCHANGE`."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +96,13 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def exchange(one: str, other: str) -> None:
+    """Swap two names of a file system, at one instant (renameat2(2)). Raises `OSError` where it, or the system, can't."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), one)
+    if library.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), one)

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Optional, Set, Tuple
 from deployer.formats.hashes import Hash
 from deployer.store import trees
 from deployer.store.batch import put
-from deployer.store.layout import sync_file_system
+from deployer.store.layout import sync_directory, sync_file_system
 from deployer.store.locks import held
 from deployer.store.store import Store
 
@@ -72,6 +72,7 @@ def _mend(store: Store, damage: Damage, repair: Repair) -> Damage:
                 sync_file_system(store.layout.store)
                 with held(store.layout.state / "gc.lock", exclusive=False):
                     put(store.layout, aside, store.query(damage.path))
+                    sync_directory(store.layout.store)
                 return replace(damage, repaired=True)
     finally:
         trees.remove(aside)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 
 import pytest
 
@@ -154,3 +155,30 @@ def test_nobody_waits_while_what_was_collected_is_removed(store, chain, monkeypa
     assert len(removed) == 3
     assert os.listdir(store.layout.aside) == []
     assert os.listdir(store.layout.links) == []
+
+
+def test_a_tree_is_mended_at_one_instant(store, tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(b"good" * 999)
+    path = str(store.add_tree("tree", tmp_path / "source"))
+    place, stop, missed = store.physical(path), threading.Event(), []
+
+    def watch():
+        while not stop.is_set():
+            if not place.exists():
+                missed.append(path)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for _ in range(20):
+            damage(store, path + "/file")
+            found = verify(store, repair=lambda _, aside: bool(shutil.copytree(tmp_path / "source", aside)))
+            assert [one.repaired for one in found] == [True]
+    finally:
+        stop.set()
+        watcher.join()
+
+    assert missed == []
+    assert verify(store) == ()
+    assert os.listdir(store.temporary_directory) == []
