@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from deployer.errors import DeploymentError
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds."""
+_PIECE: Final = 1 << 16
+_LINE: Final = 4096
+"""Bytes of a line that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,51 @@ async def run(
     if check and completed.status != 0:
         raise ProgramFailed(command, completed.status, stderr.decode(errors="replace"))
     return completed
+
+
+async def follow(
+    arguments: Sequence[str | Path],
+    *,
+    on_line: Callable[[str], None],
+    stdin: BinaryIO | None = None,
+    stdout: BinaryIO | None = None,
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run a program between two files, and tell what it prints on standard error line by line. Returns its status.
+
+    Without `stdin` it reads nothing; without `stdout` what it writes there goes. `timeout` is in seconds. Raises
+    `ProgramMissing` and `ProgramTimedOut`; on cancellation the whole group is killed.
+    """
+    command = tuple(str(argument) for argument in arguments)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=stdin or asyncio.subprocess.DEVNULL,
+            stdout=stdout or asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=None if environment is None else dict(environment),
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise ProgramMissing(command[0]) from None
+    assert process.stderr is not None
+    partial = b""
+    try:
+        async with asyncio.timeout(timeout):
+            while data := await process.stderr.read(_PIECE):
+                *lines, partial = (partial + data).split(b"\n")
+                for line in lines:
+                    on_line(line[:_LINE].decode(errors="replace").rstrip("\r"))
+                partial = partial[:_LINE]
+            if partial:
+                on_line(partial.decode(errors="replace"))
+            return await process.wait()
+    except TimeoutError:
+        raise ProgramTimedOut(command, timeout) from None
+    finally:
+        if process.returncode is None:
+            await asyncio.shield(_kill_group(process))
 
 
 async def _kill_group(process: asyncio.subprocess.Process) -> None:

@@ -39,6 +39,10 @@ def build_settings(
         "silence_timeout": choices.silence_timeout,
         "log_limit": choices.log_limit,
     }
+    if choices.builder is not None:
+        from deployer.build.engines import open_engine
+
+        settings = dataclasses.replace(settings, engine=open_engine(choices.builder))
     said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(settings, **said)
 

@@ -17,6 +17,7 @@ SUBSTITUTERS: Final = "DEPLOYER_SUBSTITUTERS"
 TRUSTED_KEYS: Final = "DEPLOYER_TRUSTED_KEYS"
 SIGNATURES: Final = "DEPLOYER_SIGNATURES"
 JOBS: Final = "DEPLOYER_JOBS"
+BUILDER: Final = "DEPLOYER_BUILDER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class BuildChoices:
     """Seconds that one build may print nothing."""
     log_limit: int | None = None
     """Bytes that one build may print."""
+    builder: str | None = None
+    """Which engine builds, instead of this machine's sandbox."""
 
 
 @dataclass(frozen=True, slots=True)

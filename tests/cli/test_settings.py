@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from deployer.build.engines import EngineUnknown
 from deployer.cli.building import build_settings
 from deployer.cli.options import build_options, store_option
 from deployer.cli.settings import BuildChoices, Settings, store_root
@@ -102,3 +103,11 @@ def test_a_machine_is_named_by_its_address(address, options, connection):
 def test_what_is_no_address_of_a_machine_is_refused(address):
     with pytest.raises(AddressRefused):
         machine(address, {})
+
+
+def test_a_builder_is_opened_or_refused(parse):
+    engine = build_settings(parse("--builder", "nix?jobs=3").build).engine
+    assert engine is not None
+    assert engine.jobs == 3
+    with pytest.raises(EngineUnknown):
+        build_settings(parse("--builder", "farm").build)

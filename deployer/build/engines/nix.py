@@ -1,0 +1,179 @@
+"""A real Nix as an engine: it gets our derivations as they are, builds them as it is set up to, and we take the outputs back.
+
+Our `.drv` files are Nix's, so nothing is translated. What Nix lacks is sent as `nix-store --import` takes it; what it made is
+read as a NAR and admitted as if our own sandbox had made it: pinned hashes, references and kinds of files are checked here.
+Remote builders that this Nix knows take part, and so does whatever binary cache it trusts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import tempfile
+from collections import deque
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from deployer.build.engine import OnLine, Progress
+from deployer.build.errors import BuildFailed, BuildTimedOut
+from deployer.build.graph import Node
+from deployer.build.inputs import Inputs
+from deployer.build.logs import LogWriter, log_file
+from deployer.build.outputs import admit, examine
+from deployer.build.reproducibility import demand_first_build, differences, keep_different
+from deployer.build.scratch import clear, scratch_directory
+from deployer.build.settings import BuildSettings
+from deployer.errors import raise_all
+from deployer.formats.export import read_export
+from deployer.formats.nar import NarRefused
+from deployer.process import ProgramFailed, follow, run
+from deployer.store import Store
+from deployer.store.exporting import export_paths
+from deployer.store.restoring import Read, exactly
+from deployer.store.trees import Unpacker
+
+_PROGRAM: Final = "nix-store"
+_FEATURES: Final = ("benchmark", "big-parallel", "nixos-test")
+"""Those that a Nix has without being told; `kvm` it must be said to have."""
+_AT_ONCE: Final = 500
+"""Paths on one command line."""
+_TAIL: Final = 25
+_TIMED_OUT: Final = 101
+"""nix-store(1), exit status: a build took too long."""
+_GRACE: Final = 60.0
+"""Seconds beyond a build's own limit for Nix to say that it was reached."""
+_SENDING: Final = 3600.0
+"""Seconds for the paths of one build to be copied."""
+
+
+class NixEngine:
+    """Builds with `nix-store`, of the machine's Nix or of another store that Nix can name."""
+
+    def __init__(
+        self, *, store_url: str = "", systems: Collection[str] = (), features: Collection[str] = (), jobs: int = 0
+    ) -> None:
+        """`store_url` is for Nix's `NIX_REMOTE`. `systems`: this machine's unless said, `jobs`: one a processor."""
+        self._systems = tuple(systems) or (f"{platform.machine()}-linux",)
+        self._features = (*_FEATURES, *features)
+        self._jobs = jobs or os.cpu_count() or 1
+        self._environment = {**os.environ, **({"NIX_REMOTE": store_url} if store_url else {})}
+        self._sending = asyncio.Lock()
+
+    @property
+    def systems(self) -> Collection[str]:
+        """Those that were named: Nix may have remote builders for others than this machine's."""
+        return self._systems
+
+    @property
+    def features(self) -> Collection[str]:
+        """Those that every Nix has, and those that were named."""
+        return self._features
+
+    @property
+    def jobs(self) -> int:
+        """How many builds it is given at once."""
+        return self._jobs
+
+    async def build(self, store: Store, node: Node, *, settings: BuildSettings, on_line: OnLine, on_progress: Progress) -> None:
+        """See `deployer.build.engine.Engine`."""
+        del on_progress
+        if settings.check:
+            demand_first_build(store, node)
+        closure = await asyncio.to_thread(Inputs(store).closure, node)
+        scratch = scratch_directory(store)
+        try:
+            async with self._sending:  # Neighbours share most of their inputs: what one sends, the next need not.
+                await self._send(store, [*map(str, store.closure([node.path])), *map(str, closure)], scratch)
+            await self._realise(store, node, settings, on_line)
+            found = await self._fetch([str(path) for path in node.outputs.values()], scratch, store.store_dir)
+            made = {name: found[str(path)] for name, path in node.outputs.items()}
+            if settings.check:
+                second = await asyncio.to_thread(examine, store, node, made, closure=closure)
+                raise_all(await differences(store, node, await asyncio.to_thread(keep_different, store, second)))
+            else:
+                await asyncio.to_thread(admit, store, node, made, closure=closure)
+        finally:
+            await asyncio.to_thread(clear, scratch)
+
+    async def _send(self, store: Store, paths: Sequence[str], scratch: Path) -> None:
+        wanted = sorted(set(paths))
+        missing: list[str] = []
+        for at in range(0, len(wanted), _AT_ONCE):
+            command = (_PROGRAM, "--check-validity", "--print-invalid", *wanted[at : at + _AT_ONCE])
+            missing += (await run(command, environment=self._environment)).text.split()
+        if not missing:
+            return
+        with tempfile.TemporaryFile(dir=scratch) as stream:
+            await asyncio.to_thread(export_paths, store, missing, stream.write)
+            stream.seek(0)
+            await self._follow(("--import",), stdin=stream, timeout=_SENDING)
+
+    async def _realise(self, store: Store, node: Node, settings: BuildSettings, on_line: OnLine) -> None:
+        command = [
+            "--realise",
+            str(node.path),
+            *("--timeout", f"{settings.timeout:.0f}", "--max-silent-time", f"{settings.silence_timeout:.0f}"),
+            *("--cores", str(settings.cores), "--option", "max-build-log-size", str(settings.log_limit)),
+            *(("--keep-failed",) if settings.keep_failed else ()),
+        ]
+        log, tail = LogWriter(log_file(store, str(node.path))), deque[str](maxlen=_TAIL)
+
+        def tell(line: str) -> None:
+            log.write(f"{line}\n".encode())
+            tail.append(line)
+            on_line(line)
+
+        try:
+            for again in ((), ("--check",)) if settings.check else ((),):
+                status = await follow(
+                    (_PROGRAM, *command, *again),
+                    on_line=tell,
+                    timeout=settings.timeout + _GRACE,
+                    environment=self._environment,
+                )
+                if status & _TIMED_OUT == _TIMED_OUT:
+                    raise BuildTimedOut(str(node.path), settings.timeout, silent=any("silence" in line for line in tail))
+                if status:
+                    raise BuildFailed(str(node.path), status, tuple(tail))
+        finally:
+            await asyncio.to_thread(log.seal)
+
+    async def _fetch(self, paths: Sequence[str], scratch: Path, store_dir: str) -> dict[str, Path]:
+        with tempfile.TemporaryFile(dir=scratch) as stream:
+            await self._follow(("--export", *paths), stdout=stream, timeout=_SENDING)
+            stream.seek(0)
+            return await asyncio.to_thread(_unpack, stream.read, scratch, store_dir)
+
+    async def _follow(
+        self, arguments: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None, timeout: float
+    ) -> None:
+        said: list[str] = []
+        command = (_PROGRAM, *arguments)
+        status = await follow(
+            command, stdin=stdin, stdout=stdout, on_line=said.append, timeout=timeout, environment=self._environment
+        )
+        if status:
+            raise ProgramFailed(command, status, "\n".join(said))
+
+
+def _unpack(read: Read, scratch: Path, store_dir: str) -> dict[str, Path]:
+    """Where each path of a stream stands afterwards. What the stream says of references is not believed."""
+    places: list[Path] = []
+    sinks: list[Unpacker] = []
+
+    def sink() -> Unpacker:
+        places.append(scratch / str(len(places)))
+        sinks.append(Unpacker(str(places[-1]), _no_file))
+        return sinks[-1]
+
+    found: dict[str, Path] = {}
+    for header in read_export(exactly(read), sink, store_dir):
+        sinks.pop().finish()
+        found[header.path] = places[-1]
+    return found
+
+
+def _no_file(name: str) -> str:
+    raise NarRefused(f"it names a file {name!r} that is held elsewhere")
