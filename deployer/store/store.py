@@ -242,18 +242,14 @@ class Store:
     def _copy_in(self, info: PathInfo, source: Path, ignored: FrozenSet[str]) -> None:
         with self.batch() as batch:
             aside = batch.place()
-            with self._translated(str(source)):
-                if source.is_dir() and not source.is_symlink():
-                    leave_out = (lambda _directory, names: [name for name in names if name in ignored]) if ignored else None
-                    shutil.copytree(source, aside, symlinks=True, ignore=leave_out)
-                else:
-                    shutil.copy2(source, aside, follow_symlinks=False)
-                trees.canonicalise(aside)
-            digest, size = trees.nar_hash(aside)
-            found = Hash("sha256", digest).base32
-            if (found, size) != (info.nar_hash, info.nar_size):
+            try:
+                with self._translated(str(source)):
+                    digest, size = trees.copy(str(source), aside, ignored=ignored)
+                if (Hash("sha256", digest).base32, size) != (info.nar_hash, info.nar_size):
+                    raise SourceChanging(str(source))
+            except BaseException:
                 trees.remove(aside)
-                raise SourceChanging(str(source))
+                raise
             batch.move(info, aside)
             batch.commit()
 

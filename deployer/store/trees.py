@@ -35,8 +35,7 @@ def write_nar(path: str, write: Write, *, ignored: FrozenSet[str] = frozenset(),
 
     With `held`, files that the receiver holds are named instead of sent (`formats.pathstream`).
     """
-    write(token(MAGIC))
-    _node(None, os.fsencode(path), path, write, ignored, held, 0)
+    _NarWriter(write, ignored, held).tree(path)
 
 
 def nar_hash(path: str, *, ignored: FrozenSet[str] = frozenset()) -> Tuple[bytes, int]:
@@ -49,6 +48,20 @@ def nar_hash(path: str, *, ignored: FrozenSet[str] = frozenset()) -> Tuple[bytes
         size += len(data)
 
     write_nar(path, feed, ignored=ignored)
+    return digest.digest(), size
+
+
+def copy(path: str, destination: str, *, ignored: FrozenSet[str] = frozenset()) -> Tuple[bytes, int]:
+    """Copy a tree to where nothing stands, with a store's metadata. SHA-256 and size of the NAR of what was copied."""
+    digest, size, copied = hashlib.sha256(), 0, Unpacker(destination, _no_file)
+
+    def feed(data: bytes) -> None:
+        nonlocal size
+        digest.update(data)
+        size += len(data)
+
+    _NarWriter(feed, ignored, copied=copied).tree(path)
+    copied.finish()
     return digest.digest(), size
 
 
@@ -225,59 +238,84 @@ class Unpacker:
         return os.path.join(self._root, os.fsdecode(path)) if path else self._root
 
 
-def _node(
-    parent: Optional[int],
-    name: bytes,
-    shown: str,
-    write: Write,
-    ignored: FrozenSet[str],
-    held: Optional[Chooser],
-    depth: int,
-) -> None:
-    if depth > MAX_DEPTH:
-        raise FileRefused(shown, f"it is nested deeper than {MAX_DEPTH}")
-    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    if stat.S_ISREG(status.st_mode):
-        _file(parent, name, shown, write, held)
-    elif stat.S_ISLNK(status.st_mode):
-        target = os.readlink(name, dir_fd=parent)
-        write(token(b"(") + token(b"type") + token(b"symlink") + token(b"target") + token(target) + _CLOSE)
-    elif stat.S_ISDIR(status.st_mode):
+class _NarWriter:
+    """Writes the NAR of a tree, and copies the tree meanwhile if it is told where to."""
+
+    def __init__(
+        self, write: Write, ignored: FrozenSet[str], held: Optional[Chooser] = None, copied: Optional[Unpacker] = None
+    ) -> None:
+        self._write, self._ignored, self._held, self._copied = write, ignored, held, copied
+
+    def tree(self, path: str) -> None:
+        self._write(token(MAGIC))
+        self._node(None, os.fsencode(path), b"", path, 0)
+
+    def _node(self, parent: Optional[int], name: bytes, inside: bytes, shown: str, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise FileRefused(shown, f"it is nested deeper than {MAX_DEPTH}")
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode):
+            self._file(parent, name, inside, shown)
+        elif stat.S_ISLNK(status.st_mode):
+            target = os.readlink(name, dir_fd=parent)
+            self._write(token(b"(") + token(b"type") + token(b"symlink") + token(b"target") + token(target) + _CLOSE)
+            if self._copied is not None:
+                self._copied.symlink(inside, target)
+        elif stat.S_ISDIR(status.st_mode):
+            self._directory(parent, name, inside, shown, depth)
+        else:
+            raise FileRefused(shown, "it is neither a file, nor a directory, nor a link")
+
+    def _directory(self, parent: Optional[int], name: bytes, inside: bytes, shown: str, depth: int) -> None:
+        write = self._write
         write(token(b"(") + token(b"type") + token(b"directory"))
+        if self._copied is not None:
+            self._copied.directory(inside)
         descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
         try:
             for child in sorted(os.fsencode(entry) for entry in os.listdir(descriptor)):
                 text = os.fsdecode(child)
-                if text in ignored:
+                if text in self._ignored:
                     continue
                 write(token(b"entry") + token(b"(") + token(b"name") + token(child) + token(b"node"))
-                _node(descriptor, child, f"{shown}/{text}", write, ignored, held, depth + 1)
+                self._node(descriptor, child, inside + b"/" + child if inside else child, f"{shown}/{text}", depth + 1)
                 write(_CLOSE)
         finally:
             os.close(descriptor)
         write(_CLOSE)
-    else:
-        raise FileRefused(shown, "it is neither a file, nor a directory, nor a link")
+
+    def _file(self, parent: Optional[int], name: bytes, inside: bytes, shown: str) -> None:
+        write = self._write
+        descriptor = os.open(name, _FILE, dir_fd=parent)
+        try:
+            status = os.fstat(descriptor)
+            executable, size = bool(status.st_mode & stat.S_IXUSR), status.st_size
+            if self._held is not None and size >= HELD_FROM:
+                known = _digest(descriptor, executable, size, shown)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                if self._held(known, size):
+                    start = token(b"(") + token(b"type") + token(b"regular") + (_EXECUTABLE if executable else b"")
+                    write(start + token(HELD) + token(known.encode()) + _CLOSE)
+                    return
+            write(_file_head(executable) + size.to_bytes(8, "little"))
+            pieces = self._written(_pieces(descriptor, size, shown))
+            if self._copied is not None:
+                self._copied.file(inside, executable, size, pieces)
+            else:
+                for _ in pieces:
+                    pass
+            write(padding(size) + _CLOSE)
+        finally:
+            os.close(descriptor)
+
+    def _written(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._write(piece)
+            yield piece
 
 
-def _file(parent: Optional[int], name: bytes, shown: str, write: Write, held: Optional[Chooser]) -> None:
-    descriptor = os.open(name, _FILE, dir_fd=parent)
-    try:
-        status = os.fstat(descriptor)
-        executable, size = bool(status.st_mode & stat.S_IXUSR), status.st_size
-        if held is not None and size >= HELD_FROM:
-            known = _digest(descriptor, executable, size, shown)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            if held(known, size):
-                start = token(b"(") + token(b"type") + token(b"regular") + (_EXECUTABLE if executable else b"")
-                write(start + token(HELD) + token(known.encode()) + _CLOSE)
-                return
-        write(_file_head(executable) + size.to_bytes(8, "little"))
-        for piece in _pieces(descriptor, size, shown):
-            write(piece)
-        write(padding(size) + _CLOSE)
-    finally:
-        os.close(descriptor)
+def _no_file(name: str) -> str:
+    raise FileRefused(name, "no file of a tree that is copied is known by its hash")
 
 
 def _digest(descriptor: int, executable: bool, size: int, shown: str) -> str:

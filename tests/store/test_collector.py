@@ -9,8 +9,12 @@ import sys
 from deployer.store import Store, collect, verify
 
 
+LOW = b"low" * 2000 + os.urandom(8)
+"""Not the same in two processes: what a process of another test names would be kept."""
+
+
 def linked(store):
-    low = store.add_text("low", b"low" * 2000)
+    low = store.add_text("low", LOW)
     return low, store.add_text("high", str(low).encode(), [low])
 
 
@@ -62,7 +66,7 @@ def test_what_a_living_process_has_just_added_stays_until_it_ends(store):
 def test_a_path_that_was_there_already_is_kept_for_who_adds_it_again(store):
     low, _ = linked(store)
     other = fresh(store)
-    other.add_text("low", b"low" * 2000)
+    other.add_text("low", LOW)
 
     collect(Store(store.root))
 
