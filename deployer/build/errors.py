@@ -292,4 +292,7 @@ class BuilderUnknown(DeploymentError):
     @property
     def remedy(self) -> str:
         """Where it could be built."""
-        return "" if self.builder.startswith("builtin") else "Name a machine that can with --builder."
+        if self.builder.startswith("builtin"):
+            return ""
+        wanted = "&".join([f"system={self.builder}", *(f"feature={feature}" for feature in self.features)])
+        return f"Let a Nix that can build it, if there is one: --builder 'nix?{wanted}'."

@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 import tempfile
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from deployer.build.engine import OnLine, Progress
-from deployer.build.errors import BuildFailed, BuildTimedOut
+from deployer.build.errors import BuildFailed, BuildTimedOut, HashMismatch, OutputsDiffer
 from deployer.build.graph import Node
 from deployer.build.inputs import Inputs
 from deployer.build.logs import LogWriter, log_file
@@ -41,9 +42,13 @@ _AT_ONCE: Final = 500
 """Paths on one command line."""
 _TAIL: Final = 25
 _TIMED_OUT: Final = 101
-"""nix-store(1), exit status: a build took too long."""
-_GRACE: Final = 60.0
-"""Seconds beyond a build's own limit for Nix to say that it was reached."""
+_WRONG_HASH: Final = 102
+_DIFFERS: Final = 104
+"""nix-store(1), exit statuses."""
+_SPECIFIED: Final = re.compile(r"\s*specified:\s+(\S+)")
+_GOT: Final = re.compile(r"\s*got:\s+(\S+)")
+_LONGEST: Final = 24 * 3600.0
+"""Seconds for Nix to end, whatever its farm lets a build wait for. The build's own limit is Nix's to hold."""
 _SENDING: Final = 3600.0
 """Seconds for the paths of one build to be copied."""
 
@@ -86,7 +91,7 @@ class NixEngine:
         try:
             async with self._sending:  # Neighbours share most of their inputs: what one sends, the next need not.
                 await self._send(store, [*map(str, store.closure([node.path])), *map(str, closure)], scratch)
-            await self._realise(store, node, settings, on_line)
+            await self._realise(store, node, settings, on_line, scratch / "root")
             found = await self._fetch([str(path) for path in node.outputs.values()], scratch, store.store_dir)
             made = {name: found[str(path)] for name, path in node.outputs.items()}
             if settings.check:
@@ -110,10 +115,12 @@ class NixEngine:
             stream.seek(0)
             await self._follow(("--import",), stdin=stream, timeout=_SENDING)
 
-    async def _realise(self, store: Store, node: Node, settings: BuildSettings, on_line: OnLine) -> None:
+    async def _realise(self, store: Store, node: Node, settings: BuildSettings, on_line: OnLine, root: Path) -> None:
+        """`root`: where a link keeps the outputs from Nix's collector until they are here."""
         command = [
             "--realise",
             str(node.path),
+            *("--add-root", str(root), "--indirect"),
             *("--timeout", f"{settings.timeout:.0f}", "--max-silent-time", f"{settings.silence_timeout:.0f}"),
             *("--cores", str(settings.cores), "--option", "max-build-log-size", str(settings.log_limit)),
             *(("--keep-failed",) if settings.keep_failed else ()),
@@ -130,11 +137,16 @@ class NixEngine:
                 status = await follow(
                     (_PROGRAM, *command, *again),
                     on_line=tell,
-                    timeout=settings.timeout + _GRACE,
+                    timeout=_LONGEST,
                     environment=self._environment,
                 )
-                if status & _TIMED_OUT == _TIMED_OUT:
+                if status == _DIFFERS:
+                    raise OutputsDiffer(str(node.path), ", ".join(map(str, node.outputs.values())), "Nix's log", tuple(tail))
+                if status == _TIMED_OUT:
                     raise BuildTimedOut(str(node.path), settings.timeout, silent=any("silence" in line for line in tail))
+                if status == _WRONG_HASH and (mismatch := _mismatch(node, tail)):
+                    mismatch.place = settings.place_of(mismatch.what) if settings.place_of else None
+                    raise mismatch
                 if status:
                     raise BuildFailed(str(node.path), status, tuple(tail))
         finally:
@@ -156,6 +168,13 @@ class NixEngine:
         )
         if status:
             raise ProgramFailed(command, status, "\n".join(said))
+
+
+def _mismatch(node: Node, lines: Iterable[str]) -> HashMismatch | None:
+    """What Nix says of a hash that is not the pinned one, as we say it."""
+    specified = next((match[1] for line in lines if (match := _SPECIFIED.match(line))), "")
+    got = next((match[1] for line in lines if (match := _GOT.match(line))), "")
+    return HashMismatch(str(node.outputs["out"]), specified, got) if got and "out" in node.outputs else None
 
 
 def _unpack(read: Read, scratch: Path, store_dir: str) -> dict[str, Path]:
