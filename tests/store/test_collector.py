@@ -8,7 +8,6 @@ import sys
 
 from deployer.store import Store, collect, verify
 
-
 LOW = b"low" * 2000 + os.urandom(8)
 """Not the same in two processes: what a process of another test names would be kept."""
 
