@@ -31,6 +31,7 @@ from deployer.build.events import (
 )
 from deployer.build.graph import Graph, Node
 from deployer.build.maker import Maker
+from deployer.build.orphans import end_orphans
 from deployer.build.reproducibility import demand_first_build
 from deployer.build.scheduler import Scheduler
 from deployer.build.settings import BuildSettings
@@ -92,6 +93,8 @@ class _Run:
             return
         if not self._settings.keep_going:
             raise_all(self._unbuildable(graph))
+        if not all(node.is_builtin for node in graph.nodes.values()):
+            await self._in_thread(end_orphans)
         scheduler = Scheduler(
             graph.dependencies,
             slots={

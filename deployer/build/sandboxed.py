@@ -17,6 +17,7 @@ from typing import BinaryIO, Final, Self
 from deployer.build.errors import BuildFailed, BuildTimedOut, LogTooLong
 from deployer.build.logs import LogWriter
 from deployer.build.network_scope import scoped
+from deployer.build.orphans import DESCRIPTOR
 from deployer.build.sandbox import SandboxSpec, bubblewrap_options
 from deployer.build.seccomp import sandbox_filter
 from deployer.process import ProgramMissing
@@ -222,7 +223,7 @@ class _Log:
 
 def _descriptor_with(data: bytes, opened: contextlib.ExitStack) -> int:
     """A descriptor that reads `data` from its start."""
-    descriptor = os.memfd_create("deployer-sandbox", os.MFD_CLOEXEC)
+    descriptor = os.memfd_create(DESCRIPTOR, os.MFD_CLOEXEC)
     opened.callback(os.close, descriptor)
     with os.fdopen(os.dup(descriptor), "wb") as file:
         file.write(data)
