@@ -23,9 +23,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"formats"},
     "cache": {"formats", "store"},
     "packages": {"formats", "config"},
-    "build": {"store", "cache"},
+    "sandbox": {"formats"},
+    "build": {"store", "cache", "sandbox"},
     "generation": {"config", "packages", "build"},
-    "host": {"formats", "store"},
+    "host": {"formats", "store", "sandbox"},
     "ssh": {"inventory"},
     "copy": {"ssh", "store", "formats"},
     "rollout": {"inventory", "generation", "copy", "history"},
@@ -45,13 +46,13 @@ ADDED = {
 
 SHARED = {"", "errors", "process", "yaml_source"}
 """Single modules, and the package itself, that stand in no room."""
-TRAVELLING = {"errors", "formats", "store", "host"}
+TRAVELLING = {"errors", "formats", "store", "sandbox", "host"}
 """What runs on hosts: standard library only, Python 3.9."""
 LATER_LIBRARY = {"compression"}
 """Parts of the standard library that came after the Python of this machine; their absence is handled."""
 CONTROLLER_DOORS = {"process", "yaml_source"}
 
-SUBPROCESS_DOORS = {"deployer/process.py", "deployer/host/process.py", "deployer/build/sandboxed.py"}
+SUBPROCESS_DOORS = {"deployer/process.py", "deployer/host/process.py", "deployer/sandbox/running.py"}
 """The only files that start programs: on the controller, on a host, and in the sandbox, whose output is streamed."""
 PRINTERS = ("deployer/cli/", "deployer/ui/", "deployer/host/main.py")
 """The command line and what it draws with; on a host, the runtime's own entry."""

@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from deployer.build.attributes import Attributes
 from deployer.formats import base32
+from deployer.sandbox.bubblewrap import BUILD_DIRECTORY
 
-BUILD_DIRECTORY: Final = "/build"
 _SHELL_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_LAST: Final = {"NIX_LOG_FD": "2", "TERM": "xterm-256color"}
+"""What no attribute changes."""
 _BUILD_DIRECTORY_NAMES: Final = ("NIX_BUILD_TOP", "TMPDIR", "TEMPDIR", "TMP", "TEMP", "PWD")
 
 
@@ -29,6 +31,8 @@ class Start:
     arguments: tuple[str, ...]
     files: Mapping[str, bytes]
     """Files in the build directory."""
+    inherited: tuple[str, ...] = ()
+    """Variables that a fixed output gets from the machine that it is built on, whatever else is said of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,6 @@ class Machine:
 
     store_directory: str
     cores: int
-    variables: Mapping[str, str]
-    """Our own environment: a fixed output may ask for some of it."""
 
 
 def start_of(attributes: Attributes, outputs: Mapping[str, str], graphs: Mapping[str, Any], machine: Machine) -> Start:
@@ -71,9 +73,10 @@ def start_of(attributes: Attributes, outputs: Mapping[str, str], graphs: Mapping
     environment |= dict.fromkeys(_BUILD_DIRECTORY_NAMES, BUILD_DIRECTORY)
     if derivation.is_fixed:
         environment["NIX_OUTPUT_CHECKED"] = "1"
-        environment |= {name: machine.variables.get(name, "") for name in attributes.strings("impureEnvVars") or ()}
-    environment |= {"NIX_LOG_FD": "2", "TERM": "xterm-256color"}
-    return Start(environment, tuple(rewritten(argument) for argument in derivation.arguments), files)
+    environment |= _LAST
+    impure = (attributes.strings("impureEnvVars") or ()) if derivation.is_fixed else ()
+    arguments = tuple(rewritten(argument) for argument in derivation.arguments)
+    return Start(environment, arguments, files, tuple(name for name in impure if name not in _LAST))
 
 
 def placeholder(output: str) -> str:

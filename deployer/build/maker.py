@@ -17,16 +17,17 @@ from deployer.build.errors import EndedBadly, HashMismatch
 from deployer.build.graph import Node
 from deployer.build.inputs import Inputs
 from deployer.build.logs import LogWriter, log_file
+from deployer.build.ordering import order_of
 from deployer.build.outputs import Examined, examine, ready
 from deployer.build.registrar import Registrar
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
 from deployer.build.resolving import Resolver
-from deployer.build.sandbox import KVM
 from deployer.build.scratch import clear, keep, scratch_directory
 from deployer.build.script import Script
 from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats import StorePath
+from deployer.sandbox.bubblewrap import KVM
 from deployer.store import Batch, Store
 
 if TYPE_CHECKING:
@@ -109,15 +110,14 @@ class Maker:
             await self._in_thread(self._builtin_job(resolver, node, scratch, on_progress).run)
             return _Attempt({"out": scratch / "output"}, closure)
         # Not in a thread: it is short, and waits for no one, but for a thread it would.
-        log = LogWriter(log_file(store, str(node.path)))
-        script = Script(store, node, inputs.closure(node), scratch, settings, log)
-        spec = script.prepare()
+        closure, log = inputs.closure(node), LogWriter(log_file(store, str(node.path)))
+        script = Script(store, order_of(store, node, closure, settings, cores=settings.cores), scratch, log)
         try:
-            await script.run(spec, on_line)
+            await script.run(on_line)
         except BaseException:
             await self._in_thread(log.seal)
             raise
-        return _Attempt(script.made, script.inputs, log)
+        return _Attempt(script.made, closure, log)
 
     async def _compare(self, store: Store, node: Node, attempt: _Attempt) -> None:
         second = await self._in_thread(attempt.examine, store, node)

@@ -31,13 +31,13 @@ from deployer.build.events import (
 )
 from deployer.build.graph import Graph, Node
 from deployer.build.maker import Maker
-from deployer.build.orphans import end_orphans
 from deployer.build.reproducibility import demand_first_build
 from deployer.build.scheduler import Scheduler
 from deployer.build.settings import BuildSettings
 from deployer.build.waiting import holding
 from deployer.errors import DeployerError, raise_all
 from deployer.formats import StorePath
+from deployer.sandbox.orphans import end_orphans
 from deployer.store import Store
 
 Sink = Callable[[Union[BuildEvent, GraphScheduled]], None]

@@ -239,6 +239,8 @@ def _plain(value: Any) -> JsonValue:
         return value.to_document()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {**value}
     return value  # type: ignore[no-any-return]
 
 
@@ -254,6 +256,10 @@ def _restore(value: JsonValue, annotation: str, member: Any, where: str) -> Any:
         if not all(isinstance(item, str) for item in value):
             raise FrameRefused(f"{where} holds something that is not a string")
         return tuple(value)
+    if annotation == "Mapping[str, str]":
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise FrameRefused(f"{where} is not an object of strings")
+        return dict(value)
     expected = _SCALARS[annotation]
     if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
         raise FrameRefused(f"{where} is not of type {annotation}")

@@ -28,7 +28,7 @@ from deployer.formats.storepath import make_source_path
 if TYPE_CHECKING:
     from deployer.store import Store
 
-ROOMS: Final = ("formats", "store", "host")
+ROOMS: Final = ("formats", "store", "sandbox", "host")
 """The rooms that travel, besides `deployer/__init__.py` and `deployer/errors.py`."""
 NAME: Final = "deployer-runtime"
 """The store path's name."""

@@ -1,6 +1,7 @@
 """What a derivation says of itself, read whether structured or not, and refused where it makes no sense."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from deployer.build.attributes import Attributes
 from deployer.build.environment import Machine, placeholder, shell_declarations, start_of
 from deployer.build.errors import AttributeRefused
 from deployer.formats import Derivation, Output
+from deployer.formats.building import BuildOrder
+from deployer.sandbox import lay_out
 
 
 def attributes(environment):
@@ -78,22 +81,29 @@ def test_what_bash_has_a_type_for_is_declared(value, line):
     assert shell_declarations({"a": value, "not-a-name": 1}) == (f"{line}\n" if line else "")
 
 
-def test_only_a_fixed_output_is_given_something_of_our_environment():
-    machine = Machine("/nix/store", 1, {"PROXY": "p"})
+def test_only_a_fixed_output_is_given_something_of_our_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROXY", "p")
+    monkeypatch.delenv("NONE", raising=False)
+    machine = Machine("/nix/store", 1)
 
     def variables(output):
         derivation = Derivation("x", {"out": output}, environment={"impureEnvVars": "PROXY NONE", "PROXY": "own"})
-        return start_of(Attributes(derivation, "x"), {"out": "/nix/store/x"}, {}, machine).environment
+        start = start_of(Attributes(derivation, "x"), {"out": "/nix/store/x"}, {}, machine)
+        scratch = tmp_path / str(len(list(tmp_path.iterdir())))
+        scratch.mkdir()
+        order = BuildOrder("x", "", (), start.environment, "/nix/store", (), {}, inherited=start.inherited)
+        return lay_out(order, Path, scratch).environment
 
-    assert (variables(Output()).get("PROXY"), variables(Output()).get("NONE")) == ("own", None)
-    fixed = variables(Output("", "sha256", "00"))
+    plain, fixed = variables(Output()), variables(Output("", "sha256", "00"))
+
+    assert (plain.get("PROXY"), plain.get("NONE")) == ("own", None)
     assert (fixed["PROXY"], fixed["NONE"], fixed["NIX_OUTPUT_CHECKED"]) == ("p", "", "1")
 
 
 def test_a_derivation_cannot_say_where_it_is_built():
     derivation = Derivation("x", {"out": Output()}, environment={"TMPDIR": "/x", "TERM": "dumb", "PATH": "/p", "HOME": "/h"})
 
-    start = start_of(Attributes(derivation, "x"), {"out": placeholder("other")}, {}, Machine("/nix/store", 1, {}))
+    start = start_of(Attributes(derivation, "x"), {"out": placeholder("other")}, {}, Machine("/nix/store", 1))
 
     found = {name: start.environment[name] for name in ("TMPDIR", "TERM", "PATH", "HOME")}
     assert found == {"TMPDIR": "/build", "TERM": "xterm-256color", "PATH": "/p", "HOME": "/h"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deployer.build.orphans import DESCRIPTOR, _is_orphan, end_orphans
+from deployer.sandbox.orphans import DESCRIPTOR, _is_orphan, end_orphans
 
 START = """
 import os, sys
@@ -93,7 +93,7 @@ def test_a_sandbox_whose_bubblewrap_lives_is_left_alone(tmp_path, monkeypatch):
         (directory / "comm").write_text(f"{name}\n")
     (process / "status").write_text("Name:\tbwrap\nPPid:\t5\nNSpid:\t7\t1\n")
     (process / "fd" / "3").symlink_to(f"/memfd:{DESCRIPTOR} (deleted)")
-    monkeypatch.setattr("deployer.build.orphans._PROCESSES", tmp_path)
+    monkeypatch.setattr("deployer.sandbox.orphans._PROCESSES", tmp_path)
 
     assert not _is_orphan(process)
     (parent / "comm").write_text("systemd\n")

@@ -4,6 +4,7 @@ import asyncio
 import bz2
 import dataclasses
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -14,10 +15,12 @@ from deployer.build.attributes import Attributes
 from deployer.build.environment import Machine, start_of
 from deployer.build.errors import BuildFailed, BuildTimedOut, LogTooLong
 from deployer.build.logs import LogWriter
-from deployer.build.sandbox import ETC_FILES, SandboxSpec, bubblewrap_options
-from deployer.build.sandboxed import RunLimits, run_in_sandbox
-from deployer.build.seccomp import sandbox_filter
+from deployer.build.printed import Printed
 from deployer.formats import Derivation, Output
+from deployer.formats.building import BuildOrder
+from deployer.sandbox import RunLimits, SandboxSpec, run_in_sandbox
+from deployer.sandbox.bubblewrap import ETC_FILES, bubblewrap_options
+from deployer.sandbox.seccomp import sandbox_filter
 
 INPUT = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-input"
 OUTPUT = "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-output"
@@ -36,7 +39,7 @@ class Room:
 
     def spec(self, script):
         derivation = Derivation("test", {"out": Output(OUTPUT)}, environment={"out": OUTPUT, "PATH": "/usr/bin"})
-        start = start_of(Attributes(derivation, "test"), {"out": OUTPUT}, {}, Machine("/nix/store", 2, {}))
+        start = start_of(Attributes(derivation, "test"), {"out": OUTPUT}, {}, Machine("/nix/store", 2))
         return SandboxSpec(
             builder="/bin/sh",
             arguments=("-e", "-c", script),
@@ -52,8 +55,13 @@ class Room:
         lines: list[str] = []
         spec = dataclasses.replace(self.spec(script), **changes)
         log = LogWriter(self.path / "log")
-        await run_in_sandbox(spec, derivation="test", log=log, limits=limits, on_line=lines.append)
+        printed = Printed(log, lines.append)
+        ending = await run_in_sandbox((shutil.which("bwrap") or "",), spec, limits=limits, on_output=printed.write)
+        printed.finish()
         log.seal()
+        if not ending.is_good:
+            order = BuildOrder("test", "", (), {}, "/nix/store", (), {}, **dataclasses.asdict(limits))
+            raise printed.failure(order, ending)
         return lines
 
 

@@ -27,7 +27,7 @@ def test_it_holds_the_rooms_that_travel_and_no_others():
         names = archive.namelist()
 
     rooms = {name.split("/")[1] for name in names if name.count("/") > 1}
-    assert rooms == {"formats", "store", "host"}
+    assert rooms == {"formats", "store", "sandbox", "host"}
     assert {"__main__.py", "deployer/__init__.py", "deployer/errors.py"} <= set(names)
 
 

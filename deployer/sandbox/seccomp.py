@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import platform
 import struct
-from typing import Final
+from typing import Final, List, Optional
 
 _LOAD_WORD: Final = 0x20
 _JUMP_EQUAL: Final = 0x15
@@ -48,7 +48,7 @@ _IO_URING_CALLS: Final = (425, 426, 427)
 """Setup, enter, register: on both."""
 
 
-def sandbox_filter(machine: str | None = None) -> bytes | None:
+def sandbox_filter(machine: Optional[str] = None) -> Optional[bytes]:
     """The program for this machine, or None where we have none for its architecture."""
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
@@ -88,7 +88,7 @@ def _argument(number: int) -> bytes:
     return _instruction(_LOAD_WORD, 0, 0, _OFFSET_ARGUMENTS + 8 * number)
 
 
-def _refuse_bits(argument: int) -> list[bytes]:
+def _refuse_bits(argument: int) -> List[bytes]:
     """Four instructions that end the program by what an argument says."""
     return [
         _argument(argument),

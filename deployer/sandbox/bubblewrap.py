@@ -11,13 +11,11 @@ from __future__ import annotations
 import functools
 import os
 import stat
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Iterable, List, Mapping, Optional, Tuple
 
-from deployer.build.environment import BUILD_DIRECTORY
-
+BUILD_DIRECTORY: Final = "/build"
 BUILD_UID: Final = 1000
 BUILD_GID: Final = 100
 _PASSWD: Final = (
@@ -42,12 +40,12 @@ _OWN_DIRECTORIES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SandboxSpec:
     """All that one build may see and run."""
 
     builder: str
-    arguments: tuple[str, ...]
+    arguments: Tuple[str, ...]
     environment: Mapping[str, str]
     store_directory: str
     """Logical: `/nix/store`."""
@@ -57,7 +55,7 @@ class SandboxSpec:
     """A directory of ours that is mounted at `/build`."""
     inputs: Mapping[str, Path] = field(default_factory=dict)
     """Store path → where it really is."""
-    toolchain: Path | None = None
+    toolchain: Optional[Path] = None
     """The real place of a root tree whose top directories become those of the sandbox."""
     network: bool = False
     """Whether it may reach the network: only a build whose output's hash is known."""
@@ -70,7 +68,7 @@ class SandboxSpec:
         return NETWORK_ETC_FILES if self.network else ETC_FILES
 
 
-def bubblewrap_options(spec: SandboxSpec, etc: Mapping[str, int]) -> list[str]:
+def bubblewrap_options(spec: SandboxSpec, etc: Mapping[str, int]) -> List[str]:
     """The options of bubblewrap, which go in by `--args` (a closure may be longer than a command line).
 
     `etc`: descriptors from which `spec.etc_files` are read.
@@ -113,7 +111,7 @@ def _covered() -> Iterable[str]:
 
 
 @functools.cache
-def _dangerous() -> tuple[str, ...]:
+def _dangerous() -> Tuple[str, ...]:
     """Those that hold something for root to write. Each mount costs every build something, so no more are made."""
     if os.geteuid() != 0:
         return ()
@@ -150,7 +148,7 @@ def _root_tree(tree: Path, spec: SandboxSpec) -> Iterable[str]:
                 yield from _mount(entry, f"/etc/{entry.name}")
 
 
-def _mount(entry: os.DirEntry[str], destination: str) -> tuple[str, str, str]:
+def _mount(entry: os.DirEntry[str], destination: str) -> Tuple[str, str, str]:
     if stat.S_ISLNK(entry.stat(follow_symlinks=False).st_mode):
         return "--symlink", os.readlink(entry.path), destination
     return "--ro-bind", entry.path, destination

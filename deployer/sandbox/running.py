@@ -1,4 +1,4 @@
-"""Running one build script in the sandbox: its log, its limits, its end."""
+"""Running one build script in the sandbox: what it prints, its limits, its end."""
 
 from __future__ import annotations
 
@@ -6,28 +6,23 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
-from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Self
+from typing import Awaitable, BinaryIO, Callable, Final, Optional, Sequence, Tuple
 
-from deployer.build.errors import BuildFailed, BuildTimedOut, LogTooLong
-from deployer.build.logs import LogWriter
-from deployer.build.network_scope import scoped
-from deployer.build.orphans import DESCRIPTOR
-from deployer.build.sandbox import SandboxSpec, bubblewrap_options
-from deployer.build.seccomp import sandbox_filter
-from deployer.process import ProgramMissing
+from deployer.formats.building import LOG_LIMIT, SILENCE, TIMEOUT, BuildEnding
+from deployer.sandbox.bubblewrap import SandboxSpec, bubblewrap_options
+from deployer.sandbox.network_scope import scoped
+from deployer.sandbox.orphans import DESCRIPTOR
+from deployer.sandbox.seccomp import sandbox_filter
 
-_BUBBLEWRAP: Final = "bwrap"
-_TAIL_LINES: Final = 25
-_LINE_LIMIT: Final = 4096
+OnOutput = Callable[[bytes], Awaitable[None]]
+"""Takes what a build prints, in pieces. While it waits, nothing more is read."""
+_PIECE: Final = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunLimits:
     """How long a build may run and be silent, and how much it may print."""
 
@@ -36,16 +31,11 @@ class RunLimits:
     log_limit: int
 
 
-async def run_in_sandbox(
-    spec: SandboxSpec, *, derivation: str, log: LogWriter, limits: RunLimits, on_line: Callable[[str], None]
-) -> None:
+async def run_in_sandbox(bubblewrap: Sequence[str], spec: SandboxSpec, *, limits: RunLimits, on_output: OnOutput) -> BuildEnding:
     """Run a build to its end; when this returns or raises, no process of it is left, nor anything that it left running.
 
-    Raises `BuildFailed`, `BuildTimedOut`, `LogTooLong`, `ProgramMissing`.
+    `bubblewrap`: how that is started. Raises what `on_output` raises.
     """
-    program = shutil.which(_BUBBLEWRAP)
-    if program is None:
-        raise ProgramMissing("bubblewrap")
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         reader, write_end = _pipe(ours, theirs)
         told, tell = _pipe(ours, theirs)
@@ -54,23 +44,22 @@ async def run_in_sandbox(
         start_pipe = ours.enter_context(os.fdopen(start, "wb", buffering=0))
         passed = [tell, blocked]
         extra = ["--info-fd", str(tell), "--block-fd", str(blocked)]
-        if calls := sandbox_filter():
+        calls = sandbox_filter()
+        if calls:
             passed.append(_descriptor_with(calls, theirs))
             extra += ["--seccomp", str(passed[-1])]
         etc = {name: _descriptor_with(text.encode(), theirs) for name, text in spec.etc_files.items()}
         passed += etc.values()
         options = [*extra, *bubblewrap_options(spec, etc)]
         passed.append(_descriptor_with(b"".join(os.fsencode(option) + b"\0" for option in options), theirs))
-        command = (program, "--args", str(passed[-1]), "--", spec.builder, *spec.arguments)
+        command = (*bubblewrap, "--args", str(passed[-1]), "--", spec.builder, *spec.arguments)
         process = _start(scoped(command) if spec.network else command, write_end, passed)
         theirs.close()
         async with _Namespace(process, told) as namespace:
             with contextlib.suppress(BrokenPipeError):
                 start_pipe.write(b"\0")
-            printed = _Log(log, limits.log_limit, on_line, derivation)
-            await _watch(reader, printed, limits, namespace)
-    if process.returncode:
-        raise BuildFailed(derivation, _status(process.returncode), tuple(printed.tail))
+            stopped = await _watch(reader, limits, on_output, namespace)
+    return BuildEnding(0 if stopped else _status(process.returncode), stopped)
 
 
 def _start(command: Sequence[str], output: int, passed: Sequence[int]) -> subprocess.Popen[bytes]:
@@ -98,7 +87,7 @@ class _Namespace:
         self._ended = os.pidfd_open(process.pid)
         self._first = -1
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> _Namespace:
         """Wait until bubblewrap has told, or has failed."""
         try:
             text = b""
@@ -116,10 +105,12 @@ class _Namespace:
         """Nothing is left."""
         await asyncio.shield(self.kill())
 
-    async def ended(self) -> None:
-        """Wait until bubblewrap has ended, and with it the builder."""
-        await _readable(self._ended)
+    async def ended(self, until: float) -> bool:
+        """Wait until bubblewrap has ended, and with it the builder; false where it has not by then."""
+        if not await _readable(self._ended, until):
+            return False
         self._process.wait()
+        return True
 
     async def kill(self) -> None:
         """End all of them, and wait until the kernel has. Nothing where that was done."""
@@ -141,84 +132,50 @@ class _Namespace:
             os.close(first)
 
 
-async def _watch(reader: BinaryIO, log: _Log, limits: RunLimits, namespace: _Namespace) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + limits.timeout
+async def _watch(reader: BinaryIO, limits: RunLimits, on_output: OnOutput, namespace: _Namespace) -> str:
+    """Why it was stopped; empty where it ended by itself."""
+    now = asyncio.get_running_loop().time
+    end, left = now() + limits.timeout, limits.log_limit
     try:
         while True:
-            silence_end = loop.time() + limits.silence_timeout
-            try:
-                async with asyncio.timeout_at(min(end, silence_end)):
-                    await _readable(reader.fileno())
-            except TimeoutError:
-                silent = silence_end < end
-                raise log.timed_out(limits.silence_timeout if silent else limits.timeout, silent=silent) from None
-            data = reader.read(1 << 16)
+            silence_end = now() + limits.silence_timeout
+            if not await _readable(reader.fileno(), min(end, silence_end)):
+                return SILENCE if silence_end < end else TIMEOUT
+            data = reader.read(_PIECE)
             if not data:
-                break
-            log.write(data)
-        try:
-            async with asyncio.timeout_at(end):
-                await namespace.ended()
-        except TimeoutError:
-            raise log.timed_out(limits.timeout, silent=False) from None
+                return "" if await namespace.ended(end) else TIMEOUT
+            left -= len(data)
+            if left < 0:
+                return LOG_LIMIT
+            await on_output(data)
     finally:
         await asyncio.shield(namespace.kill())
-        log.finish()
 
 
-async def _readable(descriptor: int) -> bool:
-    """Wait until something can be read, or a process has ended. Always true."""
-    loop, readable = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(descriptor, readable.set)
+async def _readable(descriptor: int, until: Optional[float] = None) -> bool:
+    """Wait until something can be read, or a process has ended; false where the loop's clock came first."""
+    loop = asyncio.get_running_loop()
+    seen: asyncio.Future[bool] = loop.create_future()
+
+    def tell(result: bool) -> None:
+        if not seen.done():
+            seen.set_result(result)
+
+    loop.add_reader(descriptor, tell, True)
+    timer = None if until is None else loop.call_at(until, tell, False)
     try:
-        return await readable.wait()
+        return await seen
     finally:
         loop.remove_reader(descriptor)
+        if timer is not None:
+            timer.cancel()
 
 
-def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[BinaryIO, int]:
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> Tuple[BinaryIO, int]:
     """A pipe: the end that we read, and the one that they write."""
     read_end, write_end = os.pipe()
     theirs.callback(os.close, write_end)
     return ours.enter_context(os.fdopen(read_end, "rb", buffering=0)), write_end
-
-
-class _Log:
-    """Keeps what a build prints, and tells it line by line."""
-
-    def __init__(self, stream: LogWriter, limit: int, on_line: Callable[[str], None], derivation: str) -> None:
-        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._stream, self._limit, self._left = stream, limit, limit
-        self._on_line, self._derivation = on_line, derivation
-        self._partial = b""
-
-    def write(self, data: bytes) -> None:
-        """Take a piece. Raises `LogTooLong`."""
-        self._left -= len(data)
-        if self._left < 0:
-            raise LogTooLong(self._derivation, self._limit)
-        self._stream.write(data)
-        *lines, self._partial = (self._partial + data).split(b"\n")
-        for line in lines:
-            self._tell(line)
-        if len(self._partial) > _LINE_LIMIT:
-            self.finish()
-
-    def timed_out(self, seconds: float, *, silent: bool) -> BuildTimedOut:
-        """The error for a build that the clock stopped."""
-        return BuildTimedOut(self._derivation, seconds, silent)
-
-    def finish(self) -> None:
-        """Tell the last line, which may lack its newline."""
-        if self._partial:
-            self._tell(self._partial)
-        self._partial = b""
-
-    def _tell(self, line: bytes) -> None:
-        text = line[:_LINE_LIMIT].decode(errors="replace").rstrip("\r")
-        self.tail.append(text)
-        self._on_line(text)
 
 
 def _descriptor_with(data: bytes, opened: contextlib.ExitStack) -> int:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the numb
 # In a process of its own, because a filter can't be taken off again.
 ASK = """
 import ctypes, json, os, sys
-from deployer.build.seccomp import sandbox_filter
+from deployer.sandbox.seccomp import sandbox_filter
 library = ctypes.CDLL(None, use_errno=True)
 library.syscall.restype = ctypes.c_long
 program = sandbox_filter()

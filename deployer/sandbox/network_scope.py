@@ -8,7 +8,7 @@ what runs between fork and exec in a process with threads may hang.
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import Final, Tuple
 
 # landlock_create_ruleset (444) with `scoped` alone, prctl(PR_SET_NO_NEW_PRIVS), landlock_restrict_self (446).
 _PROGRAM: Final = """
@@ -24,6 +24,6 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-def scoped(command: tuple[str, ...]) -> tuple[str, ...]:
+def scoped(command: Tuple[str, ...]) -> Tuple[str, ...]:
     """The command that runs `command`, whose first word is a path, away from the sockets and processes of others."""
     return (sys.executable, "-I", "-S", "-c", _PROGRAM, *command)
