@@ -58,7 +58,7 @@ else echo '{StateLine(ABSENT)}'; fi
 read -r verb path size || exit 0
 [ "$verb" = serve ] || exit 0
 python=$(command -v python3 || command -v /usr/libexec/platform-python) || exit {NO_PYTHON}
-if [ -f "$path/__main__.py" ]; then echo {READY}; exec "$python" -I "$path" serve; fi
+if [ -f "$path/__main__.py" ]; then echo {READY}; exec "$python" -I -B "$path" serve; fi
 echo {SEND}
 exec "$python" -I -c {shlex.quote(_LOADER)} "$size"
 """

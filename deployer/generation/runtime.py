@@ -40,7 +40,7 @@ import sys
 if sys.argv[1:2] == ["recover"]:
     sys.dont_write_bytecode = True
 else:
-    sys.pycache_prefix = "{BYTE_CODE}"
+    sys.dont_write_bytecode, sys.pycache_prefix = False, "{BYTE_CODE}"
 from deployer.host.main import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -15,6 +15,7 @@ from deployer.host.systemd import Systemd
 
 def real_machine(root: Path) -> Machine:
     """With the real disk, PID 1, store, kernel and clock."""
-    interpreter = (sys.executable or "/usr/bin/python3", "-I")
+    # Without -B Python keeps the byte code of `__main__` beside it, in the store, before a line of it has run.
+    interpreter = (sys.executable or "/usr/bin/python3", "-I", "-B")
     disk = Disk(root)
     return Machine(disk, Systemd(), HostStore(disk), RealSystem(), Clock(), interpreter)

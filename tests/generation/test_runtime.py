@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from deployer.copy.bootstrap import SCRIPT
 from deployer.generation import runtime, runtime_image
 from deployer.generation.runtime import BYTE_CODE, runtime_files
+from deployer.host.real import real_machine
 from deployer.store import Store
 
 
@@ -49,14 +51,22 @@ def test_what_recovers_a_host_trusts_no_byte_code_and_nothing_writes_any_beside_
         (tmp_path / package / "__init__.py").touch()
     told = "def main(arguments):\n    import sys\n    print(arguments, sys.pycache_prefix or '', sys.dont_write_bytecode)\n"
     (tmp_path / "deployer/host/main.py").write_text(told)
-    script = f"import sys; sys.argv = ['', {command!r}]; sys.dont_write_bytecode = False; sys.path.insert(0, {str(tmp_path)!r})"
-    source = (tmp_path / "__main__.py").read_text().replace(BYTE_CODE, str(tmp_path / "cache"))
+    cache = tmp_path / "cache"
+    main = tmp_path / "__main__.py"
+    main.write_text(main.read_text().replace(BYTE_CODE, str(cache)))
+    interpreter = real_machine(Path("/")).interpreter
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
     ended = subprocess.run(
-        [sys.executable, "-I", "-c", f"{script}\n{source}"], capture_output=True, text=True, timeout=30, check=False
+        [*interpreter, tmp_path, command], capture_output=True, text=True, timeout=30, check=False, env=environment
     )
 
-    expected = str(tmp_path / "cache") if cached else ""
-    assert ended.stdout == f"['{command}'] {expected} {not cached}\n"
-    assert not list((tmp_path / "deployer").rglob("*.pyc"))
-    assert (tmp_path / "cache").exists() == bool(cached)
+    assert ended.stdout == f"['{command}'] {cache if cached else ''} {not cached}\n"
+    assert [found for found in tmp_path.rglob("*.pyc") if not found.is_relative_to(cache)] == []
+    assert cache.exists() == bool(cached)
+
+
+def test_every_connection_starts_it_as_the_host_itself_does():
+    options = " ".join(real_machine(Path("/")).interpreter[1:])
+
+    assert f'exec "$python" {options} "$path" serve' in SCRIPT
