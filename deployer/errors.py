@@ -43,6 +43,10 @@ class Place:
         """`file:line:column`, as compilers print it."""
         return ":".join([self.file, *(str(number) for number in (self.line, self.column) if number)])
 
+    def to_json(self) -> Dict[str, JsonValue]:
+        """Its three parts."""
+        return {"file": self.file, "line": self.line, "column": self.column}
+
 
 class DeployerError(Exception):
     """Something that a user can do something about. Subclasses say what happened and what to do."""
@@ -85,7 +89,7 @@ class DeployerError(Exception):
         if self.on_host:
             document["host"] = self.on_host
         if place:
-            document["place"] = {"file": place.file, "line": place.line, "column": place.column}
+            document["place"] = place.to_json()
         return document
 
 

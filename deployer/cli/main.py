@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "deploy": "Bring hosts to their configurations, canary first",
     "derivation": "Show derivations as JSON",
     "drift": "Show where hosts differ from what they were given",
+    "eval": "Show the value of an option, and what made it",
     "exec": "Run a command on hosts",
     "history": "Show past rollouts",
     "inventory": "Show hosts, groups and variables, as ansible-inventory does",

@@ -1,12 +1,12 @@
 """The configuration: typed options that modules declare, values that YAML files give, and their evaluation.
 
-For those who evaluate: `Evaluator`, `HostView`, `Config`. For authors of modules: `Module`, `types`, `Field`, `Fault`, and the
-weights `force`, `default`, `before`, `after`.
+For those who evaluate: `Evaluator`, `HostView`, `Config`, `Explained`. For authors of modules: `Module`, `types`, `Field`,
+`Fault`, and the weights `force`, `default`, `before`, `after`.
 """
 
 from deployer.config import types
 from deployer.config.definitions import Definition, after, before, default, force
-from deployer.config.evaluation import Config, Evaluator, PackageResolver, evaluate
+from deployer.config.evaluation import Config, Evaluator, Explained, PackageResolver, evaluate
 from deployer.config.host_view import HostView
 from deployer.config.library import all_modules, library_directory
 from deployer.config.module import ConfigView, Fault, Module, Option
@@ -17,6 +17,7 @@ __all__ = [
     "ConfigView",
     "Definition",
     "Evaluator",
+    "Explained",
     "Fault",
     "Field",
     "HostView",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from deployer.config.errors import BadInterpolation, MissingValue, UnknownOption
 from deployer.config.host_view import MISSING, HostView
 from deployer.config.library import all_modules, load_module
 from deployer.config.module import Option
-from deployer.config.places import place_of
+from deployer.config.origins import Origin, origins
+from deployer.config.places import beginnings, keys_of, place_of
 from deployer.config.run import PackageResolver, Run
 from deployer.config.sources import Sources
 from deployer.config.tree import OptionTree
 from deployer.errors import DeployerError, Place, raise_all
 
-__all__ = ["Config", "Evaluator", "PackageResolver", "evaluate"]
+__all__ = ["Config", "Evaluator", "Explained", "PackageResolver", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,14 @@ class _Read:
     """Whether every file could be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """The value of an option, or of something nested in one, and where it comes from."""
+
+    value: Any
+    origins: tuple[Origin, ...]
+
+
 class Evaluator:
     """Evaluates the configurations of many hosts. Hosts whose files are the same, and whose facts that these read are
     equal, get the same `Config` object."""
@@ -84,6 +93,34 @@ class Evaluator:
         names = tuple(sorted(config.reads))
         made.setdefault(names, {})[_facts(host, names)] = config
         return config
+
+    def explain(self, host: HostView, configuration: Path, path: str) -> Mapping[str, Explained]:
+        """The values that a dotted path means, by path: of an option, of what is nested in one, or of all options below it
+        (the empty path: of all). Only these are evaluated, and what they lean on; what is wrong elsewhere is not told.
+
+        Raises what is wrong with them, and `UnknownOption`.
+        """
+        read = self._read(Path(os.path.abspath(configuration)))
+        if not read.whole:
+            raise_all(_in_order([*read.errors]))
+        options = read.tree.options
+        option = next((one for one in beginnings(path) if one in options), None)
+        below = path + "." if path else ""
+        wanted = [option] if option is not None else [one for one in options if one.startswith(below)]
+        if not wanted:
+            raise UnknownOption(path, None, read.tree.names())
+        run = Run(read.tree, self._packages, host, read.given)
+        run.some(wanted)
+        raise_all(_in_order(run.errors))
+        if option is None:
+            return {one: Explained(run.values[one], origins(options[one], run.definitions[one], ())) for one in wanted}
+        keys = keys_of(run.values[option], path[len(option) + 1 :])
+        if keys is None:
+            raise UnknownOption(path, None, tuple(_paths(option, run.values[option])))
+        value = run.values[option]
+        for key in keys:
+            value = value[key]
+        return {path: Explained(value, origins(options[option], run.definitions[option], keys))}
 
     def _evaluate(self, host: HostView, path: Path) -> Config:
         read = self._read(path)
@@ -125,6 +162,13 @@ def _facts(host: HostView, names: tuple[str, ...]) -> str:
     """A host's values of some facts, so that equal ones are of equal type too: 1 is not true."""
     values = [host.read(name) for name in names]
     return json.dumps([None if value is MISSING else [value] for value in values], sort_keys=True, default=repr)
+
+
+def _paths(path: str, value: Any) -> Iterator[str]:
+    """A path, and all that are nested in its value."""
+    yield path
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        yield from _paths(f"{path}.{key}", inner)
 
 
 def _in_order(errors: list[DeployerError]) -> list[DeployerError]:

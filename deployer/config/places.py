@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deployer.config.definitions import Definition
@@ -10,19 +10,37 @@ from deployer.config.host_view import MISSING
 from deployer.errors import Place
 
 
+def beginnings(path: str) -> Iterator[str]:
+    """A dotted path and what it begins with, the longest first."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+
+
+def keys_of(value: Any, path: str) -> tuple[str, ...] | None:
+    """The names that lead to what a dotted path means within a value; None where nothing is there."""
+    if not path:
+        return ()
+    if not isinstance(value, Mapping):
+        return None
+    if path in value:
+        return (path,)
+    for at, letter in enumerate(path):
+        if letter == "." and path[:at] in value:
+            inner = keys_of(value[path[:at]], path[at + 1 :])
+            if inner is not None:
+                return (path[:at], *inner)
+    return None
+
+
 def below(value: Any, path: str) -> Any:
     """What is nested in a value; `MISSING` where there is nothing."""
-    if not path:
-        return value
-    if isinstance(value, Mapping):
-        if path in value:
-            return value[path]
-        for at, letter in enumerate(path):
-            if letter == "." and path[:at] in value:
-                found = below(value[path[:at]], path[at + 1 :])
-                if found is not MISSING:
-                    return found
-    return MISSING
+    keys = keys_of(value, path)
+    if keys is None:
+        return MISSING
+    for key in keys:
+        value = value[key]
+    return value
 
 
 def place_of(definitions: Mapping[str, Sequence[Definition]], path: str) -> Place | None:

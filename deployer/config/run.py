@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,7 +19,7 @@ from deployer.config.host_view import MISSING, HostView
 from deployer.config.interpolation import Unclosed, interpolate
 from deployer.config.merging import NOTHING, OptionType, Scope
 from deployer.config.module import Assertion, ConfigView, Fault, Module, Option
-from deployer.config.places import below, first_place, place_of
+from deployer.config.places import beginnings, below, first_place, place_of
 from deployer.config.tree import OptionTree
 from deployer.errors import DeployerError, Place
 
@@ -59,7 +59,11 @@ class Run:
 
     def everything(self) -> None:
         """Make the value of every option."""
-        for path in self._tree.options:
+        self.some(self._tree.options)
+
+    def some(self, paths: Iterable[str]) -> None:
+        """Make the values of some options, and of what they lean on."""
+        for path in paths:
             try:
                 self._read(path)
             except Failed:
@@ -187,7 +191,7 @@ class Run:
         return self._packages.output_path(name)
 
     def _option(self, path: str, rest: str, definition: Definition) -> Any:
-        option = next((one for one in _beginnings(rest) if one in self._tree.options), None)
+        option = next((one for one in beginnings(rest) if one in self._tree.options), None)
         if option is None:
             near = did_you_mean(rest, self._tree.options) or did_you_mean(rest.partition(".")[0], self._tree.names())
             raise BadInterpolation(path, f"there is no option '{rest}'", definition.place, near)
@@ -211,7 +215,7 @@ class Run:
         return found
 
     def _descend(self, kind: OptionType, name: str, definitions: Sequence[Definition], rest: str, scope: Scope) -> Any:
-        for first in _beginnings(rest):
+        for first in beginnings(rest):
             found = kind.part(name, definitions, first, scope) if definitions else None
             if found is None:
                 continue
@@ -228,13 +232,6 @@ class Run:
         at = place_of(self.definitions, name) or first_place(self._given.get(name))
         contributed = self._tree.contributed.get(name)
         return at or (contributed[0].place if contributed else None)
-
-
-def _beginnings(path: str) -> Iterator[str]:
-    """A dotted path and what it begins with, the longest first."""
-    while path:
-        yield path
-        path = path.rpartition(".")[0]
 
 
 def _reason(error: Exception) -> str:
