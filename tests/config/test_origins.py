@@ -92,11 +92,11 @@ def test_a_namespace_means_all_options_below_it(directory, packages):
 
 
 def test_what_is_wrong_elsewhere_is_not_told(directory, packages):
-    main = "etc: {a: {text: 5}}\nactivation: {check_deadline: 20}\nsysctl: {a.b: '${config.nothing}'}\n"
+    main = "users: {a: {uid: many}}\nactivation: {check_deadline: 20}\n"
 
     assert explain(directory, packages, "activation.check_deadline", main)["activation.check_deadline"].value == 20.0
-    with pytest.raises(DeployerError, match=r"etc\.a\.text"):
-        explain(directory, packages, "etc", main)
+    with pytest.raises(DeployerError, match=r"users\.a\.uid"):
+        explain(directory, packages, "users", main)
 
 
 @pytest.mark.parametrize(
