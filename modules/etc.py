@@ -8,6 +8,10 @@ from deployer.config import ConfigView, Fault, Field, Module, Submodule, types
 module = Module("etc", "Files, links and directories in /etc.")
 
 
+LONGEST = 3900
+"""Bytes of a path below /etc: with what stands before it in the profile and in the store, Linux takes 4095."""
+
+
 def wrong_path(path: str) -> str:
     """What is wrong with a path below /etc; empty: nothing."""
     if path.startswith("/"):
@@ -16,6 +20,10 @@ def wrong_path(path: str) -> str:
         return "has no empty part and no '..'"
     if re.search(r"[\x00-\x1f\x7f]", path):
         return "has no control characters"
+    if any(len(part.encode()) > 255 for part in path.split("/")):
+        return "has no part of more than 255 bytes"
+    if len(path.encode()) > LONGEST:
+        return f"has at most {LONGEST} bytes"
     return ""
 
 
@@ -114,6 +122,28 @@ def no_entry_stands_below_another(config: ConfigView) -> Iterator[Fault]:
         for parent in parents:
             if parent in entries and kind_of(entries[parent]) != "directory":
                 yield Fault(f"etc entry '{path}' stands below '{parent}', which is no directory", "Remove one.", f"etc.{path}")
+
+
+@module.asserts
+def no_entry_stands_where_others_may_write(config: ConfigView) -> Iterator[Fault]:
+    """Whoever may write in a directory could put anything in an entry's place."""
+    entries = config["etc"]
+    for path in entries:
+        for parent in ("/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 1)):
+            entry = entries.get(parent)
+            if entry is None or kind_of(entry) != "directory":
+                continue
+            mode = int(entry["mode"] or "0755", 8)
+            if entry["owner"] not in ("root", "0"):
+                who = f"belongs to '{entry['owner']}'"
+            elif mode & 0o002 or (mode & 0o020 and entry["group"] not in ("root", "0")):
+                who = f"may be written by others (mode {mode:04o})"
+            else:
+                continue
+            message = f"etc entry '{path}' stands in '{parent}', which {who}: they could replace it"
+            yield Fault(
+                message, "Give the directory to root with mode 0755 or 0750, and a group that may read it.", f"etc.{path}"
+            )
 
 
 def kind_of(entry: dict[str, object]) -> str:

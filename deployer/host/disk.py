@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Final, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Final, Iterator, List, Optional, Tuple
 
 from deployer.errors import DeploymentError
 from deployer.host.ledger import Metadata
@@ -30,6 +32,14 @@ _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CL
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _STATE_PARENT: Final = STATE_DIRECTORY.rsplit("/", 1)[0]
+_OTHER_IOCTLS: Final = ("alpha", "mips", "parisc", "ppc", "sparc")
+"""Machines whose ioctl numbers have the direction elsewhere: asm/ioctl.h of Linux."""
+_GET_FLAGS: Final = (0x40006601 if os.uname().machine.startswith(_OTHER_IOCTLS) else 0x80006601) | (
+    8 if sys.maxsize >> 32 else 4
+) << 16
+"""FS_IOC_GETFLAGS of linux/fs.h."""
+_SEALS: Final = ((0x10, "immutable"), (0x20, "append-only"))
+"""FS_IMMUTABLE_FL and FS_APPEND_FL: what chattr(1) sets with `+i` and `+a`."""
 
 
 @dataclass(eq=False)
@@ -60,6 +70,10 @@ class Entry:
     target: str = ""
     """Of a link."""
     device: int = 0
+    names: int = 1
+    """Under how many names a file stands on its file system: its hard links."""
+    sealed: str = ""
+    """`immutable` or `append-only`, where chattr(1) has made a file or directory so."""
 
 
 def _silent(operation: str, path: str) -> None:
@@ -83,16 +97,24 @@ class Disk:
             with self._parent(path) as (directory, name):
                 status = os.lstat(name, dir_fd=directory)
                 target = os.readlink(name, dir_fd=directory) if stat.S_ISLNK(status.st_mode) else ""
-                xattrs = self._xattrs(directory, name) if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) else {}
+                is_plain = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+                xattrs, sealed = self._details(directory, name) if is_plain else ({}, "")
         except (FileNotFoundError, NotADirectoryError):
             return None
         metadata = Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, xattrs)
-        return Entry(_kind(status.st_mode), metadata, status.st_size, target, status.st_dev)
+        kind = _kind(status.st_mode)
+        names = status.st_nlink if kind == FILE else 1
+        return Entry(kind, metadata, status.st_size, target, status.st_dev, names, sealed)
 
     def read(self, path: str) -> bytes:
-        """The content of a regular file. Raises `FileNotFoundError`."""
+        """The content of a regular file. Raises `FileNotFoundError`, and `PathRefused` for what is none."""
         with self._parent(path) as (directory, name):
-            descriptor = os.open(name, _READ_FLAGS, dir_fd=directory)
+            try:
+                descriptor = os.open(name, _READ_FLAGS, dir_fd=directory)
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    raise PathRefused(path, "it is a link") from None
+                raise
             with open(descriptor, "rb") as file:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise PathRefused(path, "it is not a regular file")
@@ -109,6 +131,11 @@ class Disk:
                 return sorted(os.listdir(directory))
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def is_read_only(self, path: str) -> bool:
+        """Whether a directory lies on a file system that is mounted read-only. Raises `FileNotFoundError`."""
+        with self._directory(path) as directory:
+            return bool(os.fstatvfs(directory).f_flag & os.ST_RDONLY)
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -298,15 +325,14 @@ class Disk:
         if keep_time:
             os.utime(descriptor, ns=(metadata.mtime_ns, metadata.mtime_ns))
 
-    def _xattrs(self, directory: int, name: str) -> dict[str, str]:
+    def _details(self, directory: int, name: str) -> Tuple[Dict[str, str], str]:
+        """Extended attributes, access control lists and security labels among them; and how chattr(1) has sealed it."""
         try:
             descriptor = os.open(name, _READ_FLAGS, dir_fd=directory)
         except OSError:
-            return {}
+            return {}, ""
         try:
-            return {key: base64.b64encode(os.getxattr(descriptor, key)).decode() for key in os.listxattr(descriptor)}
-        except OSError:
-            return {}
+            return _xattrs(descriptor), _sealed(descriptor)
         finally:
             os.close(descriptor)
 
@@ -319,6 +345,21 @@ def _write_all(descriptor: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def _xattrs(descriptor: int) -> Dict[str, str]:
+    try:
+        return {key: base64.b64encode(os.getxattr(descriptor, key)).decode() for key in os.listxattr(descriptor)}
+    except OSError:
+        return {}
+
+
+def _sealed(descriptor: int) -> str:
+    try:
+        flags = int.from_bytes(fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8))[:4], sys.byteorder)
+    except OSError:
+        return ""  # its file system knows no such thing
+    return next((word for bit, word in _SEALS if flags & bit), "")
 
 
 def _is_link(name: str, directory: int) -> bool:

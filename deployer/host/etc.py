@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Final, Iterable, List, Optional, Tuple
 
@@ -22,6 +23,8 @@ from deployer.host.paths import BEFORE, CURRENT, ETC, KEPT, ORIGINALS
 from deployer.host.undo import UndoLog
 
 ABSENT: Final = "absent"
+LONGEST_NAME: Final = 255
+"""Bytes, as Linux's file systems have it."""
 _PARENT: Final = Metadata(0o755, 0, 0)
 _PRIVATE: Final = Metadata(0o600, 0, 0)
 
@@ -59,6 +62,12 @@ class ContentDamaged(DeploymentError):
     def remedy(self) -> str:
         """What to do."""
         return "The host's disk may be failing: check it, remove the damaged store path, and deploy again."
+
+
+def kept_name(prefix: str, path: str) -> str:
+    """Where a version that somebody wrote by hand is kept: the name of `path` is in it, as far as a name may be long."""
+    name = os.fsencode(f"{prefix}-{path.rpartition('/')[2]}")[:LONGEST_NAME]
+    return f"{KEPT}/{os.fsdecode(name)}"
 
 
 def link_target(path: str) -> str:
@@ -184,7 +193,7 @@ class EtcWriter:
         self._copies += 1
         name = f"{where}/{self._tag}-{self._copies}"
         if where == KEPT:
-            name += "-" + path.rpartition("/")[2]
+            name = kept_name(f"{self._tag}-{self._copies}", path)
         self._disk.write(name, self._disk.read(path), _PRIVATE)
         return Original(FILE, name, "", found.metadata)
 
@@ -264,7 +273,7 @@ def undo_path(disk: Disk, record: Dict[str, Any], tag: str, note: Callable[[Acti
     if now == record["was"]:
         return
     if now != record["after"] and now.startswith("file "):
-        kept = f"{KEPT}/{tag}-undo-{hashlib.sha256(path.encode()).hexdigest()[:8]}-{path.rpartition('/')[2]}"
+        kept = kept_name(f"{tag}-undo-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}", path)
         disk.write(kept, disk.read(path), _PRIVATE)
         note(Action("kept", "add", kept, f"{path}: it was changed meanwhile"))
     restore(disk, path, before)

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import re
 import stat
 from dataclasses import dataclass
 from typing import Collection, Dict, Final, FrozenSet, List, Mapping, Optional, Tuple
@@ -21,6 +20,7 @@ from deployer.host.disk import PathRefused
 from deployer.host.etc import ABSENT, fingerprint, link_target
 from deployer.host.ledger import Ledger
 from deployer.host.machine import Machine, UnitStatus
+from deployer.host.obstacles import leftover_of, obstacles
 from deployer.host.paths import ETC
 from deployer.host.switching import tmpfiles_paths
 from deployer.host.unit_changes import unit_repairs
@@ -40,8 +40,8 @@ class Observed:
     """Path of a declared entry to the fingerprint that it is to have."""
     owners: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Path of a declared entry to the user or group that it needs and the host lacks."""
-    mounts: FrozenSet[str] = frozenset()
-    """Paths of entries on which something is mounted."""
+    obstacles: Mapping[str, Problem] = dataclasses.field(default_factory=dict)
+    """Path of an entry to why nothing can be done to it, where something is to be done."""
     units: Mapping[str, UnitStatus] = dataclasses.field(default_factory=dict)
     """How systemd sees each unit, and each running instance of a template."""
     system: str = ""
@@ -69,7 +69,14 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
     problems: List[Problem] = []
     etc: Dict[str, str] = {}
     for path in sorted({*declared, *ledger.etc}):
-        if _makes_way(path, declared, ledger):
+        if _makes_way(machine, path, declared, ledger):
+            etc[path] = ABSENT
+            continue
+        if (
+            f"{ETC}/{path}" in ledger.directories
+            and path not in ledger.etc
+            and not leftover_of(machine.disk, path, declared, ledger)
+        ):
             etc[path] = ABSENT
             continue
         in_the_way = _parents(machine, path, declared)
@@ -79,8 +86,6 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
             in_the_way = [Problem(f"{ETC}/{path}", error.message, error.remedy)]
             etc[path] = UNKNOWN
         problems.extend(in_the_way)
-    if declared and _is_read_only(machine):
-        problems.append(Problem(ETC, "it is on a read-only file system", "Remount it writable."))
     problems.extend(_store_problems(machine))
     names = sorted({unit.name for unit in (*previous.units, *manifest.units)})
     keys = sorted({*manifest.sysctl, *ledger.sysctl})
@@ -92,7 +97,7 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
         etc=etc,
         wishes={path: _wish(entry, ids, stored.get(path, "")) for path, entry in declared.items()},
         owners={path: lacking for path, entry in declared.items() for lacking in [_lacking(entry, ids)] if lacking},
-        mounts=_mounts(machine, declared),
+        obstacles=obstacles(machine.disk, declared, ledger),
         units=units,
         system=system,
         foreign=frozenset(path for path in foreign if _may_go(machine, path, ledger)),
@@ -168,21 +173,17 @@ def _may_go(machine: Machine, path: str, ledger: Ledger) -> bool:
     return False
 
 
-def _mounts(machine: Machine, paths: Collection[str]) -> FrozenSet[str]:
-    """A link or file cannot be put where something is mounted, not even a bind mount of the same file system."""
-    try:
-        lines = (machine.disk.root / "proc/self/mountinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    points = {re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal.group(1), 8)), line.split()[4]) for line in lines}
-    return frozenset(path for path in paths if f"{ETC}/{path}" in points)
-
-
-def _makes_way(path: str, declared: Collection[str], ledger: Ledger) -> bool:
-    """Whether something of ours that goes first stands where a directory for this entry is to be."""
+def _makes_way(machine: Machine, path: str, declared: Collection[str], ledger: Ledger) -> bool:
+    """Whether something that goes first stands where a directory for this entry is to be: of ours, or of the host's where the
+    directory is declared itself, and so replaced or refused itself."""
     parts = path.split("/")
     for above in ("/".join(parts[:depth]) for depth in range(1, len(parts))):
         owned = ledger.etc.get(above)
+        if above in declared:
+            with contextlib.suppress(DeployerError):
+                stands = machine.disk.entry(f"{ETC}/{above}")
+                if stands is not None and stands.kind != "directory":
+                    return True
         if owned is not None and above not in declared and owned.kind != DIRECTORY and not owned.adopted:
             return owned.original is None
     return False
@@ -204,10 +205,3 @@ def _parents(machine: Machine, path: str, declared: Collection[str]) -> List[Pro
             message = f"{ETC}/{above} is a {entry.kind}, and {ETC}/{path} is to stand below it"
             return [Problem(f"{ETC}/{path}", message, "Declare the path that is meant, or make it a directory.")]
     return []
-
-
-def _is_read_only(machine: Machine) -> bool:
-    try:
-        return bool(os.statvfs(str(machine.disk.root) + ETC).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False

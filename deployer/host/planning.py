@@ -100,10 +100,13 @@ def _etc(
     before = {entry.path: entry for entry in previous.etc}
     early, late = in_order_of_removal([path for path in ledger.etc if path not in wanted], wanted)
     actions = [_removal(path, observed, ledger) for path in early if not ledger.etc[path].adopted]
+    problems += [
+        observed.obstacles[path] for path in (*early, *late) if path in observed.obstacles and _goes(path, observed, ledger)
+    ]
     for path in sorted(wanted):
         operation = _operation(wanted[path], before.get(path), observed, ledger, repair=repair)
-        if operation and path in observed.mounts:
-            problems.append(Problem(f"{ETC}/{path}", "something is mounted there", "Unmount it, or do not declare the path."))
+        if operation and path in observed.obstacles:
+            problems.append(observed.obstacles[path])
         elif operation == _REFUSE:
             problems.append(_in_the_way(wanted[path], observed.etc[path], ledger))
         elif operation:
@@ -132,6 +135,11 @@ def _operation(entry: EtcEntry, before: Optional[EtcEntry], observed: Observed, 
         return "add"
     is_identical = entry.kind == LINK and stands == f"file {entry.sha256} 644 0 0"
     return "replace" if replaceable and (entry.replace or is_identical or owned is not None) else _REFUSE
+
+
+def _goes(path: str, observed: Observed, ledger: Ledger) -> bool:
+    """Whether an entry of ours that is no longer declared is still there to be taken away."""
+    return not ledger.etc[path].adopted and observed.etc[path] != ABSENT
 
 
 def _is_touched(path: str, observed: Observed, ledger: Ledger) -> bool:

@@ -117,6 +117,7 @@ class Switch:
         early, late = in_order_of_removal([path for path in owned if path not in declared], declared)
         for path in early:
             self._take_away(writer, path, owned, actions)
+        made = self._make_way(writer, made, declared)
         for path in sorted(declared):
             if path not in owned or path in actions or self._must_rewrite(declared[path], owned[path]):
                 owned[path] = writer.put(declared[path], owned.get(path), made)
@@ -130,6 +131,13 @@ class Switch:
         needed = _above(f"{ETC}/{path}" for path in declared)
         kept = [path for path in sorted(set(made), reverse=True) if path in needed or not writer.drop_directory(path)]
         return dataclasses.replace(ledger, etc=owned, directories=tuple(sorted(kept)))
+
+    def _make_way(self, writer: EtcWriter, made: List[str], declared: Mapping[str, EtcEntry]) -> List[str]:
+        """Directories of ours, empty by now, in whose place something else is to stand; returns those that stay."""
+        places = {f"{ETC}/{path}" for path, entry in declared.items() if entry.kind != "directory"}
+        return [
+            path for path in sorted(made, reverse=True) if not places & {path, *_above([path])} or not writer.drop_directory(path)
+        ]
 
     def _set_aside(self, plan: Plan) -> None:
         """What somebody added to units of ours, or masked them with."""
