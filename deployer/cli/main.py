@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, str]] = {
     "drift": "Show where hosts differ from what they were given",
     "eval": "Show the value of an option, and what made it",
     "exec": "Run a command on hosts",
+    "generations": "List, compare, keep and remove hosts' generations",
     "history": "Show past rollouts",
     "inventory": "Show hosts, groups and variables, as ansible-inventory does",
     "key": "Make the keys that sign store paths",

@@ -17,11 +17,14 @@ from deployer.formats.messages import (
     Activation,
     CheckResult,
     DriftItem,
+    Generation,
+    GenerationDifference,
     HostFacts,
     HostStatus,
     Outcome,
     Plan,
 )
+from deployer.formats.messages import Collection as Removed
 from deployer.formats.state import StateLine
 from deployer.inventory import Host
 from deployer.ssh import Channel, Session
@@ -115,6 +118,28 @@ class HostSession:
         """Where the host differs from what its current generation declares."""
         answer = await self.request("observe", ignore=[*sorted(ignore)])
         return tuple(DriftItem.from_document(item) for item in _items(answer, "drift"))
+
+    async def generations(self) -> tuple[Generation, ...]:
+        """All generations with their sizes, oldest first."""
+        return tuple(Generation.from_document(item) for item in _items(await self.request("generations"), "generations"))
+
+    async def compare(self, before: int, after: int) -> GenerationDifference:
+        """What differs between two generations."""
+        return GenerationDifference.from_document(await self.request("compare", before=before, after=after))
+
+    async def pin(self, generation: int, *, pinned: bool) -> None:
+        """Keep a generation until it is unpinned, or no longer."""
+        await self.request("pin", generation=generation, pinned=pinned)
+
+    async def delete(self, generations: Collection[int], *, dry_run: bool) -> Removed:
+        """Remove generations, and what only they kept."""
+        numbers: list[JsonValue] = [str(number) for number in sorted(generations)]
+        return Removed.from_document(await self.request("delete", generations=numbers, dry_run=dry_run))
+
+    async def collect(self, *, dry_run: bool, keep: int | None = None, keep_for: int | None = None) -> Removed:
+        """Remove the generations that the policy does not keep, and what nothing needs."""
+        instead = {key: value for key, value in (("keep", keep), ("keep_for", keep_for)) if value is not None}
+        return Removed.from_document(await self.request("collect", None, dry_run=dry_run, **instead))
 
     async def uninstall(self, *, dry_run: bool, discard_kept: bool = False) -> tuple[Action, ...]:
         """Leave the host as it was before us; `discard_kept`: what people wrote by hand in files of ours goes too."""

@@ -137,6 +137,16 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """Which generations a host keeps, besides those that it needs in any case."""
+
+    keep: int = 10
+    """So many of the newest."""
+    keep_for: float = 0.0
+    """And all that were in use within so many seconds."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All that one system declares."""
 
@@ -153,6 +163,7 @@ class Manifest:
     runtime: str = ""
     """Store path of the host runtime, a directory that holds `deployer.pyz`."""
     timing: Timing = Timing()
+    generations: Retention = Retention()
 
     @property
     def is_empty(self) -> bool:
@@ -166,7 +177,11 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
-        """Parse strictly. Raises `ManifestRefused` or `FrameRefused` for what this version does not understand."""
+        """Parse. Raises `ManifestRefused` or `FrameRefused`.
+
+        Keys that this version does not know are ignored: the runtime of an older generation reads a newer one's manifest
+        when it takes a host back. What must not be ignored changes `FORMAT`.
+        """
         document = parse_document(data)
         if document.pop("format", None) != FORMAT:
             raise ManifestRefused(f"its format is not {FORMAT}")
@@ -232,7 +247,7 @@ def _parse(kind: Type[_T], document: JsonValue, where: str) -> _T:
     arguments: Dict[str, Any] = {}
     for key, value in document.items():
         if key not in fields:
-            raise ManifestRefused(f"{where} has an unknown key '{key[:80]}'")
+            continue
         arguments[key] = _parse_field(kind, key, _default(fields[key]), value, f"{where}.{key}")
     missing = [name for name, field in fields.items() if _default(field) is dataclasses.MISSING and name not in arguments]
     if missing:
@@ -243,8 +258,8 @@ def _parse(kind: Type[_T], document: JsonValue, where: str) -> _T:
 def _parse_field(kind: type, key: str, default: Any, value: JsonValue, where: str) -> Any:
     if kind is Manifest and key in _MEMBERS:
         return tuple(_parse(_MEMBERS[key], item, f"{where}[{index}]") for index, item in enumerate(_list(value, where)))
-    if isinstance(default, Timing):
-        return _parse(Timing, value, where)
+    if isinstance(default, (Timing, Retention)):
+        return _parse(type(default), value, where)
     if isinstance(default, tuple):
         return tuple(_string(item, where) for item in _list(value, where))
     if isinstance(default, dict):

@@ -19,6 +19,11 @@ Requests are served one at a time, in order.
     status     asks nothing → `HostStatus`
     check      asks nothing → `checks`: list of `CheckResult` of the current generation, run once now
     observe    `ignore`: globs of targets → `drift`: list of `DriftItem`
+    generations  asks nothing → `generations`: list of `Generation`
+    compare    `before`, `after`: numbers of generations → `GenerationDifference`
+    pin        `generation`, `pinned` → nothing; error `GenerationUnknown`
+    delete     `generations`: numbers, as strings; `dry_run` → `Collection`; errors `GenerationUnknown`, `GenerationNeeded`
+    collect    `dry_run`, `keep`, `keep_for`: instead of what the configuration says → `Collection`
     uninstall  `dry_run`, `discard_kept` → `actions`: list of `Action`; error `KeptFiles`
 """
 
@@ -205,6 +210,13 @@ class Generation(Message):
     """ISO 8601, UTC, by the host's clock; for people."""
     controller: str
     current: bool
+    booted: bool = False
+    """Whether this boot began with it."""
+    pinned: bool = False
+    kept: Tuple[str, ...] = ()
+    """Why it is kept, for people; empty: the next collection takes it."""
+    bytes: int = 0
+    """Of its closure, unpacked; told by `generations` only."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +233,46 @@ class HostStatus(Message):
     system: str
     epoch: int
     generations: Tuple[Generation, ...] = ()
+
+
+@dataclass(frozen=True)
+class PackageChange(Message):
+    """One package of which two closures hold different versions, or notably different amounts."""
+
+    name: str
+    removed: Tuple[str, ...]
+    """Versions; empty for a package that has none."""
+    added: Tuple[str, ...]
+    bytes: int
+    """How much larger its paths are together."""
+
+
+@dataclass(frozen=True)
+class GenerationDifference(Message):
+    """What differs between two generations of one host."""
+
+    MEMBERS = {"actions": Action, "packages": PackageChange}
+
+    before: int
+    after: int
+    bytes_before: int
+    """Of the closure, unpacked."""
+    bytes_after: int
+    actions: Tuple[Action, ...] = ()
+    """What turns the declarations of one into those of the other, on a host that stands as declared."""
+    packages: Tuple[PackageChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class Collection(Message):
+    """What was, or would be, removed from a host."""
+
+    MEMBERS = {"generations": Generation}
+
+    generations: Tuple[Generation, ...] = ()
+    paths: Tuple[str, ...] = ()
+    bytes: int = 0
+    """Of the paths, unpacked; less is freed where files are shared."""
 
 
 @dataclass(frozen=True)

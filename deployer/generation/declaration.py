@@ -19,6 +19,7 @@ from deployer.formats.manifest import (
     EtcEntry,
     Group,
     Manifest,
+    Retention,
     Timing,
     Unit,
     User,
@@ -130,8 +131,13 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
         tmpfiles=tuple(config.get("tmpfiles.rules")),
         checks=tuple(_fields(Check, name, value) for name, value in sorted(config.get("checks").items())),
         timing=Timing(**{key: float(value) for key, value in config.get("activation").items()}),
+        generations=_retention(config.get("generations")),
     )
     return Declaration(manifest, contents, tuple(config.get("packages")))
+
+
+def _retention(value: Mapping[str, Any]) -> Retention:
+    return Retention(int(value["keep"]), float(value["keep_for"]))
 
 
 def _unit_files(units: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -8,11 +8,10 @@ import re
 import socket
 from typing import Dict, Tuple
 
-from deployer.formats.messages import PROTOCOL, Generation, HostFacts, HostStatus
+from deployer.formats.messages import PROTOCOL, HostFacts, HostStatus
 from deployer.host.clock import boot_id
 from deployer.host.disk import Disk
 from deployer.host.machine import Machine
-from deployer.host.paths import PROFILE
 from deployer.host.process import run
 
 
@@ -37,12 +36,9 @@ def host_facts(disk: Disk) -> HostFacts:
 
 def host_status(machine: Machine) -> HostStatus:
     """Read from journal and profile; changes nothing."""
-    record, profile = machine.journal.read(), machine.profile
-    current = profile.current()
-    generations = tuple(
-        Generation(number, system, _created(machine, number), "", number == current.number)
-        for number, system in profile.generations().items()
-    )
+    from deployer.host.collecting import generations
+
+    record, current = machine.journal.read(), machine.profile.current()
     return HostStatus(
         state=record.state,
         transaction=record.transaction,
@@ -50,7 +46,7 @@ def host_status(machine: Machine) -> HostStatus:
         generation=current.number,
         system=current.system,
         epoch=record.epoch,
-        generations=generations,
+        generations=generations(machine),
     )
 
 
@@ -61,11 +57,6 @@ def compressions() -> Tuple[str, ...]:
     except ImportError:
         return ("zlib", "none")
     return ("zstd", "zlib", "none")
-
-
-def _created(machine: Machine, number: int) -> str:
-    entry = machine.disk.entry(f"{PROFILE}/{number}-link")
-    return machine.clock.date(entry.metadata.mtime_ns / 1e9) if entry is not None else ""
 
 
 def _os_release(disk: Disk) -> Dict[str, str]:

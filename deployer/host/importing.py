@@ -28,6 +28,8 @@ def missing(store: Store, paths: Sequence[str], files: Sequence[str]) -> Dict[st
         raise FrameRefused("too many paths are asked for")
     for path in paths:
         StorePath.parse(path)
+    if store.layout.database.exists():
+        store.keep(paths)  # or a collection could take what we are about to call there
     valid = store.valid(paths) - _forget_removed(store, store.valid(paths))
     return {"missing": [path for path in paths if path not in valid], "held": sorted(store.held_files(files))}
 

@@ -17,6 +17,7 @@ from deployer.host.undo import UndoLog
 ACTIVATION: Final = "deployer-activation.service"
 DEADMAN: Final = "deployer-deadman"
 RECOVER: Final = "deployer-recover.service"
+COLLECT: Final = "deployer-collect.service"
 
 
 @dataclass(frozen=True)
@@ -200,4 +201,5 @@ class Limits:
 
 def without_timing(manifest: Manifest) -> Manifest:
     """What a manifest declares, apart from how it is activated."""
-    return dataclasses.replace(manifest, timing=Manifest().timing, runtime="", checks=())
+    nothing = Manifest()
+    return dataclasses.replace(manifest, timing=nothing.timing, generations=nothing.generations, runtime="", checks=())

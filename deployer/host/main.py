@@ -3,6 +3,7 @@
 serve                speak the protocol on standard input and output
 switch TRANSACTION   drive a prepared transaction: the activation's service runs this
 recover [--timer | --boot]   finish what was cut off: the dead-man's timer and the boot unit run this
+collect              remove what the current generation's policy does not keep: a service runs this after a deployment
 uninstall            leave the host as it was before us
 """
 
@@ -12,9 +13,13 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Final, List, Sequence
+from typing import TYPE_CHECKING, Final, List, Sequence
 
 from deployer.errors import DeployerError
+
+if TYPE_CHECKING:
+    from deployer.host.machine import Machine
+    from deployer.host.transaction import Record
 
 _USAGE: Final = 2
 _LOCK_TIMEOUT: Final = 30.0
@@ -23,7 +28,7 @@ _LOCK_TIMEOUT: Final = 30.0
 def main(arguments: Sequence[str]) -> int:
     """Run one command; errors are told on standard error, which is the unit's journal or the controller's log."""
     command, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
-    commands = {"serve": _serve, "switch": _switch, "recover": _recover, "uninstall": _uninstall}
+    commands = {"serve": _serve, "switch": _switch, "recover": _recover, "collect": _collect, "uninstall": _uninstall}
     if command not in commands:
         print(__doc__, file=sys.stderr)  # noqa: T201
         return _USAGE
@@ -60,7 +65,28 @@ def _switch(rest: List[str]) -> int:
     with locked(machine.disk, _LOCK_TIMEOUT) as ours:
         if not ours or len(rest) != 1:
             return 1
-        return 0 if Driver(machine).run(rest[0]).state in (CONFIRMED, ROLLED_BACK) else 1
+        ended = Driver(machine).run(rest[0])
+    _begin_collection(machine, ended)
+    return 0 if ended.state in (CONFIRMED, ROLLED_BACK) else 1
+
+
+def _begin_collection(machine: Machine, ended: Record) -> None:
+    """Nobody waits for it, and its troubles are not the deployment's."""
+    from deployer.host.collecting import begin_collection
+
+    try:
+        begin_collection(machine, ended)
+    except (DeployerError, OSError) as error:
+        print(f"old generations stay: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _collect(_: List[str]) -> int:
+    from deployer.host.collecting import collect_generations
+    from deployer.host.real import real_machine
+    from deployer.store import Store
+
+    collect_generations(real_machine(Path("/")), Store(Path("/")), dry_run=False)
+    return 0
 
 
 def _recover(rest: List[str]) -> int:

@@ -12,6 +12,7 @@ from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Acti
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
 from deployer.host.activate import Driver, roots, settle
+from deployer.host.boots import note_booted
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.lost import manifest_of
@@ -139,6 +140,7 @@ def _write_down(machine: Machine, record: Record, request: Activation, plan: Pla
     disk = machine.disk
     lay_out(disk)
     machine.journal.create()
+    note_booted(machine)
     disk.remove_tree(TRANSACTION)
     for path in (TRANSACTION, BEFORE):
         disk.make_directory(path, _DIRECTORY)

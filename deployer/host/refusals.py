@@ -184,7 +184,46 @@ class NoSpace(DeploymentError):
     @property
     def remedy(self) -> str:
         """What to do."""
-        return "Free some space on the host; nothing was changed."
+        return "Free some space on the host, `deployer generations collect` may do; nothing was changed."
+
+
+@dataclass(eq=False)
+class GenerationUnknown(ConfigurationError):
+    """A number was named that no generation of this host has."""
+
+    generation: int
+    known: Sequence[int]
+    host: str = ""
+
+    @property
+    def message(self) -> str:
+        """Which it has."""
+        return f"there is no generation {self.generation}; there are {', '.join(map(str, self.known)) or 'none'}"
+
+    @property
+    def remedy(self) -> str:
+        """How to see them."""
+        return "Choose one of those: `deployer generations list` shows them."
+
+
+@dataclass(eq=False)
+class GenerationNeeded(ConfigurationError):
+    """A generation was to go that must stay."""
+
+    generation: int
+    reasons: Sequence[str]
+
+    @property
+    def message(self) -> str:
+        """Why."""
+        return f"generation {self.generation} is needed: {', '.join(self.reasons)}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        if tuple(self.reasons) == ("pinned",):
+            return f"Take the pin away first: `deployer generations unpin {self.generation}`."
+        return "Switch to another generation first; what is booted goes after the next boot."
 
 
 @dataclass(eq=False)

@@ -114,7 +114,7 @@ class Server:
         """Until the channel closes."""
         self._machine, self._channel = machine, channel
         self._store = store or Store(machine.disk.root)
-        self._verbs: Mapping[str, Callable[[_Request], _Answer]] = {
+        self._verbs: Mapping[str, Callable[[Request], _Answer]] = {
             "hello": lambda request: host_facts(self._machine.disk).to_document(),
             "missing": lambda request: importing.missing(self._store, request.strings("paths"), request.strings("files")),
             "import": self._import,
@@ -131,6 +131,7 @@ class Server:
             "status": lambda request: host_status(self._machine).to_document(),
             "check": lambda request: {"checks": [result.to_document() for result in check_now(self._machine)]},
             "observe": self._observe,
+            **dict.fromkeys(("generations", "compare", "pin", "delete", "collect"), self._about_generations),
             "uninstall": self._uninstall,
         }
 
@@ -143,9 +144,9 @@ class Server:
             document = frame.document() if frame.kind == JSON_KIND else None
             if document is None:
                 raise FrameRefused("a request was expected")
-            self._answer(_Request(document))
+            self._answer(Request(document))
 
-    def _answer(self, request: _Request) -> None:
+    def _answer(self, request: Request) -> None:
         try:
             verb = self._verbs.get(request.string("verb"))
             if verb is None:
@@ -164,7 +165,7 @@ class Server:
 
     # -- verbs -----------------------------------------------------------------------------------------------------------
 
-    def _import(self, request: _Request) -> _Answer:
+    def _import(self, request: Request) -> _Answer:
         def tell(path: str) -> None:
             self._channel.send({"id": request.id, "event": {"registered": path}})
 
@@ -176,18 +177,18 @@ class Server:
                 pass
         return {"registered": list(registered)}
 
-    def _manifest(self, request: _Request) -> _Answer:
+    def _manifest(self, request: Request) -> _Answer:
         system = request.string("system")
         if system not in self._machine.profile.generations().values():
             raise RequestRefused("it asks for the manifest of a system that is no generation of this host")
         return {"manifest": self._machine.store.manifest(system).to_bytes().decode()}
 
-    def _plan(self, request: _Request) -> _Answer:
+    def _plan(self, request: Request) -> _Answer:
         manifest = Manifest.from_bytes(request.string("manifest").encode())
         system, repair, generation = request.string("system"), request.flag("repair"), request.number("generation")
         return plan_for(self._machine, system, manifest, repair=repair, generation=generation).to_document()
 
-    def _activate(self, request: _Request) -> _Answer:
+    def _activate(self, request: Request) -> _Answer:
         machine, asked = self._machine, Activation.from_document(request.rest())
         with locked_for(machine) as ours:
             if not ours:
@@ -204,20 +205,25 @@ class Server:
                 raise
         return self._follow(request, asked.transaction)
 
-    def _follow(self, request: _Request, transaction: str) -> _Answer:
+    def _follow(self, request: Request, transaction: str) -> _Answer:
         def tell(event: Dict[str, Any]) -> None:
             self._channel.send({"id": request.id, "event": event})
 
         outcome: Outcome = follow.follow(self._machine, transaction, tell)
         return outcome.to_document()
 
-    def _confirm(self, request: _Request) -> _Answer:
+    def _confirm(self, request: Request) -> _Answer:
         return follow.confirm(self._machine, request.string("transaction"), request.string("token")).to_document()
 
-    def _observe(self, request: _Request) -> _Answer:
+    def _observe(self, request: Request) -> _Answer:
         return {"drift": [item.to_document() for item in observe_now(self._machine, request.strings("ignore"))]}
 
-    def _uninstall(self, request: _Request) -> _Answer:
+    def _about_generations(self, request: Request) -> _Answer:
+        from deployer.host.generation_verbs import answer
+
+        return answer(self._machine, self._store, request)
+
+    def _uninstall(self, request: Request) -> _Answer:
         dry_run, discard = request.flag("dry_run"), request.flag("discard_kept")
         actions = uninstall.uninstall(self._machine, dry_run=dry_run, discard_kept=discard)
         return {"actions": [action.to_document() for action in actions]}
@@ -235,7 +241,7 @@ def locked_for(machine: Machine) -> Any:
     return locked(machine.disk, 1.0)
 
 
-class _Request:
+class Request:
     """One request, whose fields are checked as they are asked for."""
 
     def __init__(self, document: _Answer) -> None:
@@ -252,6 +258,10 @@ class _Request:
     def rest(self) -> _Answer:
         """All that belongs to the verb."""
         return {key: value for key, value in self._document.items() if key not in ("id", "verb")}
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a field."""
+        return key in self._document
 
     def string(self, key: str) -> str:
         """A field that must be a string."""

@@ -24,7 +24,7 @@ def render_plan(plans: Mapping[str, Plan], paint: Paint | None = None) -> str:
         if not actions and not problems:
             continue
         lines += [f"{paint(_heading(hosts), 'bold')}: {_tally(actions, paint)}", ""]
-        lines += [_action(action, paint) for action in actions]
+        lines += [action_line(action, paint) for action in actions]
         for problem in problems:
             lines += [f"  {paint('!', 'red', 'bold')} {escape(problem.target)}: {escape(problem.message)}"]
             lines += [f"      {escape(problem.remedy)}"] if problem.remedy else []
@@ -49,7 +49,8 @@ def _tally(actions: tuple[Action, ...], paint: Paint) -> str:
     return " ".join(paint(f"{sign}{signs.count(sign)}", _STYLES[sign]) for sign in "+~-" if sign in signs) or "no change"
 
 
-def _action(action: Action, paint: Paint) -> str:
+def action_line(action: Action, paint: Paint) -> str:
+    """One action: its sign, what it is done to, and why."""
     sign = sign_of(action.operation)
     target = name_of(action.target) if action.kind in {"generation", "store"} else escape(action.target)
     word = "" if action.operation in {"add", "change", "remove"} else f" {escape(action.operation)}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from deployer.formats.messages import DriftItem, HostStatus
+from deployer.formats.messages import DriftItem, Generation, HostStatus
 from deployer.history.records import HostRecord, RolloutRecord
-from deployer.ui.text import Paint, count, duration, escape
+from deployer.ui.text import Paint, count, duration, escape, size
 
 _STYLES = {
     "done": "green",
@@ -82,6 +82,23 @@ def status_table(
             generation = str(status.generation or "-")
             rows.append((host, status.state or "untouched", generation, _short(status.system), before, status.reason))
     return table(("HOST", "STATE", "GENERATION", "SYSTEM", "LAST ROLLOUT", "WHY"), rows, paint)
+
+
+def generations_table(generations: Mapping[str, Sequence[Generation]], paint: Paint | None = None) -> str:
+    """What hosts hold, oldest first. What the next collection takes has no reason to be kept."""
+    rows = [
+        (
+            host,
+            str(one.number),
+            one.created.replace("T", " ").removesuffix("Z"),
+            _short(one.system),
+            size(one.bytes) if one.bytes else "lost",
+            ", ".join(one.kept) or "-",
+        )
+        for host, found in generations.items()
+        for one in found
+    ]
+    return table(("HOST", "GENERATION", "MADE (UTC)", "SYSTEM", "SIZE", "KEPT BECAUSE"), rows, paint)
 
 
 def drift_table(drift: Mapping[str, Sequence[DriftItem]], paint: Paint | None = None) -> str:

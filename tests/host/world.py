@@ -123,6 +123,7 @@ class WorldSystemd(SystemdPort):
 
     def reboot(self) -> None:
         """Everything in memory is gone; nothing runs yet."""
+        shutil.rmtree(self._root / "run/deployer", ignore_errors=True)
         document = self._memory.load()
         document.update(active={}, timers={}, boots=document.get("boots", 0) + 1)
         self._memory.save(document)
@@ -233,6 +234,7 @@ class World:
         if not self.root.exists():
             (self.root / "etc/systemd/system").mkdir(parents=True)
             (self.root / "var/lib").mkdir(parents=True)
+            (self.root / "run").mkdir()
             (self.root / "nix/store").mkdir(parents=True)
             memory.mkdir()
             for name, text in ACCOUNTS.items():

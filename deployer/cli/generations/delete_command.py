@@ -1,0 +1,30 @@
+"""`deployer generations delete`."""
+
+from __future__ import annotations
+
+import click
+
+from deployer.cli.generations.asking import ask_hosts
+from deployer.cli.generations.removing import show_removed
+from deployer.cli.options import dry_run_option, json_option, on_option, project
+from deployer.copy import HostSession
+from deployer.formats.messages import Collection
+
+
+@click.command("delete")
+@click.argument("numbers", metavar="NUMBER...", nargs=-1, required=True, type=click.IntRange(min=1))
+@on_option
+@dry_run_option
+@json_option
+@click.pass_context
+def command(context: click.Context, numbers: tuple[int, ...], selector: str | None, dry_run: bool) -> None:
+    """Remove generations of each host by number, and all in its store that nothing needs.
+
+    What is current, booted, last confirmed or pinned is refused, and then nothing is removed from that host.
+    """
+    what = project(context)
+
+    async def ask(session: HostSession) -> Collection:
+        return await session.delete(numbers, dry_run=dry_run)
+
+    ask_hosts(what, selector, ask, show_removed(what, dry_run=dry_run), changes=not dry_run)

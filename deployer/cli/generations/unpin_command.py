@@ -1,0 +1,19 @@
+"""`deployer generations unpin`."""
+
+from __future__ import annotations
+
+import click
+
+from deployer.cli.generations.pinning import set_pin
+from deployer.cli.options import dry_run_option, json_option, on_option, project
+
+
+@click.command("unpin")
+@click.argument("number", type=click.IntRange(min=1))
+@on_option
+@dry_run_option
+@json_option
+@click.pass_context
+def command(context: click.Context, number: int, selector: str | None, dry_run: bool) -> None:
+    """Leave generation NUMBER of each host to the policy again."""
+    set_pin(project(context), selector, number, pinned=False, dry_run=dry_run)

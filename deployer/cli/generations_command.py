@@ -1,0 +1,5 @@
+"""`deployer generations`."""
+
+from deployer.cli.generations import command
+
+__all__ = ["command"]
