@@ -5,6 +5,7 @@ builtin:unpack       `src`, `strip_components`: the tree in an archive
 builtin:tree         `entries`: a JSON list of {path, type: file|symlink|directory, text|source, target, executable}
 builtin:buildenv     `paths`: a forest of links to the files of these trees
 builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object of name → target
+builtin:host-python  `root`: a Debian root with python3 in it; what hosts without Python are sent
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from deployer.build.engine import Progress
 from deployer.build.errors import BuilderUnknown
 from deployer.build.fetch import Fetch
 from deployer.build.forest import build_forest
+from deployer.build.host_python import host_python
 from deployer.build.settings import BuildSettings
 from deployer.build.source_errors import ArchiveRefused
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
@@ -169,10 +171,15 @@ def _debian_root(job: BuiltinJob) -> None:
     debian_root(debs, job.destination, links=links, scratch=job.scratch, threads=job.settings.cores)
 
 
+def _host_python(job: BuiltinJob) -> None:
+    host_python(job.physical(job.environment["root"]), job.destination)
+
+
 _BUILDERS: Final[Mapping[str, Callable[[BuiltinJob], None]]] = {
     "builtin:fetchurl": _fetchurl,
     "builtin:unpack": _unpack,
     "builtin:tree": _tree,
     "builtin:buildenv": _buildenv,
     "builtin:debian-root": _debian_root,
+    "builtin:host-python": _host_python,
 }

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from deployer.cli.interpreters import Interpreters
 from deployer.cli.project import Project
 from deployer.copy import HostSession, open_session
 from deployer.copy.errors import ConversationBroken
@@ -31,13 +32,14 @@ class Connections:
         self._project = project
         self._hosts = {host.name: host for host in hosts}
         self._options = ConnectOptions()
+        self._interpreters = Interpreters(project)
         self._begun: dict[str, asyncio.Task[Session]] = {}
 
     async def __call__(self, name: str) -> HostSession:
         """A conversation over a connection that nobody else has. What the host says of itself is asked now."""
         begun = self._begun.pop(name, None)
         connecting = begun or connect(self._hosts[name], self._options)
-        return await open_session(connecting, lambda: self._project.runtime_image)
+        return await open_session(connecting, lambda: self._project.runtime_image, self._interpreters)
 
     async def meanwhile(self, work: Callable[[], _T]) -> _T:
         """Do some work of this machine's while the hosts that are asked first answer the handshakes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deployer.errors import DeploymentError, ExitCode, JsonValue
+from deployer.errors import DeployerError, DeploymentError, ExitCode, JsonValue, ManyErrors
 
 
 @dataclass(eq=False)
@@ -58,6 +58,48 @@ class PythonUnfit(DeploymentError):
     def remedy(self) -> str:
         """What to install."""
         return "Install the distribution's full python3, 3.9 or newer (`python3-minimal` is not enough)."
+
+
+@dataclass(eq=False)
+class PythonNotSent(DeploymentError):
+    """A host has no fit Python of its own, and there is none on the controller that could be sent."""
+
+    host: str
+    lacking: str
+    machine: str
+    cause: DeployerError
+
+    @property
+    def message(self) -> str:
+        """What the host lacks, and what went wrong here."""
+        first = self.cause.errors[0] if isinstance(self.cause, ManyErrors) else self.cause
+        return f"{self.lacking}, and the one to send could not be made here: {first.message}"
+
+    @property
+    def remedy(self) -> str:
+        """How to do without it, or get it."""
+        return (
+            "Install python3, 3.9 or newer, on the host; or let this machine reach a Debian mirror once; or pin other packages "
+            f"as `host-python-{self.machine}` in packages.yaml."
+        )
+
+
+@dataclass(eq=False)
+class KitRefused(DeploymentError):
+    """The Python that was sent to a host could not be unpacked there."""
+
+    host: str
+    words: str
+
+    @property
+    def message(self) -> str:
+        """What the host's programs said."""
+        return f"the Python that was sent to it could not be unpacked: {self.words or 'it gave no reason'}"
+
+    @property
+    def remedy(self) -> str:
+        """What it takes."""
+        return "It takes 30 MB in /var/lib, gzip and sha256sum; or install python3, 3.9 or newer, on the host."
 
 
 @dataclass(eq=False)

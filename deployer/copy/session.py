@@ -8,9 +8,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from dataclasses import dataclass
 from typing import Final
 
-from deployer.copy.bootstrap import COMMAND, NO_PYTHON, NOT_ROOT, PYTHON_UNFIT, READY, SEND
-from deployer.copy.errors import ConversationBroken, NotRoot, PythonMissing, PythonUnfit, refusal
-from deployer.errors import JsonValue
+from deployer.copy.bootstrap import COMMAND, KIT_REFUSED, NOT_ROOT, NOTHING, PYTHON, READY, SEND
+from deployer.copy.errors import (
+    ConversationBroken,
+    KitRefused,
+    NotRoot,
+    PythonMissing,
+    PythonNotSent,
+    PythonUnfit,
+    refusal,
+)
+from deployer.copy.interpreter import Interpreter
+from deployer.errors import DeployerError, JsonValue
 from deployer.formats.frames import DATA_KIND, Frame, FrameDecoder, FrameRefused, encode_document
 from deployer.formats.messages import (
     Action,
@@ -28,15 +37,20 @@ from deployer.formats.messages import Collection as Removed
 from deployer.formats.state import StateLine
 from deployer.inventory import Host
 from deployer.ssh import Channel, Session
+from deployer.ssh.errors import escaped
 
 REQUEST_TIMEOUT: Final = 120.0
 """Seconds without a word from the host before a request is given up. An activation sends an event at least this often."""
 OPENING_TIMEOUT: Final = 30.0
 """Seconds for the script's first lines."""
+KIT_TIMEOUT: Final = 300.0
+"""Seconds until a Python that is sent to a host must run there."""
 _PIECE: Final = 1 << 16
 
 EventSink = Callable[[Mapping[str, JsonValue]], None]
 """Takes the `event` objects of a request as they come."""
+InterpreterFor = Callable[[str], Awaitable[Interpreter]]
+"""Has the Python for a kind of machine, as `uname -m` names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,13 @@ class HostSession:
     """One SSH connection and one exec channel to a host. Not for use by two tasks at once."""
 
     def __init__(
-        self, host: Host, session: Session, channel: Channel, state: StateLine, runtime: Callable[[], RuntimeImage]
+        self,
+        host: Host,
+        session: Session,
+        channel: Channel,
+        state: StateLine,
+        runtime: Callable[[], RuntimeImage],
+        interpreter: InterpreterFor | None = None,
     ) -> None:
         """Use `open_session`."""
         self.host = host
@@ -61,6 +81,8 @@ class HostSession:
         self._session = session
         self._channel = channel
         self._runtime = runtime
+        self._interpreter = interpreter
+        self._brought: Interpreter | None = None
         self._decoder = FrameDecoder()
         self._frames: list[Frame] = []
         self._started = False
@@ -83,8 +105,14 @@ class HostSession:
 
     async def activate(self, activation: Activation, on_event: EventSink, *, silence: float = REQUEST_TIMEOUT) -> Outcome:
         """Make a system current, up to the point where the host waits for its confirmation or has gone back."""
+        if self._brought is not None:
+            await self.adopt(self._brought)
         number = await self._begin("activate", activation.to_document())
         return Outcome.from_document(await self._answer("activate", number, on_event, silence))
+
+    async def adopt(self, interpreter: Interpreter) -> None:
+        """Have the host keep a Python that it was sent, and run all of ours by it from now on."""
+        await self.request("adopt", path=interpreter.path, nar_hash=interpreter.nar_hash, nar_size=interpreter.nar_size)
 
     async def attach(self, transaction: str, on_event: EventSink, *, silence: float = REQUEST_TIMEOUT) -> Outcome:
         """Follow an activation that was begun over another connection."""
@@ -199,18 +227,36 @@ class HostSession:
     async def _start(self) -> None:
         runtime = self._runtime()
         self._channel.write(f"serve {runtime.path} {len(runtime.image)}\n".encode())
-        await self._channel.drain()
-        try:
-            async with asyncio.timeout(OPENING_TIMEOUT):
-                answer = (await self._channel.readline()).decode(errors="replace").strip()
-        except TimeoutError:
-            raise ConversationBroken(self.host.name, "serve", f"silent for {OPENING_TIMEOUT:g} s") from None
+        answer = await self._line(OPENING_TIMEOUT)
+        if answer.startswith(PYTHON + " "):
+            self._brought = await self._bring(*answer.split(" ")[1:3])
+            self._channel.write(f"kit {len(self._brought.kit)}\n".encode() + self._brought.kit)
+            answer = await self._line(KIT_TIMEOUT)
         if answer == SEND:
             self._channel.write(runtime.image)
             await self._channel.drain()
         elif answer != READY:
             raise await _why_it_ended(self.host, self._channel, "serve", answer)
         self._started = True
+
+    async def _bring(self, machine: str, lacks: str = NOTHING) -> Interpreter:
+        """The Python for this host. Raises `PythonMissing`, `PythonUnfit`, and `PythonNotSent` where ours can't be had."""
+        name = self.host.name
+        own = PythonMissing(name) if lacks == NOTHING else PythonUnfit(name, escaped(lacks, 40))
+        if self._interpreter is None:
+            raise own
+        try:
+            return await self._interpreter(machine)
+        except DeployerError as error:
+            raise PythonNotSent(name, own.message, escaped(machine, 40), error) from error
+
+    async def _line(self, seconds: float) -> str:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._channel.drain()
+                return (await self._channel.readline()).decode(errors="replace").strip()
+        except TimeoutError:
+            raise ConversationBroken(self.host.name, "serve", f"silent for {seconds:g} s") from None
 
     async def _answer(
         self,
@@ -252,9 +298,12 @@ class HostSession:
         return self._frames.pop(0)
 
 
-async def open_session(connecting: Awaitable[Session], runtime: Callable[[], RuntimeImage]) -> HostSession:
+async def open_session(
+    connecting: Awaitable[Session], runtime: Callable[[], RuntimeImage], interpreter: InterpreterFor | None = None
+) -> HostSession:
     """Learn a host's state over a connection: one round trip after the handshake, and no Python started there.
 
+    `interpreter` is asked once the host has something to do, and no Python to do it with.
     Raises the errors of `deployer.ssh`, `NotRoot`, and `FrameRefused` where a shell start-up file talks.
     """
     session = await connecting
@@ -268,7 +317,7 @@ async def open_session(connecting: Awaitable[Session], runtime: Callable[[], Run
             raise ConversationBroken(host.name, "state", f"silent for {OPENING_TIMEOUT:g} s") from None
         if not line:
             raise await _why_it_ended(host, channel, "state", "")
-        return HostSession(host, session, channel, StateLine.parse(line.decode(errors="replace")), runtime)
+        return HostSession(host, session, channel, StateLine.parse(line.decode(errors="replace")), runtime, interpreter)
     except FrameRefused as error:
         await session.close()
         raise FrameRefused(error.reason, host.name) from None
@@ -291,10 +340,8 @@ async def _why_it_ended(host: Host, channel: Channel, doing: str, answer: str) -
     words = answer or channel.stderr_tail.strip()
     if status == NOT_ROOT:
         return NotRoot(host.name, host.connection.user or "")
-    if status == NO_PYTHON:
-        return PythonMissing(host.name)
-    if status == PYTHON_UNFIT:
-        return PythonUnfit(host.name, words.splitlines()[-1] if words else "a part of its standard library")
+    if status == KIT_REFUSED:
+        return KitRefused(host.name, escaped(words))
     return ConversationBroken(host.name, doing, words[-400:])
 
 

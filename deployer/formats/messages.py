@@ -9,6 +9,7 @@ Requests are served one at a time, in order.
                → `missing`: those paths not valid here, `held`: those files held here
     import     `compression`, `paths`: how many; then `D` frames and `E`: the path stream (`formats.pathstream`)
                → `registered`: the paths; an event `{"registered": PATH}` for each
+    adopt      `path`, `nar_hash`, `nar_size`: a Python that the host was sent, to be kept and run from now on → nothing
     plan       `system`, `manifest` (JSON text), `repair`, `generation` → `Plan`
     activate   an `Activation` → `Outcome` at `healthy`, `rolled-back` or `rollback-failed`;
                events `{"state": …}`, `{"action": Action}`, `{"check": CheckResult}`, `{"log": LINE}`

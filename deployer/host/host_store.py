@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Final, Mapping
 
 from deployer.formats import StorePath, StorePathRefused
+from deployer.formats.hashes import Hash
 from deployer.formats.manifest import Manifest
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.machine import StorePort
 from deployer.host.refusals import SystemLost
-from deployer.store import Store
+from deployer.store import PathCorrupt, PathNotValid, Store, trees
+from deployer.store.database import PathInfo
 
 _ROOTS: Final = "/nix/var/deployer/gcroots"
+_INTERPRETER: Final = "interpreter"
+_PROGRAM: Final = "bin/python3"
 _OURS: Final = ("generation-", "good", "next")
 _NIX_DATABASE: Final = "nix/var/nix/db"
 _MAIN: Final = "__main__.py"
@@ -53,13 +57,39 @@ class HostStore(StorePort):
             return ""
         return directory if directory and (self._on_disk(directory) / _MAIN).is_file() else ""
 
+    def interpreter(self) -> str:
+        """The Python that was brought to this host; empty where it has its own."""
+        entry = self._disk.entry(f"{_ROOTS}/{_INTERPRETER}")
+        if entry is None or not entry.target or not (self._on_disk(entry.target) / _PROGRAM).is_file():
+            return ""
+        return f"{entry.target}/{_PROGRAM}"
+
+    def adopt(self, tree: str, path: str, nar_hash: str, nar_size: int) -> None:
+        """Keep a Python in the store, copied from `tree` where it is not there yet, and have it run all of ours.
+
+        Raises `PathCorrupt`, `PathNotValid`.
+        """
+        if not self.is_valid(path):
+            if not tree:
+                raise PathNotValid(path)
+            with self.store.batch() as batch:
+                aside = batch.place()
+                try:
+                    digest, size = trees.copy(tree, aside)
+                    found = Hash("sha256", digest).base32
+                    if (found, size) != (Hash.parse(nar_hash).base32, nar_size):
+                        raise PathCorrupt(path, f"{nar_hash} ({nar_size} bytes)", f"{found} ({size} bytes)")
+                except BaseException:
+                    trees.remove(aside)
+                    raise
+                batch.move(PathInfo(path, nar_hash, nar_size), aside)
+                batch.commit()
+        self._make_roots()
+        self._disk.link(f"{_ROOTS}/{_INTERPRETER}", path)
+
     def hold(self, roots: Mapping[str, str]) -> None:
         """Make exactly these paths, by name, the roots that are ours. New ones are made before old ones go."""
-        above = ""
-        for part in _ROOTS.split("/")[1:]:
-            above += "/" + part
-            if self._disk.entry(above) is None:
-                self._disk.make_directory(above, _DIRECTORY)
+        self._make_roots()
         for name, path in roots.items():
             entry = self._disk.entry(f"{_ROOTS}/{name}")
             if entry is None or entry.target != path:
@@ -67,6 +97,13 @@ class HostStore(StorePort):
         for name in self._disk.names(_ROOTS):
             if name.startswith(_OURS) and name not in roots:
                 self._disk.remove(f"{_ROOTS}/{name}")
+
+    def _make_roots(self) -> None:
+        above = ""
+        for part in _ROOTS.split("/")[1:]:
+            above += "/" + part
+            if self._disk.entry(above) is None:
+                self._disk.make_directory(above, _DIRECTORY)
 
     def remove(self) -> None:
         """Remove all that is ours below `/nix`. On a host that has Nix the paths are left to its collector, which knows them."""

@@ -115,6 +115,14 @@ class StorePort:
         """What a system brings for Python to run; empty for the host before us."""
         raise NotImplementedError
 
+    def interpreter(self) -> str:
+        """The Python that was brought to this host; empty where it has its own."""
+        raise NotImplementedError
+
+    def adopt(self, tree: str, path: str, nar_hash: str, nar_size: int) -> None:
+        """Keep a Python in the store, copied from `tree` where it is not there yet, and have it run all of ours."""
+        raise NotImplementedError
+
     def hold(self, roots: Mapping[str, str]) -> None:
         """Make exactly these paths, by name, the roots that are ours."""
         raise NotImplementedError
@@ -153,8 +161,14 @@ class Machine:
     store: StorePort
     system: SystemPort
     clock: Clock
-    interpreter: Tuple[str, ...]
-    """The command that runs a runtime: `/usr/bin/python3 -I`."""
+    own_interpreter: Tuple[str, ...]
+    """The command that runs this process: `/usr/bin/python3 -I`."""
+
+    @property
+    def interpreter(self) -> Tuple[str, ...]:
+        """The command that runs a runtime, also after a reboot."""
+        brought = self.store.interpreter()
+        return (brought, "-I", "-B") if brought else self.own_interpreter
 
     @property
     def journal(self) -> Journal:

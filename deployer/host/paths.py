@@ -41,6 +41,8 @@ CANCELLATION: Final = TRANSACTION + "/cancellation"
 NEXT_LEDGER: Final = TRANSACTION + "/ledger.json"
 BEFORE: Final = TRANSACTION + "/before"
 """Copies of files as they were before the transaction."""
+KIT: Final = "/var/lib/deployer-python."
+"""How the names of directories begin in which a Python lies that was sent for one conversation."""
 ETC: Final = "/etc"
 
 

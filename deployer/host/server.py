@@ -6,9 +6,11 @@ Whatever arrives is hostile until it is parsed. Whatever goes wrong goes back as
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Callable, Dict, Final, Iterator, List, Mapping, Optional
 
 from deployer.errors import DeployerError, DeploymentError, JsonValue
+from deployer.formats import StorePath
 from deployer.formats.frames import (
     DATA_KIND,
     END_KIND,
@@ -26,6 +28,7 @@ from deployer.host.activate import Driver
 from deployer.host.facts import host_facts, host_status
 from deployer.host.lock import locked
 from deployer.host.machine import Machine
+from deployer.host.paths import KIT
 from deployer.host.prepare import busy, check_space, lay_out, prepare, start, unchanged
 from deployer.host.refusals import RequestRefused
 from deployer.host.verdict import check_now, observe_now, plan_for
@@ -122,6 +125,7 @@ class Server:
             "export": lambda request: exporting.export(
                 self._store, request.strings("paths"), request.string("compression"), self._channel.send_data
             ),
+            "adopt": self._adopt,
             "plan": self._plan,
             "activate": self._activate,
             "attach": lambda request: self._follow(request, request.string("transaction")),
@@ -176,6 +180,13 @@ class Server:
             for _ in stream:
                 pass
         return {"registered": list(registered)}
+
+    def _adopt(self, request: Request) -> _Answer:
+        tree = os.path.dirname(os.path.dirname(sys.executable))
+        path = StorePath.parse(request.string("path"))
+        kit = tree if tree.startswith(KIT) else ""
+        self._machine.store.adopt(kit, str(path), request.string("nar_hash"), request.number("nar_size"))
+        return {}
 
     def _manifest(self, request: Request) -> _Answer:
         system = request.string("system")

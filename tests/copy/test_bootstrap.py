@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import io
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from deployer.copy.bootstrap import COMMAND, PYTHON_UNFIT, SCRIPT
+from deployer.copy.bootstrap import COMMAND, KIT_REFUSED, SCRIPT
+from deployer.copy.interpreter import pack
 from deployer.formats.state import StateLine
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the script asks for root")
@@ -82,17 +86,72 @@ def test_a_controller_that_hangs_up_while_it_sends_leaves_nothing_running():
     assert ended.stderr == b""
 
 
-def test_a_python_that_lacks_a_part_is_told_by_name(tmp_path: Path):
-    crippled = tmp_path / "python3"
-    crippled.write_text(
-        f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.modules[\\"sqlite3\\"] = None; exec(sys.argv[1])" "$3"\n'
-    )
-    crippled.chmod(0o755)
+LACKING = f"""\
+#!/bin/sh
+exec {sys.executable} -c 'import sys; sys.modules["sqlite3"] = None; exec(sys.argv[1])' "$3"
+"""
 
-    ended = converse(b"serve /nonexistent.pyz 1\n", f"PATH={tmp_path}:$PATH\n{SCRIPT}")
 
-    assert ended.returncode == PYTHON_UNFIT
-    assert b"sqlite3" in ended.stderr
+def without_python(directory: Path, python: str = "") -> str:
+    """The script, on a host whose PATH has all but a fit python3."""
+    needed = ("uname", "mktemp", "find", "rm", "head", "gzip", "mkdir", "chmod", "sha256sum", "readlink", "cat", "sh")
+    for name in needed:
+        (directory / name).symlink_to(shutil.which(name) or name)
+    if python:
+        (directory / "python3").write_text(python)
+        (directory / "python3").chmod(0o755)
+    alone = SCRIPT.replace("PATH=${PATH:-/usr/bin}:/usr/sbin:/usr/bin:/sbin:/bin", f"PATH={directory}")
+    return alone.replace("/usr/libexec/platform-python", "/nonexistent").replace("/var/lib", str(directory))
+
+
+def kit(directory: Path) -> bytes:
+    (directory / "tree/bin").mkdir(parents=True)
+    program = directory / "tree/bin/python3"
+    program.write_text('#!/bin/sh\necho "ran $1 $(cat) from ${0%/deployer-python.*}"\n')
+    program.chmod(0o755)
+    (directory / "tree/data").write_bytes(bytes(range(256)) * 400)
+    return pack(directory / "tree")
+
+
+@pytest.mark.parametrize(("python", "lacking"), [("", "python3"), (LACKING, "sqlite3")])
+def test_what_a_host_lacks_is_told_and_a_kit_is_run_and_removed(tmp_path: Path, python: str, lacking: str):
+    sent, place = kit(tmp_path), tmp_path / "host"
+    place.mkdir()
+
+    ended = converse(f"serve /nonexistent 0\nkit {len(sent)}\n".encode() + sent + b"frames", without_python(place, python))
+
+    assert ended.stderr == b""
+    assert ended.stdout.decode().splitlines()[1:] == [
+        f"python {os.uname().machine} {lacking}",
+        "send",
+        f"ran -I frames from {place}",
+    ]
+    assert not list(place.glob("deployer-python.*"))
+
+
+@pytest.mark.parametrize("damage", [lambda sent: sent[:-400], lambda sent: sent[:-4000] + bytes(4000)])
+def test_a_damaged_kit_is_refused_and_removed(tmp_path: Path, damage: Callable[[bytes], bytes]):
+    whole, place = kit(tmp_path), tmp_path / "host"
+    sent = damage(whole)
+    place.mkdir()
+
+    ended = converse(f"serve /nonexistent 0\nkit {len(whole)}\n".encode() + sent, without_python(place))
+
+    assert ended.returncode == KIT_REFUSED
+    assert b"ran" not in ended.stdout
+    assert not list(place.glob("deployer-python.*"))
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/out", "a b", "$(touch out)", "bin/../../out", "a;b"])
+def test_a_name_in_a_kit_that_leads_elsewhere_is_refused(tmp_path: Path, name: str):
+    sent, place = gzip.compress(f"f 1 {name}\nx".encode()), tmp_path / "host"
+    place.mkdir()
+    before = sorted(tmp_path.rglob("*"))
+
+    ended = converse(f"serve /nonexistent 0\nkit {len(sent)}\n".encode() + sent, without_python(place))
+
+    assert ended.returncode == KIT_REFUSED
+    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and path.parent != place] == []
 
 
 def test_another_word_than_ours_is_not_acted_on(tmp_path: Path):

@@ -69,4 +69,4 @@ def test_what_recovers_a_host_trusts_no_byte_code_and_nothing_writes_any_beside_
 def test_every_connection_starts_it_as_the_host_itself_does():
     options = " ".join(real_machine(Path("/")).interpreter[1:])
 
-    assert f'exec "$python" {options} "$path" serve' in SCRIPT
+    assert f'set -- {options} "$path" serve' in SCRIPT

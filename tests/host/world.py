@@ -167,6 +167,9 @@ class WorldStore(StorePort):
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def interpreter(self) -> str:
+        return ""
+
     def is_valid(self, path: str) -> bool:
         return path.startswith("/nix/store/") and (self._root / path.lstrip("/")).is_dir()
 
