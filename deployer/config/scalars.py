@@ -185,12 +185,40 @@ def parse_duration(value: Any) -> float:
     return seconds
 
 
-def _is_duration(value: Any) -> bool:
+_SIZES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGT]?)")
+
+
+def parse_size(value: Any) -> int:
+    """Bytes of a number, or of `512M`, `1.5G`: powers of 1024. Raises `ValueError`."""
+    match = _SIZE.fullmatch(str(value)) if is_int(value) or isinstance(value, str) else None
+    if match is None:
+        raise ValueError(value)
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+def _is_pattern(value: Any) -> bool:
+    if not isinstance(value, str) or re.search(r"[\x00\n\r]", value) or len(value) > 1000:
+        return False
+    plain = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "_", value)
+    if re.search(r"\(\?>|[*+?}]\+", plain):
+        return False  # atomic groups and possessive repeats: hosts may have a Python that knows none
     try:
-        parse_duration(value)
-    except (ValueError, OverflowError):
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError):
         return False
     return True
+
+
+def _is(parse: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    def accepts(value: Any) -> bool:
+        try:
+            parse(value)
+        except (ValueError, OverflowError):
+            return False
+        return True
+
+    return accepts
 
 
 def _written(value: Any) -> str:
@@ -209,11 +237,22 @@ package: Final = PackageName()
 file: Final = FilePath()
 duration: Final = Scalar(
     "a time: seconds, or such as '90s' or '1min 30s'",
-    _is_duration,
+    _is(parse_duration),
     {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": rf"^{_DURATION.pattern}$"}]},
     parse_duration,
 )
 seconds: Final = duration
+size: Final = Scalar(
+    "an amount of bytes, such as 1500, '512M' or '1.5G'",
+    _is(parse_size),
+    {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": rf"^{_SIZE.pattern}$"}]},
+    parse_size,
+)
+regex: Final = Scalar(
+    "a regular expression as Python 3.9 has them, on one line",
+    _is_pattern,
+    {"type": "string"},
+)
 setting: Final = Scalar(
     "one line of text, a number, or true or false",
     lambda value: isinstance(value, str | int | float) and not re.search(r"[\x00\n\r]|\\\Z", str(value)),

@@ -95,31 +95,74 @@ class Group:
 
 @dataclass(frozen=True)
 class Check:
-    """One health probe. Times are in seconds."""
+    """One health probe that runs on the host. Times are in seconds, sizes in bytes; empty and 0 mean: whatever it is."""
 
     name: str
     kind: str
-    """`http`, `tcp`, `command` or `unit`."""
+    """`command`, `http`, `tcp`, `unit`, `journal`, `file` or `prometheus`."""
     url: str = ""
-    """http: the address."""
+    """http: the address. prometheus: that of the server."""
+    method: str = "GET"
+    """http."""
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """http, prometheus: that are sent."""
     status: int = 200
-    """http: the status that is healthy."""
+    """http: the status that is healthy, where `statuses` is empty."""
+    statuses: Tuple[str, ...] = ()
+    """http: those that are: `204`, `200-299`."""
     body: str = ""
-    """http: text that the body must contain; empty: any."""
+    """http: text that the body must contain."""
+    expect_headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """http: names of headers that the answer must have, to text that their values contain."""
+    redirects: int = 0
+    """http: how many are followed; one more is the answer itself."""
+    ca: str = ""
+    """http, prometheus: a file with the certificates to believe instead of the host's."""
+    verify: bool = True
+    """http, prometheus: whether the certificate must be good."""
+    server_name: str = ""
+    """http, prometheus: the host name to present instead of the address's, and to find in the certificate."""
+    certificate_days: int = 0
+    """http: for which the certificate must still be good."""
     address: str = "127.0.0.1"
     """tcp."""
     port: int = 0
     """tcp."""
+    send: str = ""
+    """tcp: what is said once connected. http: the body of the request."""
+    expect: str = ""
+    """tcp: text that the answer must contain."""
+    pattern: str = ""
+    """A regular expression of Python's, searched for line by line (`^` and `$`): http, tcp, file: in what is read; journal:
+    that must not be found."""
     command: Tuple[str, ...] = ()
     """command: program and arguments; healthy where it ends with 0. The program's store path is in the closure."""
     unit: str = ""
-    """unit: healthy where it is active and has not restarted since activation."""
+    """unit: healthy where it is active and has not restarted since activation. journal: whose lines."""
+    memory_max: int = 0
+    """unit: that its processes may use together."""
+    path: str = ""
+    """file."""
+    mode: str = ""
+    """file: octal."""
+    max_age: float = 0.0
+    """file: since it was last written."""
+    query: str = ""
+    """prometheus: in PromQL."""
+    comparison: str = ""
+    """prometheus: that holds for every sample: `< 0.05`."""
+    inconclusive: str = "red"
+    """prometheus: `red` or `green`: what it is where the server says nothing that can be compared."""
     initial_delay: float = 0.0
     interval: float = 1.0
     timeout: float = 5.0
     """Of one attempt."""
     successes: int = 1
     """Consecutive ones that make the check green."""
+    failures: int = 1
+    """Consecutive ones that make a green check red again."""
+    unknown: str = ""
+    """A key of a newer version, which is not understood here: this check can't be probed. Its system can be left all the same."""
 
 
 @dataclass(frozen=True)
@@ -246,6 +289,9 @@ def _parse(kind: Type[_T], document: JsonValue, where: str) -> _T:
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     arguments: Dict[str, Any] = {}
     for key, value in document.items():
+        if key not in fields and kind is Check:
+            arguments["unknown"] = key[:80]
+            continue
         if key not in fields:
             continue
         arguments[key] = _parse_field(kind, key, _default(fields[key]), value, f"{where}.{key}")

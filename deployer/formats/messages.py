@@ -155,8 +155,11 @@ class CheckResult(Message):
     message: str
     attempts: int = 1
     seconds: float = 0.0
+    """From the beginning of the checks until this was known."""
     was_red_before: bool = False
     """Whether it was red before the activation too."""
+    kind: str = ""
+    """`http`, `unit` …"""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,7 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
         groups=tuple(_fields(Group, name, value) for name, value in sorted(config.get("groups").items())),
         sysctl={key: str(value) for key, value in sorted(config.get("sysctl").items())},
         tmpfiles=tuple(config.get("tmpfiles.rules")),
-        checks=tuple(_fields(Check, name, value) for name, value in sorted(config.get("checks").items())),
+        checks=tuple(_check(name, value) for name, value in sorted(config.get("checks").items())),
         timing=Timing(**{key: float(value) for key, value in config.get("activation").items()}),
         generations=_retention(config.get("generations")),
     )
@@ -197,6 +198,15 @@ def _with_source(entry: EtcEntry, source: Path, place: Place | None) -> tuple[Et
         except UnicodeDecodeError:
             pass
     return dataclasses.replace(entry, sha256=hashlib.sha256(data).hexdigest()), Content(local=source)
+
+
+def _check(name: str, value: Mapping[str, Any]) -> Check:
+    """A single status is a number in the manifest, as it always was; all else is a list of ranges."""
+    given = value["status"]
+    spans = tuple(re.sub(r"(\d)xx", r"\g<1>00-\g<1>99", str(one)) for one in (given if isinstance(given, list) else [given]))
+    single = len(spans) == 1 and spans[0].isdecimal()
+    status = {"status": int(spans[0])} if single else {"status": None, "statuses": spans}
+    return _fields(Check, name, {**value, **status})  # type: ignore[no-any-return]
 
 
 def _fields(kind: Any, name: str, value: Mapping[str, Any]) -> Any:

@@ -44,7 +44,7 @@ from deployer.host.paths import (
 from deployer.host.standing import PRIVATE, read_confirmation, read_ledger, read_request, write_state
 from deployer.host.switching import Switch
 from deployer.host.transaction import UNINSTALLING, Event, Record, advance, is_overdue, refuse_confirmation
-from deployer.host.verdict import judge
+from deployer.host.verdict import judge, mark_journal
 
 _POLL: Final = 0.05
 _STEP = Tuple[Event, str]
@@ -127,6 +127,7 @@ class Driver:
     def _switch(self, record: Record) -> _STEP:
         machine = self._machine
         checks = machine.store.manifest(record.next).checks
+        mark_journal(machine, checks)
         self._before = take_baseline(checks, machine.systemd, should_stop=self._is_cancelled)
         if self._is_cancelled():
             return Event.FAIL, "it was cancelled"

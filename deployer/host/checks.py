@@ -16,13 +16,18 @@ from typing import Callable, Collection, Dict, Final, FrozenSet, List, Mapping, 
 from deployer.formats.manifest import Check, Timing
 from deployer.formats.messages import CheckResult
 from deployer.host.machine import SystemdPort
-from deployer.host.probes import Attempt, Prober
+from deployer.host.probes import Prober
+from deployer.host.readings import Attempt
 
 _TICK: Final = 0.2
 """Seconds after which we look whether somebody wants to stop."""
 _SHORTEST_PAUSE: Final = 0.05
 _GRACE: Final = 1.0
 """Seconds beyond its own time-out that a single attempt is listened for."""
+_AT_ONCE: Final = 32
+"""Attempts that are under way together."""
+_BACKWARD: Final = frozenset({"journal"})
+"""Kinds that tell of the time that has passed: what they say counts at the end."""
 _WAS_RED: Final = "; it was red before this deploy"
 
 Report = Callable[[CheckResult], object]
@@ -36,6 +41,8 @@ class Baseline:
     """Names of checks that were red."""
     restarts: Optional[Mapping[str, int]] = None
     """How often systemd had restarted each unit. None: what it says at the first attempt counts."""
+    journal: str = ""
+    """The cursor at which the journal ended. Empty: the journal of this boot counts."""
 
     def begun_anew(self, units: Collection[str]) -> Baseline:
         """After the switch has started or restarted some units: systemd counts theirs from 0 again."""
@@ -57,12 +64,13 @@ def run_checks(
     """
     if not checks:
         return ()
-    prober = Prober(systemd, baseline.restarts)
+    prober = Prober(systemd, baseline.restarts, baseline.journal)
     gate = _Gate(checks, prober, baseline, report, should_stop, once=timing.check_deadline <= 0)
     try:
         seconds = timing.check_deadline if timing.check_deadline > 0 else max(check.timeout for check in checks) + _GRACE
-        if gate.turn_green(seconds) and timing.min_healthy_time > 0:
+        if gate.turn_green(seconds) and timing.check_deadline > 0:
             gate.stay_green(timing.min_healthy_time)
+            gate.look_back()
         return gate.results()
     finally:
         gate.close()
@@ -71,11 +79,17 @@ def run_checks(
 def take_baseline(
     checks: Sequence[Check], systemd: Optional[SystemdPort] = None, *, should_stop: Callable[[], bool] = lambda: False
 ) -> Baseline:
-    """Probe each check once, before anything changes."""
+    """Probe each check once, before anything changes. Of the journal, only where it ends: nothing counts before that."""
     once = Timing(check_deadline=0.0, min_healthy_time=0.0)
-    results = run_checks(checks, once, report=lambda result: None, should_stop=should_stop, systemd=systemd)
+    states = [check for check in checks if check.kind not in _BACKWARD]
+    results = run_checks(states, once, report=lambda result: None, should_stop=should_stop, systemd=systemd)
     units = sorted({check.unit for check in checks if check.kind == "unit"})
     return Baseline(frozenset(result.name for result in results if not result.healthy), Prober(systemd, None).restarts_of(units))
+
+
+def reads_journal(checks: Sequence[Check]) -> bool:
+    """Whether any of them asks for the journal since the activation began."""
+    return any(check.kind in _BACKWARD for check in checks)
 
 
 class _Gate:
@@ -94,7 +108,9 @@ class _Gate:
         self._report, self._should_stop, self._baseline, self._once = report, should_stop, baseline, once
         self._began = time.monotonic()
         self._news: queue.Queue[_News] = queue.Queue()
-        self._runs = [_Run(check, prober, self._news, once=once) for check in checks]
+        self._prober = prober
+        slots = threading.BoundedSemaphore(_AT_ONCE)
+        self._runs = [_Run(check, prober, self._news, slots, once=once) for check in checks]
         self._results: Dict[str, CheckResult] = {}
         self._turned_green: Set[str] = set()
         self._reported: List[str] = []
@@ -117,11 +133,14 @@ class _Gate:
         for one in self._runs:
             if one.check.name in waiting:
                 self._give_up(one, seconds)
-        return all(result.healthy for result in self._results.values())
+        return self._all_healthy()
 
     def stay_green(self, seconds: float) -> None:
-        """Until the time is over, or the first turns red."""
+        """Until the time is over, or the first has turned red."""
         deadline = time.monotonic() + seconds
+        if seconds <= 0 or not self._all_healthy():
+            return
+        streaks: Dict[str, int] = {}
         for one in self._runs:
             one.resume()
         while True:
@@ -129,12 +148,28 @@ class _Gate:
             if news is None:
                 return
             one, attempt, _ = news
-            self._note(one, attempt)
-            if not attempt.healthy:
-                message = f"it was green, and turned red: {attempt.message}"
-                self._note(one, Attempt(False, message))
-                self._tell(one.check.name)
+            name = one.check.name
+            streaks[name] = 0 if attempt.healthy else streaks.get(name, 0) + 1
+            if attempt.healthy:
+                self._note(one, attempt)
+            elif streaks[name] >= one.check.failures:
+                self._turn_red(one, attempt)
                 return
+
+    def look_back(self) -> None:
+        """At the end, once more, what tells of the time that has passed meanwhile."""
+        for one in self._runs:
+            if one.check.kind in _BACKWARD and self._all_healthy() and not self._should_stop():
+                attempt = self._prober.attempt(one.check)
+                if not attempt.healthy:
+                    self._turn_red(one, attempt)
+
+    def _all_healthy(self) -> bool:
+        return all(result.healthy for result in self._results.values())
+
+    def _turn_red(self, one: _Run, attempt: Attempt) -> None:
+        self._note(one, Attempt(False, f"it was green, and turned red: {attempt.message}"))
+        self._tell(one.check.name)
 
     def results(self) -> Tuple[CheckResult, ...]:
         """In the order of the checks."""
@@ -171,6 +206,7 @@ class _Gate:
             self._turned_green.add(name)
         self._results[name] = CheckResult(
             name=name,
+            kind=one.check.kind,
             healthy=attempt.healthy,
             message=attempt.message,
             attempts=max(one.attempts, 1),
@@ -188,11 +224,13 @@ class _Gate:
 class _Run(threading.Thread):
     """One check. A daemon: an attempt that hangs does not keep the process alive."""
 
-    def __init__(self, check: Check, prober: Prober, news: queue.Queue[_News], *, once: bool) -> None:
+    def __init__(
+        self, check: Check, prober: Prober, news: queue.Queue[_News], slots: threading.BoundedSemaphore, *, once: bool
+    ) -> None:
         super().__init__(name=f"check-{check.name}", daemon=True)
         self.check = check
         self.attempts = 0
-        self._prober, self._news, self._once = prober, news, once
+        self._prober, self._news, self._slots, self._once = prober, news, slots, once
         self._streak = 0
         self._goes_on = threading.Event()
         self._stopped = threading.Event()
@@ -202,7 +240,10 @@ class _Run(threading.Thread):
         if not self._once:
             self._stopped.wait(self.check.initial_delay)
         while not self._stopped.is_set():
-            attempt = self._prober.attempt(self.check)
+            with self._slots:
+                if self._stopped.is_set():
+                    return
+                attempt = self._prober.attempt(self.check)
             self.attempts += 1
             self._streak = self._streak + 1 if attempt.healthy else 0
             is_green = self._streak >= self.check.successes

@@ -99,6 +99,14 @@ class SystemdPort:
         """The last lines of a unit's journal."""
         raise NotImplementedError
 
+    def journal_cursor(self) -> str:
+        """Where the journal ends now; empty where it cannot be read."""
+        raise NotImplementedError
+
+    def journal_lines(self, *, after: str, unit: str = "", timeout: float) -> Tuple[Sequence[str], str]:
+        """The messages after a cursor, and the cursor of the last."""
+        raise NotImplementedError
+
 
 class StorePort:
     """What we ask of the store."""
@@ -207,10 +215,11 @@ class Limits:
     @classmethod
     def of(cls, manifest: Manifest) -> Limits:
         """Stop, start, restart and reload are one job's time each; files, accounts and programs have a minute. Before that,
-        each check is probed once."""
+        each check is probed once; so are some at the end."""
         timing, once = manifest.timing, max((check.timeout + 1.0 for check in manifest.checks), default=0.0)
         switching = 4 * timing.unit_timeout + 60.0 + once
-        return cls(switching, timing.check_deadline + timing.min_healthy_time + 5.0, timing.confirm_timeout)
+        checking = timing.check_deadline + timing.min_healthy_time + once + 5.0
+        return cls(switching, checking, timing.confirm_timeout)
 
 
 def without_timing(manifest: Manifest) -> Manifest:

@@ -184,13 +184,16 @@ def start(machine: Machine, record: Record) -> None:
     """Start the service that drives the transaction: losing the connection does not end it."""
     runtime = machine.store.runtime(record.next) or machine.store.runtime(record.previous)
     command = [*machine.interpreter, runtime, "switch", record.transaction]
-    limits = Limits.of(machine.store.manifest(record.next))
+    manifest = machine.store.manifest(record.next)
+    limits = Limits.of(manifest)
     properties = {
         "Description": f"Deployment of generation {record.next_generation}",
         "KillMode": "control-group",
         "RuntimeMaxSec": f"{limits.total + limits.switching:.0f}",
         "OnFailure": "deployer-deadman.service",
     }
+    if any(check.kind == "command" for check in manifest.checks):
+        properties["Delegate"] = "yes"  # so that each program has a control group of its own
     machine.systemd.start_service(ACTIVATION, command, properties)
 
 

@@ -1,48 +1,63 @@
-"""One attempt of a health check: over HTTP, by TCP, with a program, or of a unit. What comes back is data, never trusted."""
+"""One attempt of a health check, of whichever kind. What comes back is data, never trusted."""
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
-import ipaddress
+import os
+import re
 import socket
+import stat
 import time
-from dataclasses import dataclass
 from typing import Callable, Collection, Dict, Final, Mapping, Optional
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from deployer.errors import DeployerError
 from deployer.formats.manifest import Check
+from deployer.host.asking import ask
+from deployer.host.control_groups import memory_of
+from deployer.host.dialing import dial, left_until
 from deployer.host.machine import SystemdPort
-from deployer.host.process import one_line, run
+from deployer.host.process import one_line, run_alone
+from deployer.host.readings import (
+    LARGEST_READING,
+    Attempt,
+    FileReading,
+    first_match,
+    of_answer,
+    of_conversation,
+    of_file,
+    of_samples,
+    undecided,
+)
 from deployer.host.systemd import Systemd, UnitState
 
-LARGEST_BODY: Final = 1 << 20
-"""Bytes of an answer that are read and searched."""
 SETTLED: Final = 1.0
 """Seconds for which a unit must have been active: one that dies at once is active for a moment too."""
+_MIB: Final = 1 << 20
 _PIECE: Final = 1 << 16
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """How it ended."""
-
-    healthy: bool
-    message: str
-
-
 class Prober:
-    """Probes, and remembers how often units had been restarted."""
+    """Probes, and remembers how often units had been restarted, and what was found in the journal."""
 
-    def __init__(self, systemd: Optional[SystemdPort] = None, restarts: Optional[Mapping[str, int]] = None) -> None:
-        """`restarts` are those from before the activation."""
+    def __init__(
+        self, systemd: Optional[SystemdPort] = None, restarts: Optional[Mapping[str, int]] = None, journal: str = ""
+    ) -> None:
+        """`restarts`, and where the `journal` ended, are those from before the activation."""
         self._systemd = systemd or Systemd()
         self._restarts: Dict[str, int] = dict(restarts or {})
+        self._journal = journal
+        self._cursors: Dict[str, str] = {}
+        self._found: Dict[str, str] = {}
         self._kinds: Mapping[str, Callable[[Check], Attempt]] = {
-            "http": _http,
+            "http": lambda check: of_answer(check, ask(check), time.time()),
             "tcp": _tcp,
             "command": _command,
             "unit": self._unit,
+            "journal": self._lines,
+            "file": _file,
+            "prometheus": _prometheus,
         }
 
     def attempt(self, check: Check) -> Attempt:
@@ -50,14 +65,19 @@ class Prober:
         probe = self._kinds.get(check.kind)
         if probe is None:
             return Attempt(False, f"there is no kind of check '{one_line(check.kind, 40)}'")
+        if check.unknown:
+            return Attempt(False, f"this version of deployer does not know its `{one_line(check.unknown, 40)}`")
         try:
             return probe(check)
         except DeployerError as error:
-            return Attempt(False, one_line(error.message))
+            words = one_line(error.message)
         except (TimeoutError, socket.timeout):
-            return Attempt(False, f"no answer within {check.timeout:g} s")
-        except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:
-            return Attempt(False, one_line(str(error)) or type(error).__name__)
+            words = f"no answer within {check.timeout:g} s"
+        except ImportError as error:
+            words = one_line(f"this host's Python has no module {error.name}")
+        except (OSError, http.client.HTTPException, ValueError, OverflowError, re.error) as error:
+            words = one_line(str(error)) or type(error).__name__
+        return undecided(check, words) if check.kind == "prometheus" else Attempt(False, words)
 
     def restarts_of(self, units: Collection[str]) -> Dict[str, int]:
         """How often systemd has restarted each so far."""
@@ -78,77 +98,93 @@ class Prober:
             if age < SETTLED:
                 time.sleep(SETTLED - age)
                 return self._again(check, state)
-        return Attempt(True, f"{check.unit} is active ({state.sub})")
+        return _steady(check, state)
 
     def _again(self, check: Check, before: UnitState) -> Attempt:
         state = self._systemd.states([check.unit])[check.unit]
         if state == before:
-            return Attempt(True, f"{check.unit} is active ({state.sub})")
+            return _steady(check, state)
         return Attempt(False, f"{check.unit} does not stay active: it is {state}")
 
-
-def _http(check: Check) -> Attempt:
-    parts = urlsplit(check.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        return Attempt(False, f"{one_line(check.url, 100)} is no address of the form http://HOST/PATH")
-    deadline = time.monotonic() + check.timeout
-    connection = _connection(parts.scheme, parts.hostname, parts.port, check.timeout)
-    try:
-        connection.connect()
-        sock = connection.sock
-        peer = sock.getpeername()[0]
-        if ipaddress.ip_address(peer.partition("%")[0]).is_link_local:
-            return Attempt(False, f"{peer} is a link-local address, where clouds keep their secrets; checks do not go there")
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", path, headers={"User-Agent": "deployer", "Connection": "close"})
-        answer = connection.getresponse()
-        body = _body(answer, sock, deadline)
-    finally:
-        connection.close()
-    shown = one_line(check.url, 120)
-    if answer.status != check.status:
-        told = one_line(body.decode("utf-8", "replace"), 120)
-        return Attempt(False, f"{shown} answered {answer.status}, and {check.status} is healthy{f': {told}' if told else ''}")
-    if check.body and check.body.encode() not in body:
-        return Attempt(False, f"{shown} answered {answer.status} without the text '{one_line(check.body, 80)}'")
-    return Attempt(True, f"{shown} answered {answer.status}")
+    def _lines(self, check: Check) -> Attempt:
+        """What was found once stays found: the lines after it are read from then on."""
+        told = f"the journal{f' of {check.unit}' if check.unit else ''}"
+        if check.name not in self._found:
+            after = self._cursors.get(check.name, self._journal)
+            lines, last = self._systemd.journal_lines(after=after, unit=check.unit, timeout=check.timeout)
+            self._cursors[check.name] = last
+            match = first_match(check.pattern, lines)
+            if match is None:
+                return Attempt(True, f"{told} is free of '{one_line(check.pattern, 80)}'")
+            self._found[check.name] = one_line(match, 160)
+        return Attempt(False, f"{told} says: {self._found[check.name]}")
 
 
-def _connection(scheme: str, host: str, port: Optional[int], timeout: float) -> http.client.HTTPConnection:
-    if scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=timeout)
-    import ssl
-
-    return http.client.HTTPSConnection(host, port, timeout=timeout, context=ssl.create_default_context())
-
-
-def _body(answer: http.client.HTTPResponse, sock: socket.socket, deadline: float) -> bytes:
-    """Up to the bound in size and time, however slowly it trickles in."""
-    body = bytearray()
-    while len(body) < LARGEST_BODY:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        sock.settimeout(left)
-        piece = answer.read1(min(_PIECE, LARGEST_BODY - len(body)))
-        if not piece:
-            break
-        body += piece
-    return bytes(body)
+def _steady(check: Check, state: object) -> Attempt:
+    """An active unit: whether it uses no more memory than it may."""
+    told = f"{check.unit} is active ({getattr(state, 'sub', '')})"
+    if not check.memory_max:
+        return Attempt(True, told)
+    used = state.memory if isinstance(state, UnitState) else -1
+    if used < 0:
+        used = memory_of(getattr(state, "control_group", "")) or -1
+    if used < 0:
+        return Attempt(False, f"{told}, and the memory that it uses can't be told")
+    shown = f"uses {used / _MIB:.1f} MiB"
+    if used > check.memory_max:
+        return Attempt(False, f"{check.unit} {shown}, and {check.memory_max / _MIB:.1f} MiB is the most")
+    return Attempt(True, f"{told} and {shown}")
 
 
 def _tcp(check: Check) -> Attempt:
-    with socket.create_connection((check.address, check.port), timeout=check.timeout):
-        return Attempt(True, f"{one_line(check.address, 100)} port {check.port} accepts connections")
+    deadline = time.monotonic() + check.timeout
+    said = b""
+    with dial(check.address, check.port, deadline) as connection:
+        if check.send:
+            connection.settimeout(left_until(deadline))
+            connection.sendall(check.send.encode())
+        while (check.expect or check.pattern) and len(said) < LARGEST_READING:
+            reading = of_conversation(check, said)
+            if reading.healthy:
+                return reading
+            try:
+                connection.settimeout(left_until(deadline))
+                piece = connection.recv(_PIECE)
+            except (TimeoutError, socket.timeout):
+                return Attempt(False, f"{reading.message} (within {check.timeout:g} s)")
+            if not piece:
+                break
+            said += piece
+    return of_conversation(check, said)
 
 
 def _command(check: Check) -> Attempt:
     if not check.command:
         return Attempt(False, "it names no command")
-    ended = run(check.command, timeout=check.timeout, check=False)
+    ended = run_alone(check.command, timeout=check.timeout)
     program = one_line(check.command[0], 100)
     if ended.status == 0:
         return Attempt(True, f"{program} ended with 0")
     how = f"ended with {ended.status}" if ended.status > 0 else f"was killed by signal {-ended.status}"
     words = ended.last_words
     return Attempt(False, one_line(f"{program} {how}{f': {words}' if words else ''}"))
+
+
+def _file(check: Check) -> Attempt:
+    try:
+        found, content = os.stat(check.path), b""
+        if check.pattern and stat.S_ISREG(found.st_mode):
+            with open(check.path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+                content = file.read(LARGEST_READING)
+    except (FileNotFoundError, NotADirectoryError):
+        return Attempt(False, f"{one_line(check.path, 120)} is not there")
+    return of_file(check, FileReading(found.st_mode, time.time() - found.st_mtime, content))
+
+
+def _prometheus(check: Check) -> Attempt:
+    url = f"{check.url.rstrip('/')}/api/v1/query?query={quote(check.query, safe='')}"
+    answer = ask(dataclasses.replace(check, url=url, method="GET"))
+    if answer.status != 200:
+        told = one_line(answer.body.decode("utf-8", "replace"), 120)
+        return undecided(check, f"the server answered {answer.status}: {told}")
+    return of_samples(check, answer.body)

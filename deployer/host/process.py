@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import selectors
 import signal
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Dict, Final, Mapping, Optional, Sequence, Tuple
 
 from deployer.errors import DeploymentError
+from deployer.host.fence import fenced
 
 DEFAULT_TIMEOUT: Final = 30.0
 """Seconds."""
@@ -106,7 +108,33 @@ def run(
     `environment` is added to a plain one. Raises `ProgramMissing`, `ProgramTimedOut` (its whole process group is killed
     then), and, where `check` holds, `ProgramFailed`.
     """
-    command = tuple(str(argument) for argument in arguments)
+    completed = _run(tuple(str(argument) for argument in arguments), stdin, timeout, environment)
+    if check and completed.status != 0:
+        raise ProgramFailed(completed.arguments, completed.status, completed.last_words)
+    return completed
+
+
+def run_alone(arguments: Sequence[str], *, timeout: float) -> Completed:
+    """Run a program such that nothing which it has started outlives it, be it in a session of its own.
+
+    Where the host lets us make no control group, only its process group is killed, and only when the time is over. Raises
+    `ProgramMissing` and `ProgramTimedOut`.
+    """
+    command = tuple(arguments)
+    if "/" in command[0] and not os.access(command[0], os.X_OK):
+        there = os.path.exists(command[0])
+        raise ProgramMissing(command[0], "it is not executable" if there else "it is not installed")
+    with fenced() as fence:
+        if fence is None:
+            return _run(command, b"", timeout, None)
+        try:
+            ended = _run(fence.around(command), b"", timeout, None)
+        except ProgramTimedOut:
+            raise ProgramTimedOut(command, timeout) from None
+        return dataclasses.replace(ended, arguments=command)
+
+
+def _run(command: Sequence[str], stdin: bytes, timeout: float, environment: Optional[Mapping[str, str]]) -> Completed:
     try:
         process = subprocess.Popen(
             command,
@@ -128,11 +156,8 @@ def run(
         raise
     if not ended:
         _kill_group(process)
-        raise ProgramTimedOut(command, timeout)
-    completed = Completed(command, process.returncode, bytes(conversation.stdout), bytes(conversation.stderr))
-    if check and completed.status != 0:
-        raise ProgramFailed(command, completed.status, completed.last_words)
-    return completed
+        raise ProgramTimedOut(tuple(command), timeout)
+    return Completed(tuple(command), process.returncode, bytes(conversation.stdout), bytes(conversation.stderr))
 
 
 def one_line(text: str, limit: int = 300) -> str:

@@ -7,6 +7,7 @@ waits without a bound, and a job that outlives its bound is cancelled.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Collection, Dict, Final, Iterable, List, Mapping, Sequence, Tuple
 
-from deployer.errors import DeployerError
+from deployer.errors import DeployerError, DeploymentError
 from deployer.host.machine import SystemdPort, UnitStatus
 from deployer.host.process import Completed, ProgramTimedOut, one_line, run
 from deployer.host.unit_switch import is_template, template_of
@@ -26,6 +27,7 @@ RELOAD: Final = 90.0
 SETTLE: Final = 0.1
 """Seconds after which a service that was started is looked at: one whose program is missing has failed by then."""
 MAX_LOG_LINE: Final = 500
+MAX_SEARCHED_LINE: Final = 4000
 _POLL: Final = 0.05
 _CHUNK: Final = 200
 """Units a call."""
@@ -35,8 +37,18 @@ _FAILED_TO: Final = re.compile(r"Failed to [a-z-]+ (\S+): (.+)")
 _JOB_FOR: Final = re.compile(r"(?:Job|A dependency job) for (\S+) (.+?)(?:\.?$|\. See )")
 _PROPERTIES: Final = (
     "Id LoadState ActiveState SubState Result NRestarts MainPID ExecMainStatus Type RemainAfterExit ConditionResult "
-    "ConditionTimestampMonotonic ActiveEnterTimestampMonotonic FragmentPath DropInPaths UnitFileState NeedDaemonReload Job"
+    "ConditionTimestampMonotonic ActiveEnterTimestampMonotonic FragmentPath DropInPaths UnitFileState NeedDaemonReload Job "
+    "MemoryCurrent ControlGroup"
 )
+
+
+class JournalUnreadable(DeploymentError):
+    """The host keeps no journal, or it can't be read."""
+
+    @property
+    def message(self) -> str:
+        """That."""
+        return "the journal can't be read, or there is none"
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,10 @@ class UnitState(UnitStatus):
     """Whether its files have changed since they were read."""
     job: int = 0
     """0: none."""
+    memory: int = dataclasses.field(default=-1, compare=False)
+    """Bytes that its processes use now; -1: systemd does not count."""
+    control_group: str = ""
+    """The path of its control group; empty where it has none."""
 
     @property
     def is_crashing(self) -> bool:
@@ -147,6 +163,29 @@ class Systemd(SystemdPort):
         """The last lines of some units' journal, of this boot, or after a cursor."""
         since = f"--after-cursor={after}" if after else "--boot"
         return _journal([f"--lines={lines}", since, *(f"--unit={name}" for name in names)])
+
+    def journal_lines(self, *, after: str, unit: str = "", timeout: float) -> Tuple[Sequence[str], str]:
+        """The messages after a cursor (empty: of this boot), perhaps of one unit, and the cursor of the last.
+
+        Where they are very many, the first ones: the next call gives more. Raises where the journal can't be read.
+        """
+        deadline = time.monotonic() + timeout
+        with contextlib.suppress(DeployerError):
+            _run(["journalctl", "--sync"], timeout=timeout / 2, check=False)
+        since = f"--after-cursor={after}" if after else "--boot"
+        arguments = ["--no-pager", "--quiet", "--output=json", "--output-fields=MESSAGE", since]
+        chosen = [f"--unit={unit}"] if unit else []
+        output = _run(["journalctl", *arguments, *chosen], timeout=max(deadline - time.monotonic(), 0.1)).text
+        messages: List[str] = []
+        last = after
+        for line in output.splitlines():
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                last = str(entry.get("__CURSOR", last))
+                messages.append(_message(entry, MAX_SEARCHED_LINE))
+        if not messages and not self.journal_cursor():
+            raise JournalUnreadable
+        return messages, last
 
     # -- changing --------------------------------------------------------------------------------------------------------
 
@@ -264,6 +303,8 @@ class Systemd(SystemdPort):
             active_since=_number(said.get("ActiveEnterTimestampMonotonic")) / 1e6,
             needs_reload=said.get("NeedDaemonReload") == "yes",
             job=_number(said.get("Job")),
+            memory=_memory(said.get("MemoryCurrent")),
+            control_group=said.get("ControlGroup", ""),
             shipped=self._is_shipped(name),
         )
 
@@ -294,12 +335,12 @@ def last_run(entries: Sequence[Mapping[str, object]]) -> List[str]:
     return [line for line in (_message(entry) for entry in entries[begins:]) if line]
 
 
-def _message(entry: Mapping[str, object]) -> str:
+def _message(entry: Mapping[str, object], limit: int = MAX_LOG_LINE) -> str:
     """Text; bytes where it is not UTF-8; nothing where it is too long for JSON."""
     message = entry.get("MESSAGE")
     if isinstance(message, list):
         message = bytes(byte for byte in message if isinstance(byte, int) and 0 <= byte < 256).decode(errors="replace")
-    return one_line(message, MAX_LOG_LINE) if isinstance(message, str) else ""
+    return one_line(message, limit) if isinstance(message, str) else ""
 
 
 def complaints(ended: Completed, verb: str, names: Sequence[str]) -> Dict[str, str]:
@@ -351,6 +392,12 @@ def _run(arguments: Sequence[str], *, timeout: float = QUICK, check: bool = True
 
 def _any_instance(template: str) -> str:
     return template.replace("@.", "@*.", 1)
+
+
+def _memory(text: object) -> int:
+    """systemd says `[not set]`, or the largest number there is, where it does not count."""
+    used = _number(text) if isinstance(text, str) and text.isdecimal() else -1
+    return used if used < (1 << 63) else -1
 
 
 def _number(text: object) -> int:

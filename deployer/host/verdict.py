@@ -8,14 +8,14 @@ from typing import Callable, Collection, Final, List, Sequence, Tuple
 
 from deployer.formats.manifest import Check, Manifest
 from deployer.formats.messages import Action, CheckResult, DriftItem, Plan
-from deployer.host.checks import Baseline, run_checks
+from deployer.host.checks import Baseline, reads_journal, run_checks
 from deployer.host.lost import manifest_of
 from deployer.host.machine import Machine
 from deployer.host.observe import observe
-from deployer.host.paths import CURRENT
+from deployer.host.paths import CURRENT, JOURNAL_MARK
 from deployer.host.planning import observe_for_plan, plan_activation
 from deployer.host.refusals import SystemLost
-from deployer.host.standing import read_ledger
+from deployer.host.standing import PRIVATE, read_ledger
 
 _AFRESH: Final = frozenset({"start", "restart"})
 _STARTS: Final = _AFRESH | {"reload"}
@@ -41,7 +41,7 @@ def judge(machine: Machine, manifest: Manifest, before: Baseline, *, should_stop
         manifest.timing,
         report=machine.events.check,
         should_stop=should_stop,
-        baseline=before.begun_anew(_done_to_units(machine, _AFRESH)),
+        baseline=_with_journal(machine, before).begun_anew(_done_to_units(machine, _AFRESH)),
         systemd=machine.systemd,
     )
     red = [f"{result.name}: {result.message}" for result in results if not result.healthy]
@@ -83,9 +83,28 @@ def check_now(machine: Machine) -> Tuple[CheckResult, ...]:
     """Each check of the current generation, once."""
     manifest = machine.store.manifest(machine.profile.current().system)
     once = dataclasses.replace(manifest.timing, check_deadline=0.0, min_healthy_time=0.0)
-    return tuple(
-        run_checks(manifest.checks, once, report=lambda result: None, should_stop=lambda: False, systemd=machine.systemd)
+    return run_checks(
+        manifest.checks,
+        once,
+        report=lambda result: None,
+        should_stop=lambda: False,
+        baseline=_with_journal(machine, Baseline()),
+        systemd=machine.systemd,
     )
+
+
+def mark_journal(machine: Machine, checks: Sequence[Check]) -> None:
+    """Remember where the journal ends as the activation begins, where a check asks for what comes after it."""
+    if reads_journal(checks):
+        machine.disk.write(JOURNAL_MARK, machine.systemd.journal_cursor().encode(), PRIVATE)
+
+
+def _with_journal(machine: Machine, before: Baseline) -> Baseline:
+    """What was remembered when the last activation began; it holds until the next one."""
+    try:
+        return dataclasses.replace(before, journal=machine.disk.read(JOURNAL_MARK).decode("ascii", "ignore"))
+    except (FileNotFoundError, NotADirectoryError):
+        return before
 
 
 def observe_now(machine: Machine, ignore: Sequence[str]) -> Tuple[DriftItem, ...]:

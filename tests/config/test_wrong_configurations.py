@@ -517,7 +517,7 @@ WRONG = [
         "a check of a wrong kind",
         {"main": "checks: {a: {kind: htpp}}\n"},
         [
-            "main.yaml:1:20: option 'checks.a.kind' must be one of 'http' or 'tcp' or 'command' or 'unit', and is the text 'htpp' | Did you mean 'http'? The option is declared at modules/checks.py."
+            "main.yaml:1:20: option 'checks.a.kind' must be one of 'http' or 'tcp' or 'command' or 'unit' or 'journal' or 'file' or 'prometheus', and is the text 'htpp' | Did you mean 'http'? The option is declared at modules/checks.py."
         ],
     ),
     (
@@ -550,7 +550,9 @@ WRONG = [
     (
         "a check of a unit that is not declared",
         {"main": "checks: {a: {kind: unit, unit: b.service}}\n"},
-        ["main.yaml:1:32: check 'a': the unit 'b.service' is not declared | Declared: none."],
+        [
+            "main.yaml:1:32: check 'a': the unit 'b.service' is not declared | Declared: none. For a unit of the host's own, say `declared: false`."
+        ],
     ),
     (
         "a check of a unit that nothing starts",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
+import os
 import socket
 import threading
 import time
@@ -14,9 +16,10 @@ import pytest
 
 from deployer.formats.manifest import Check, Timing
 from deployer.formats.messages import CheckResult
-from deployer.host import probes
+from deployer.host import asking, checks, probes
 from deployer.host.checks import Baseline, run_checks, take_baseline
-from deployer.host.probes import Attempt, Prober
+from deployer.host.probes import Prober
+from deployer.host.readings import Attempt
 from deployer.host.systemd import UnitState
 
 BRIEF = Timing(check_deadline=1.0)
@@ -105,17 +108,14 @@ class TestHttp:
     def test_other_addresses_are_refused(self, url: str) -> None:
         assert not attempt(check("http", url=url)).healthy
 
-    def test_the_metadata_of_clouds_is_not_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Peer:
-            def getpeername(self) -> tuple[str, int]:
-                return "169.254.169.254", 80
+    @pytest.mark.parametrize(
+        "host", ["169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "100.100.100.200", "0xa9fea9fe"]
+    )
+    def test_the_metadata_of_clouds_is_not_asked_for(self, host: str) -> None:
+        found = attempt(check("http", url=f"http://{host}/secrets"))
 
-            def close(self) -> None:
-                pass
-
-        monkeypatch.setattr("http.client.HTTPConnection.connect", lambda self: setattr(self, "sock", Peer()))
-
-        assert "link-local" in attempt(check("http", url="http://metadata.example/secrets")).message
+        assert found.message.endswith("is an address at which clouds keep a machine's secrets; checks do not go there")
+        assert not attempt(check("tcp", address=host.strip("[]"), port=80)).healthy
 
     def test_a_refused_connection_is_told(self) -> None:
         assert "refused" in attempt(check("http", url="http://127.0.0.1:1/")).message
@@ -145,7 +145,7 @@ class TestHttp:
         assert time.monotonic() - began < 2
 
     def test_a_large_answer_is_read_up_to_the_bound(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(probes, "LARGEST_BODY", 10)
+        monkeypatch.setattr(asking, "LARGEST_READING", 10)
         server.answers["/long"] = [(200, b"0123456789needle")]
 
         assert attempt(check("http", url=f"{server.url}/long", body="9")).healthy
@@ -173,8 +173,22 @@ class TestTcpAndCommand:
         assert "not installed" in attempt(check("command", command=("/no/such",))).message
         assert not attempt(check("command")).healthy
 
-    def test_a_kind_that_nobody_knows(self) -> None:
+    def test_a_kind_and_a_key_that_nobody_knows(self) -> None:
         assert attempt(check("prayer")) == Attempt(False, "there is no kind of check 'prayer'")
+        assert "does not know its `color`" in attempt(check("tcp", port=1, unknown="color")).message
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        file, pipe = tmp_path / "file", tmp_path / "pipe"
+        file.write_text("state: ok\n")
+        os.mkfifo(pipe)
+
+        assert attempt(check("file", path=str(file), pattern="^state: ok$", max_age=600)).healthy
+        os.utime(file, (0, 0))
+        assert not attempt(check("file", path=str(file), max_age=600)).healthy
+        assert attempt(check("file", path=str(tmp_path / "none"))) == Attempt(False, f"{tmp_path}/none is not there")
+        assert attempt(check("file", path=str(file / "below"))).message.endswith("is not there")
+        assert attempt(check("file", path=str(pipe), pattern="x")).message.endswith("is no regular file")
+        assert not attempt(check("file", path="/x\0y")).healthy
 
 
 class SeenSystemd:
@@ -220,16 +234,77 @@ class TestUnits:
         assert unit_attempt(failed).message == "a.service is failed (failed, result exit-code, status 1)"
         assert not unit_attempt(UnitState("loaded", "activating", "start")).healthy
 
+    def test_one_may_use_so_much_memory(self) -> None:
+        prober = Prober(SeenSystemd(running(memory=300 << 20)))  # type: ignore[arg-type]
+        small, large = (check("unit", unit="a.service", memory_max=size << 20) for size in (256, 512))
+
+        assert prober.attempt(large) == Attempt(True, "a.service is active (running) and uses 300.0 MiB")
+        assert prober.attempt(small) == Attempt(False, "a.service uses 300.0 MiB, and 256.0 MiB is the most")
+        uncounted = Prober(SeenSystemd(running())).attempt(large)  # type: ignore[arg-type]
+        assert (uncounted.healthy, "can't be told" in uncounted.message) == (False, True)
+
     def test_one_that_has_just_started_is_looked_at_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
         slept: list[float] = []
         monkeypatch.setattr("time.sleep", slept.append)
         now = time.clock_gettime(time.CLOCK_MONOTONIC)
         young = running(active_since=now, main_pid=7)
 
-        assert unit_attempt(young, young).healthy
+        assert unit_attempt(young, dataclasses.replace(young, memory=1)).healthy
         assert 0 < slept[0] <= 1
         assert "does not stay active" in unit_attempt(young, UnitState("loaded", "failed", "failed")).message
         assert not unit_attempt(young, running(active_since=now + 0.1, main_pid=8)).healthy
+
+
+class JournalSystemd:
+    """A journal that grows by some lines each time that it is read; a cursor is how many were read."""
+
+    def __init__(self, *pieces: list[str]) -> None:
+        self._pieces = list(pieces)
+        self._lines: list[str] = []
+        self.asked: list[tuple[str, str]] = []
+
+    def journal_lines(self, *, after: str, unit: str, timeout: float) -> tuple[list[str], str]:
+        self.asked.append((after, unit))
+        self._lines += self._pieces.pop(0) if self._pieces else []
+        return self._lines[int(after or 0) :], str(len(self._lines))
+
+    def states(self, names: Collection[str]) -> Mapping[str, UnitState]:
+        return dict.fromkeys(names, running())
+
+
+class TestJournal:
+    """Free of a pattern since the activation began, and read only once."""
+
+    def test_each_line_is_read_once_from_where_the_activation_began(self) -> None:
+        systemd: Any = JournalSystemd(["panic: old", "well"], ["fine"])
+        prober = Prober(systemd, journal="1")
+        probed = check("journal", pattern="panic", unit="a.service")
+
+        assert prober.attempt(probed) == Attempt(True, "the journal of a.service is free of 'panic'")
+        assert prober.attempt(probed).healthy
+        assert systemd.asked == [("1", "a.service"), ("2", "a.service")]
+
+    def test_what_was_found_once_stays_found(self) -> None:
+        systemd: Any = JournalSystemd(["all", "Kernel panic: \x1b[1mx"], [])
+        prober = Prober(systemd)
+
+        found = [prober.attempt(check("journal", pattern="panic")) for _ in range(2)]
+
+        assert found == [Attempt(False, "the journal says: Kernel panic: [1mx")] * 2
+        assert len(systemd.asked) == 1
+
+    def test_the_journal_counts_at_the_end_too(self) -> None:
+        systemd: Any = JournalSystemd(["well"], ["panic"])
+
+        (result,) = outcome(check("journal", pattern="panic"), systemd=systemd)
+
+        assert (result.healthy, result.message) == (False, "it was green, and turned red: the journal says: panic")
+
+    def test_the_baseline_does_not_read_it(self) -> None:
+        systemd: Any = JournalSystemd(["panic"])
+
+        assert take_baseline([check("journal", pattern="panic")], systemd) == Baseline(frozenset(), {})
+        assert systemd.asked == []
 
 
 class TestGate:
@@ -257,9 +332,9 @@ class TestGate:
 
     def test_checks_run_side_by_side_and_keep_their_order(self) -> None:
         began = time.monotonic()
-        checks = [Check(f"c{number}", "command", command=("/bin/sleep", "0.4"), interval=0.01) for number in range(5)]
+        sleepers = [Check(f"c{number}", "command", command=("/bin/sleep", "0.4"), interval=0.01) for number in range(5)]
 
-        results = outcome(*checks, timing=Timing(check_deadline=5))
+        results = outcome(*sleepers, timing=Timing(check_deadline=5))
 
         assert [result.name for result in results] == ["c0", "c1", "c2", "c3", "c4"]
         assert all(result.healthy for result in results)
@@ -275,6 +350,11 @@ class TestGate:
         (result,) = outcome(check("http", url=f"{server.url}/fair", successes=5, interval=0.3), timing=Timing(check_deadline=0.5))
         assert "but not 5 times in a row" in result.message
         assert not result.healthy
+
+    def test_a_result_says_what_was_probed(self, server: Server) -> None:
+        results = outcome(check("http", url=f"{server.url}/ok"), Check("c", "command", command=("/bin/true",)))
+
+        assert [(result.name, result.kind) for result in results] == [("it", "http"), ("c", "command")]
 
     def test_an_attempt_that_hangs_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         let_go = threading.Event()
@@ -330,6 +410,35 @@ class TestGate:
         assert result.healthy
         assert result.attempts > 3
         assert 0.5 <= time.monotonic() - began < 3
+
+    def test_a_check_turns_red_after_as_many_failures_as_it_says(self, server: Server) -> None:
+        server.answers["/shaky"] = [(200, b""), (503, b""), (503, b""), (200, b"")]
+        server.answers["/gone"] = [(200, b""), (503, b"")]
+        lasting = Timing(check_deadline=5, min_healthy_time=0.5)
+
+        (shaky,) = outcome(check("http", url=f"{server.url}/shaky", failures=3), timing=lasting)
+        (gone,) = outcome(check("http", url=f"{server.url}/gone", failures=3), timing=lasting)
+
+        assert (shaky.healthy, shaky.attempts > 4) == (True, True)
+        assert (gone.healthy, gone.attempts) == (False, 4)
+
+    def test_many_checks_run_side_by_side_but_not_without_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checks, "_AT_ONCE", 3)
+        lock, running, most = threading.Lock(), [0], [0]
+
+        def probe(_: Check) -> Attempt:
+            with lock:
+                running[0] += 1
+                most[0] = max(most[0], running[0])
+            time.sleep(0.02)
+            with lock:
+                running[0] -= 1
+            return Attempt(True, "")
+
+        monkeypatch.setattr(probes, "_tcp", probe)
+        results = outcome(*(Check(f"c{number}", "tcp") for number in range(20)), timing=Timing(check_deadline=20))
+
+        assert (sum(result.healthy for result in results), most[0]) == (20, 3)
 
     def test_each_result_is_reported_once(self, server: Server) -> None:
         reported: list[CheckResult] = []

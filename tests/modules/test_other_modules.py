@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -37,7 +38,11 @@ def test_checks_and_times_have_the_manifests_defaults(directory):
     config = directory.evaluate("checks: {a: {kind: http, url: http://x/}}\n")
 
     given = config.get("checks")["a"]
-    arguments: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    known = {field.name for field in dataclasses.fields(Check)}
+    arguments: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key in known
+    }
+    assert set(given) - known == {"declared"}
     assert Check("a", **arguments) == Check("a", "http", url="http://x/")
     assert Timing(**config.get("activation")) == Timing()
 
