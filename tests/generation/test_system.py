@@ -98,6 +98,17 @@ async def test_what_is_built_is_what_the_manifest_says(tmp_path: Path):
     assert {packages.output_path("tool"), made.manifest.environment, made.manifest.runtime} <= closure
 
 
+async def test_a_program_that_a_check_runs_is_in_the_closure(tmp_path: Path):
+    check = 'checks: {a: {kind: command, command: ["${pkgs.tool}/bin/tool"]}, b: {kind: command, command: [/bin/true]}}\n'
+    made, packages = system(fleet(tmp_path, check))
+    store = Store(tmp_path / "root")
+
+    await realise(store, [instantiate(store, made, packages)])
+
+    assert [one.command for one in made.manifest.checks] == [(f"{packages.output_path('tool')}/bin/tool",), ("/bin/true",)]
+    assert packages.output_path("tool") in {str(path) for path in store.closure([made.output])}
+
+
 def test_the_manifest_tells_hosts_all_that_the_configuration_declares(tmp_path: Path):
     manifest = system(fleet(tmp_path, EVERYTHING))[0].manifest
 
