@@ -28,6 +28,17 @@ module.option(
                 "shell": Field(types.absolute_path, "The login shell.", "/usr/sbin/nologin"),
                 "description": Field(types.text("one line without ':'", pattern=r"[^:\n]*"), "Who it is, for people.", ""),
                 "system": Field(types.boolean, "Whether it is a service's account rather than a person's.", True),
+                "subordinate_ids": Field(
+                    types.integer(0, 4294967294),
+                    "How many user and group ids it has for containers of its own (subuid(5)); 0: none.",
+                    0,
+                    65536,
+                ),
+                "subordinate_start": Field(
+                    types.null_or(types.integer(65536, 4294967294)),
+                    "The first of them; null: the host picks a free range, once, and keeps it.",
+                    None,
+                ),
                 "purge": Field(types.boolean, "Whether it is removed, not only locked, once it is not declared any more.", False),
             },
             "a mapping that describes a user",
@@ -78,3 +89,31 @@ def numbers_are_unique(config: ConfigView) -> Iterator[Fault]:
                 yield Fault(f"'{name}' and '{seen[wanted]}' both have {number} {wanted}", "Change one of them.", where)
             elif wanted is not None:
                 seen[wanted] = name
+
+
+@module.asserts
+def nobody_is_in_roots_group(config: ConfigView) -> Iterator[Fault]:
+    """What root's group may, nobody else should."""
+    for name, user in config["users"].items():
+        if user["group"] == "root":
+            message = f"the primary group of user '{name}' is root's own"
+            yield Fault(message, "Choose another group, or none: then it has one of its own.", f"users.{name}.group")
+
+
+@module.asserts
+def subordinate_ids_are_nobody_elses(config: ConfigView) -> Iterator[Fault]:
+    """Containers of two users must not share ids."""
+    ranges: dict[str, tuple[int, int]] = {}
+    for name, user in config["users"].items():
+        start, count = user["subordinate_start"], user["subordinate_ids"]
+        where = f"users.{name}.subordinate_start"
+        if start is None:
+            continue
+        if count == 0:
+            yield Fault(f"user '{name}' has a `subordinate_start` and no `subordinate_ids`", "Say how many ids it has.", where)
+        if start + count > 4294967295:
+            yield Fault(f"the subordinate ids of user '{name}' go past the last id, 4294967294", "Begin lower.", where)
+        for other, (first, end) in ranges.items():
+            if start < end and first < start + count:
+                yield Fault(f"the subordinate ids of users '{other}' and '{name}' overlap", "Move one of them.", where)
+        ranges[name] = (start, start + count)

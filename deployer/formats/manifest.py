@@ -81,6 +81,10 @@ class User:
     system: bool = True
     purge: bool = False
     """Whether the account is removed, not only locked, once it is no longer declared."""
+    subordinate_ids: int = 0
+    """How many user and group ids it has for containers of its own, as subuid(5) has it."""
+    subordinate_start: int = -1
+    """The first of them; -1: the host picks a free range, once, and keeps it."""
 
 
 @dataclass(frozen=True)

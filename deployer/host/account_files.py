@@ -8,15 +8,19 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Dict, Final, Iterator, List, Mapping, Optional, Tuple
 
 from deployer.errors import DeploymentError
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.paths import BEFORE
+from deployer.host.subordinate_ids import SUBGID, SUBUID
 from deployer.host.undo import UndoLog
 
-FILES: Final = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow")
+FILES: Final = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", SUBUID, SUBGID)
+_LINES: Final = (SUBUID, SUBGID)
+"""In which a name may have several lines."""
 _LOCK: Final = "etc/.pwd.lock"
 _LOCK_TIMEOUT: Final = 15.0
 _NEW_SECRET: Final = Metadata(0o600, 0, 0)
@@ -46,15 +50,35 @@ class UnknownOwner(DeploymentError):
 class AccountsLocked(DeploymentError):
     """Another program is editing the account files."""
 
+    holder: str = ""
+    """The program, with its process."""
+
     @property
     def message(self) -> str:
-        """What is locked."""
-        return "another program holds /etc/.pwd.lock"
+        """What is locked, and by whom."""
+        return f"{self.holder or 'another program'} has been holding the lock of the account files, /etc/.pwd.lock"
 
     @property
     def remedy(self) -> str:
         """What to do."""
-        return "Wait for useradd, passwd or the package manager to end, and deploy again."
+        return "Wait for useradd, passwd or the package manager to end, or end it; then deploy again."
+
+
+@dataclass(eq=False)
+class AccountsChanged(DeploymentError):
+    """Somebody who takes no lock wrote an account file between our reading and our writing."""
+
+    path: str
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"somebody keeps writing {self.path} without taking the lock of the account files"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Find out who, and deploy again once it has ended."
 
 
 def read_accounts(disk: Disk) -> Dict[str, str]:
@@ -99,24 +123,26 @@ class Ids:
         return self._known[path][name]
 
 
-def write_accounts(disk: Disk, undo: UndoLog, texts: Mapping[str, str]) -> bool:
-    """Put new texts in place, with an undo record before; say whether any differed. Hold `accounts_lock` around it."""
-    before = read_accounts(disk)
+def write_accounts(disk: Disk, undo: UndoLog, before: Mapping[str, str], texts: Mapping[str, str], tag: str = "") -> bool:
+    """Put new texts in the place of `before`, with an undo record before; say whether any differed. Hold `accounts_lock`.
+
+    `tag` tells the copies of one attempt from those of another. Raises `AccountsChanged` where a file no longer is as in
+    `before`: those before it in the record are written then, and it is not.
+    """
     changed = {path: text for path, text in texts.items() if text != before.get(path)}
     if not changed:
         return False
     record: Dict[str, Any] = {"op": "accounts", "files": {}}
     for path, text in changed.items():
-        copy = f"{BEFORE}/account-{path.rpartition('/')[2]}"
+        copy = f"{BEFORE}/account-{path.rpartition('/')[2]}{tag}"
         disk.write(copy, before.get(path, "").encode("utf-8", "surrogateescape"), _NEW_SECRET)
         entry = disk.entry(path)
         mtime = entry.metadata.mtime_ns if entry is not None else -1
         record["files"][path] = {"copy": copy, "after": _digest(text), "mtime_ns": mtime}
-        after = f"{BEFORE}/account-{path.rpartition('/')[2]}.after"
-        disk.write(after, text.encode("utf-8", "surrogateescape"), _NEW_SECRET)
+        disk.write(f"{copy}.after", text.encode("utf-8", "surrogateescape"), _NEW_SECRET)
     undo.append(record)
     for path, text in changed.items():
-        _write(disk, path, text, None)
+        _write(disk, path, text, None, expected=before.get(path))
     return True
 
 
@@ -142,6 +168,11 @@ def undo_accounts(disk: Disk, record: Mapping[str, Any]) -> None:
 
 def without_edit(path: str, before: str, after: str, now: str) -> str:
     """`now` without what led from `before` to `after`; what others changed since stays."""
+    if path in _LINES:
+        given = set(after.splitlines()) - set(before.splitlines())
+        taken = [line for line in before.splitlines() if line not in after.splitlines()]
+        kept = [line for line in now.splitlines() if line not in given]
+        return "".join(f"{line}\n" for line in kept + [line for line in taken if line not in kept])
     old, new = _by_name(before), _by_name(after)
     lines: List[str] = []
     present = set()
@@ -163,10 +194,11 @@ def without_edit(path: str, before: str, after: str, now: str) -> str:
 
 @contextlib.contextmanager
 def accounts_lock(disk: Disk) -> Iterator[None]:
-    """The lock that `lckpwdf(3)`, and so every account tool, takes. Raises `AccountsLocked`."""
-    path = disk.root / _LOCK
-    existed = path.exists()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    """The lock that `lckpwdf(3)`, and so every account tool, takes. Raises `AccountsLocked`.
+
+    Its file stays: whoever removes it lets two programs in at once, one that waits for the old file and one that makes a new one.
+    """
+    descriptor = os.open(disk.root / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + _LOCK_TIMEOUT
         while True:
@@ -175,23 +207,44 @@ def accounts_lock(disk: Disk) -> Iterator[None]:
                 break
             except OSError:
                 if time.monotonic() > deadline:
-                    raise AccountsLocked from None
+                    raise AccountsLocked(_holder(os.fstat(descriptor).st_ino)) from None
                 time.sleep(0.1)
         yield
-        if not existed:
-            path.unlink()
     finally:
         os.close(descriptor)
 
 
-def _write(disk: Disk, path: str, text: str, mtime_ns: Optional[int]) -> None:
+def wait_for_lock(disk: Disk) -> None:
+    """Until nobody edits the account files. Makes nothing. Raises `AccountsLocked`."""
+    if disk.entry(f"/{_LOCK}") is not None:
+        with accounts_lock(disk):
+            pass
+
+
+def _holder(inode: int) -> str:
+    """Who holds a lock on a file, as proc(5) tells it."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words[1] == "POSIX" and words[5].endswith(f":{inode}"):
+                name = Path(f"/proc/{int(words[4])}/comm").read_text(encoding="utf-8", errors="replace").strip()
+                return f"{''.join(letter if letter.isprintable() else '?' for letter in name)} (process {words[4]})"
+    return ""
+
+
+def _write(disk: Disk, path: str, text: str, mtime_ns: Optional[int], expected: Optional[str] = None) -> None:
+    def check() -> None:
+        if expected is not None and disk.read(path).decode("utf-8", "surrogateescape") != expected:
+            raise AccountsChanged(path)
+
     entry = disk.entry(path)
     secret = Metadata(0o640, 0, Ids(disk).gid("shadow") if _has_shadow_group(disk) else 0)
     usual = secret if "shadow" in path else Metadata(0o644, 0, 0)
     metadata = entry.metadata if entry is not None else usual
     if mtime_ns is not None:
         metadata = Metadata(metadata.mode, metadata.uid, metadata.gid, mtime_ns, metadata.xattrs)
-    disk.write(path, text.encode("utf-8", "surrogateescape"), metadata, keep_time=mtime_ns is not None)
+    content = text.encode("utf-8", "surrogateescape")
+    disk.write(path, content, metadata, keep_time=mtime_ns is not None, last_look=check)
 
 
 def _has_shadow_group(disk: Disk) -> bool:

@@ -10,6 +10,7 @@ declared, and refused otherwise; an adopted one is never changed, locked or remo
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Callable, Collection, Final, List, Mapping, Optional, Sequence, Set, Tuple
@@ -18,6 +19,7 @@ from deployer.formats.manifest import Group, User
 from deployer.formats.messages import Action, Problem
 from deployer.host.account_texts import GROUP, GSHADOW, PASSWD, SHADOW, AccountTexts
 from deployer.host.ledger import Ledger
+from deployer.host.subordinate_ids import SubordinateIds, range_from
 
 SYSTEM_IDS: Final = range(999, 99, -1)
 """From the top down, as useradd(8) does for system accounts."""
@@ -27,10 +29,20 @@ LOCKED: Final = "!"
 EXPIRED: Final = "1"
 """Expired on the second day of 1970: no way of logging in goes past that, also with a key."""
 NO_SHELL: Final = "/usr/sbin/nologin"
-_NAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+SUBORDINATE: Final = "subordinate ids"
+"""What an action says of them."""
+NAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _FIELD: Final = re.compile(r"[^:\x00-\x1f\x7f]*")
 _PASSWORD, _NUMBER, _GID, _GECOS, _HOME, _SHELL, _EXPIRES = 1, 2, 3, 4, 5, 6, 7
 _DEFAULT: Final = User("")
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Accounts that the host knows, and that its files do not have: a directory's."""
+
+    users: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    groups: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,17 @@ class AccountEdit:
     memberships: Tuple[str, ...]
     """`USER:GROUP` that we gave."""
     problems: Tuple[Problem, ...] = ()
+    subordinates: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Users to the `START:COUNT` of subordinate ids that we gave them."""
+
+    def told_in(self, ledger: Ledger) -> Ledger:
+        """The ledger once this edit is made."""
+        return dataclasses.replace(
+            ledger, users=self.users, groups=self.groups, memberships=self.memberships, subordinates=self.subordinates
+        )
+
+
+NOWHERE_ELSE: Final = Elsewhere()
 
 
 def plan_accounts(
@@ -55,12 +78,13 @@ def plan_accounts(
     *,
     purge: Collection[str] = (),
     restore: bool = False,
+    elsewhere: Elsewhere = NOWHERE_ELSE,
 ) -> AccountEdit:
     """The edit that makes the declared accounts, and locks those of ours that are not declared any more.
 
     `purge` names users that are removed instead of locked. With `restore`, all that we made is removed.
     """
-    edit = _Edit(texts, users, groups, ledger)
+    edit = _Edit(texts, users, groups, ledger, elsewhere)
     if restore:
         edit.remove_all()
     else:
@@ -76,8 +100,16 @@ def purged(users: Sequence[User]) -> Tuple[str, ...]:
 class _Edit:
     """The four files, and what happens to them."""
 
-    def __init__(self, texts: Mapping[str, str], users: Sequence[User], groups: Sequence[Group], ledger: Ledger) -> None:
-        self._files = AccountTexts(texts)
+    def __init__(
+        self,
+        texts: Mapping[str, str],
+        users: Sequence[User],
+        groups: Sequence[Group],
+        ledger: Ledger,
+        elsewhere: Elsewhere,
+    ) -> None:
+        self._files, self._subordinate, self._elsewhere = AccountTexts(texts), SubordinateIds(texts), elsewhere
+        self._subordinates = dict(ledger.subordinates)
         self._wanted_users = {user.name: user for user in users}
         self._wanted_groups = {group.name: group for group in groups}
         self._users, self._groups = dict(ledger.users), dict(ledger.groups)
@@ -103,12 +135,16 @@ class _Edit:
         for name in dropped:
             if name in purge and name in self._groups and name not in self._wanted_groups:
                 self._remove_group(name)
+        self._complete_groups()
         self._change_memberships()
+        self._change_subordinate_ids()
 
     def remove_all(self) -> None:
         """As if we had never been here."""
         for membership in list(self._memberships):
             self._leave(*membership.split(":", 1))
+        for name in sorted(self._subordinates):
+            self._take_subordinate_ids(name)
         for name in sorted(self._users):
             self._remove_user(name)
         for name in sorted(self._groups):
@@ -116,12 +152,13 @@ class _Edit:
 
     def result(self) -> AccountEdit:
         return AccountEdit(
-            self._files.texts(),
+            {**self._files.texts(), **self._subordinate.texts()},
             tuple(self._actions),
             dict(sorted(self._users.items())),
             dict(sorted(self._groups.items())),
             tuple(sorted(self._memberships)),
             tuple(self._problems),
+            dict(sorted(self._subordinates.items())),
         )
 
     # -- groups ----------------------------------------------------------------------------------------------------------
@@ -130,7 +167,9 @@ class _Edit:
         if self._is_refused("group", group.name, group.gid, ()):
             return
         found = self._files.fields(GROUP, group.name)
-        if found is None:
+        if found is None and group.name in self._elsewhere.groups:
+            self._refuse_elsewhere("group", group.name, self._elsewhere.groups[group.name])
+        elif found is None:
             self._add_group(group.name, group.gid, group.system)
         elif found[_NUMBER] == "0":
             self._refuse("group", group.name, "its gid is 0", "Choose another name.")
@@ -139,8 +178,11 @@ class _Edit:
             self._refuse("group", group.name, what, "Files belong to the old number: declare that, or use another name.")
 
     def _add_group(self, name: str, gid: int, system: bool, like: int = -1) -> Optional[int]:
-        taken = self._files.numbers(GROUP)
+        taken = self._taken(GROUP)
         number = gid if gid >= 0 else self._groups.get(name, -1)
+        if number in taken and gid < 0:
+            self._refuse_renamed("group", name, number, taken[number])
+            return None
         if number in taken:
             self._refuse("group", name, f"gid {number} belongs to {taken[number]}", "Declare another gid, or none.")
             return None
@@ -156,6 +198,12 @@ class _Edit:
         self._groups[name] = number
         self._note("group", "add", name, f"gid {number}")
         return number
+
+    def _complete_groups(self) -> None:
+        """An edit that was cut off may have left half of one of ours."""
+        for name in self._groups:
+            if self._files.fields(GROUP, name) is not None and self._files.fields(GSHADOW, name) is None:
+                self._files.add(GSHADOW, f"{name}:!::")
 
     def _remove_group(self, name: str) -> None:
         gid = self._groups[name]
@@ -175,8 +223,13 @@ class _Edit:
         if self._is_refused("user", user.name, user.uid, (user.home, user.shell, user.description)):
             return
         found = self._files.fields(PASSWD, user.name)
-        if user.group and self._files.number(GROUP, user.group) is None:
+        if user.group and self._gid(user.group) is None:
             self._refuse("user", user.name, f"there is no group '{user.group}'", f"Declare the group '{user.group}'.")
+        elif user.group and self._gid(user.group) == 0 and (found is None or user.name in self._users):
+            what = f"its group '{user.group}' has gid 0"
+            self._refuse("user", user.name, what, "Superusers are the host's own; give it another group.")
+        elif found is None and user.name in self._elsewhere.users:
+            self._refuse_elsewhere("user", user.name, self._elsewhere.users[user.name])
         elif found is None:
             self._add_user(user)
         elif user.name in self._users:
@@ -185,9 +238,12 @@ class _Edit:
             self._adopt(user, found)
 
     def _add_user(self, user: User) -> None:
-        taken = self._files.numbers(PASSWD)
-        gid = self._files.number(GROUP, user.group or user.name)
+        taken = self._taken(PASSWD)
+        gid = self._gid(user.group or user.name)
         number = user.uid if user.uid >= 0 else self._users.get(user.name, -1)
+        if number in taken and user.uid < 0:
+            self._refuse_renamed("user", user.name, number, taken[number])
+            return
         if number in taken:
             self._refuse("user", user.name, f"uid {number} belongs to {taken[number]}", "Declare another uid, or none.")
             return
@@ -204,7 +260,7 @@ class _Edit:
         fields = (user.name, password, str(number), str(gid), user.description, user.home, user.shell)
         self._files.add(PASSWD, ":".join(fields))
         self._files.remove(SHADOW, user.name)
-        self._files.add(SHADOW, f"{user.name}:{LOCKED if user.system else '*'}:::::::")
+        self._files.add(SHADOW, _shadow(user))
         self._users[user.name] = number
         self._note("user", "add", user.name, f"uid {number}")
 
@@ -212,7 +268,7 @@ class _Edit:
         """The number of its group where that is free, or one that is free for a group of its own too."""
         busy = {*taken, *self._reserved_uids}
         if gid is None:
-            return _free({*busy, *self._files.numbers(GROUP), *self._reserved_gids}, system)
+            return _free({*busy, *self._taken(GROUP), *self._reserved_gids}, system)
         return gid if gid in (SYSTEM_IDS if system else LOGIN_IDS) and gid not in busy else _free(busy, system)
 
     def _change_user(self, user: User, found: Sequence[str]) -> None:
@@ -220,11 +276,13 @@ class _Edit:
             what = f"its uid is {found[_NUMBER]}, and {user.uid} is declared"
             self._refuse("user", user.name, what, "Files belong to the old number: declare that, or use another name.")
             return
-        gid = self._files.number(GROUP, user.group or user.name)
+        gid = self._gid(user.group or user.name)
         if gid is None:
             gid = self._add_group(user.name, -1, user.system, like=int(found[_NUMBER]))
         if gid is None:
             return
+        if self._files.fields(SHADOW, user.name) is None:
+            self._files.add(SHADOW, _shadow(user))
         wanted = [*found[:_GID], str(gid), user.description, user.home, user.shell, *found[_SHELL + 1 :]]
         was_locked = self._is_locked(user.name)
         if was_locked:
@@ -242,7 +300,7 @@ class _Edit:
         if found[_NUMBER] == "0":
             self._refuse("user", user.name, "its uid is 0", "Choose another name.")
             return
-        gid = self._files.number(GROUP, user.group) if user.group else None
+        gid = self._gid(user.group) if user.group else None
         pairs = (
             ("uid", found[_NUMBER], str(user.uid) if user.uid >= 0 else ""),
             ("gid", found[_GID], str(gid) if gid is not None else ""),
@@ -265,6 +323,7 @@ class _Edit:
     def _remove_user(self, name: str) -> None:
         uid = self._users.pop(name)
         was_there = self._files.fields(PASSWD, name) is not None
+        self._take_subordinate_ids(name)
         self._files.remove(PASSWD, name)
         self._files.remove(SHADOW, name)
         self._memberships = [one for one in self._memberships if one.partition(":")[0] != name]
@@ -292,7 +351,7 @@ class _Edit:
             self._refuse("user", user, f"there is no group '{group}' for it to be in", f"Declare the group '{group}'.")
         elif gid == 0:
             self._refuse("user", user, f"the group '{group}' has gid 0", "Superusers are the host's own; remove the membership.")
-        elif self._files.fields(PASSWD, user) is None:
+        elif self._files.fields(PASSWD, user) is None and user not in self._elsewhere.users:
             self._refuse("group", group, f"there is no user '{user}' to be in it", f"Declare the user '{user}'.")
         else:
             return True
@@ -315,7 +374,55 @@ class _Edit:
         if was_in:
             self._note("group", "change", group, f"without {user}")
 
+    # -- subordinate ids -------------------------------------------------------------------------------------------------
+
+    def _change_subordinate_ids(self) -> None:
+        refused = {problem.target for problem in self._problems}
+        for name, user in sorted(self._wanted_users.items()):
+            if f"user {name}" in refused:
+                continue
+            if user.subordinate_ids > 0:
+                self._give_subordinate_ids(user)
+            elif name in self._subordinates:
+                self._take_subordinate_ids(name)
+
+    def _give_subordinate_ids(self, user: User) -> None:
+        choice = self._subordinate.choose(user, range_from(self._subordinates.get(user.name, "")))
+        if choice.message:
+            self._refuse("user", user.name, choice.message, choice.remedy)
+        elif choice.given is not None:
+            self._subordinates[user.name] = str(choice.given)
+            if self._subordinate.give(user.name, choice.given):
+                self._note("user", "change", user.name, f"{SUBORDINATE} {choice.given.start} to {choice.given.end - 1}")
+
+    def _take_subordinate_ids(self, name: str) -> None:
+        given = range_from(self._subordinates.pop(name, ""))
+        if given is not None and self._subordinate.take(name, given):
+            self._note("user", "change", name, f"no {SUBORDINATE}")
+
     # -- details ---------------------------------------------------------------------------------------------------------
+
+    def _gid(self, group: str) -> Optional[int]:
+        """Of a group of the host's, or of one that it knows from elsewhere."""
+        gid = self._files.number(GROUP, group)
+        return gid if gid is not None else self._elsewhere.groups.get(group)
+
+    def _taken(self, path: str) -> Mapping[int, str]:
+        """All numbers that are somebody's, by whom."""
+        others = self._elsewhere.users if path == PASSWD else self._elsewhere.groups
+        return {**{number: name for name, number in others.items()}, **self._files.numbers(path)}
+
+    def _refuse_elsewhere(self, kind: str, name: str, number: int) -> None:
+        what = f"this host knows it from a directory, with number {number}, and not from its own files"
+        remedy = f"Leave it to that directory: remove it from `{kind}s`. Groups may have such users as members."
+        self._refuse(kind, name, what, remedy)
+
+    def _refuse_renamed(self, kind: str, name: str, number: int, now: str) -> None:
+        what = (
+            f"deployer made it with number {number}, which belongs to '{now}' now: somebody renamed it, or gave its number away"
+        )
+        program = "usermod -l" if kind == "user" else "groupmod -n"
+        self._refuse(kind, name, what, f"Run `{program} {name} {now}` there, or declare `{now}` instead.")
 
     def _forget_what_others_made_anew(self) -> None:
         """A name that has another number now than we gave it is somebody else's account."""
@@ -350,7 +457,7 @@ class _Edit:
     def _is_refused(self, kind: str, name: str, number: int, fields: Collection[str]) -> bool:
         if name == "root" or number == 0:
             self._refuse(kind, name, "it is the superuser's", "The superuser is the host's own; remove the declaration.")
-        elif not _NAME.fullmatch(name):
+        elif not NAME.fullmatch(name):
             self._refuse(kind, name, "it is no name for an account", "Use lower-case letters, digits, _ and -.")
         elif not all(_FIELD.fullmatch(field) for field in fields):
             self._refuse(kind, name, "its home, shell or description has a ':' or a control character", "Remove that.")
@@ -363,6 +470,11 @@ class _Edit:
 
     def _note(self, kind: str, operation: str, name: str, because: str) -> None:
         self._actions.append(Action(kind, operation, name, because))
+
+
+def _shadow(user: User) -> str:
+    """Nobody can log in with a password until somebody sets one on the host; a person's key is let in, a service's is not."""
+    return f"{user.name}:{LOCKED if user.system else '*'}:::::::"
 
 
 def _free(taken: Collection[int], system: bool) -> int:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, Iterable, Iterator, List, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Tuple
 
 from deployer.formats.manifest import Manifest, User
 from deployer.formats.messages import Action, Problem
-from deployer.host.account_files import Ids, accounts_lock, read_accounts, write_accounts
+from deployer.host.account_files import AccountsChanged, Ids, accounts_lock, read_accounts, write_accounts
 from deployer.host.accounts import plan_accounts, purged
 from deployer.host.disk import DIRECTORY, Disk, PathRefused
 from deployer.host.ledger import Ledger, Metadata
 from deployer.host.lost import manifest_of
 from deployer.host.machine import Machine
+from deployer.host.name_service import accounts_elsewhere
+from deployer.host.refusals import ActivationRefused
 
 _HOME_MODE = 0o750
+_ATTEMPTS = 5
+"""For editors that take no lock."""
 
 
 def apply_accounts(
@@ -23,14 +27,34 @@ def apply_accounts(
     """Create, change and lock accounts; with `restore`, remove those that we made. Return what the ledger is to say."""
     if not (manifest.users or manifest.groups or ledger.users or ledger.groups or ledger.memberships):
         return ledger
+    previous = manifest_of(machine, machine.profile.current().system)
+    actions: Dict[Action, None] = {}
     with accounts_lock(machine.disk):
-        previous = manifest_of(machine, machine.profile.current().system)
-        texts, purge = read_accounts(machine.disk), purged(previous.users)
-        edit = plan_accounts(texts, manifest.users, manifest.groups, ledger, purge=purge, restore=restore)
-        write_accounts(machine.disk, machine.undo, edit.texts)
-    for action in edit.actions:
+        for attempt in range(1, _ATTEMPTS + 1):
+            texts = read_accounts(machine.disk)
+            edit = plan_accounts(
+                texts,
+                manifest.users,
+                manifest.groups,
+                ledger,
+                purge=purged(previous.users),
+                restore=restore,
+                elsewhere=accounts_elsewhere(machine.disk, machine.system, texts, manifest.users, manifest.groups, ledger),
+            )
+            if edit.problems:
+                raise ActivationRefused(edit.problems)
+            actions.update(dict.fromkeys(edit.actions))
+            ledger = edit.told_in(ledger)  # before it is written: what a cut-off attempt made is ours
+            try:
+                changed = write_accounts(machine.disk, machine.undo, texts, edit.texts, f".{attempt}")
+                break
+            except AccountsChanged:
+                if attempt == _ATTEMPTS:
+                    raise
+    if changed:
+        machine.system.forget_accounts()
+    for action in actions:
         note(action)
-    ledger = dataclasses.replace(ledger, users=edit.users, groups=edit.groups, memberships=edit.memberships)
     return _make_homes(machine, ledger, manifest, note)
 
 

@@ -139,8 +139,19 @@ class Disk:
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
-    def write(self, path: str, content: bytes, metadata: Metadata, *, keep_time: bool = False) -> None:
-        """Put a regular file in the place of whatever file or link is at `path`, in one step."""
+    def write(
+        self,
+        path: str,
+        content: bytes,
+        metadata: Metadata,
+        *,
+        keep_time: bool = False,
+        last_look: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Put a regular file in the place of whatever file or link is at `path`, in one step.
+
+        `last_look` is called just before that step; what it raises leaves `path` as it is.
+        """
         with self._parent(path) as (directory, name):
             temporary = self._sweep(path, directory, name)
             self.before_effect("create", path)
@@ -154,6 +165,7 @@ class Disk:
             finally:
                 os.close(descriptor)
             self.before_effect("rename", path)
+            last_look()
             os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
             self._sync(directory, path)
 

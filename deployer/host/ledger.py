@@ -93,6 +93,8 @@ class Ledger:
     """`USER:GROUP`: supplementary memberships that we gave."""
     homes: Tuple[str, ...] = ()
     """Home directories that we made."""
+    subordinates: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """`START:COUNT` of the subordinate ids that we gave to users."""
     sysctl: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Keys that we set, with the value from before us."""
     made: Tuple[str, ...] = ()
@@ -101,6 +103,8 @@ class Ledger:
     def to_bytes(self) -> bytes:
         """As JSON."""
         document = {"format": FORMAT, **dataclasses.asdict(self)}
+        if not self.subordinates:
+            del document["subordinates"]  # the runtime of an older generation knows no such key
         return json.dumps(document, sort_keys=True, indent=1).encode() + b"\n"
 
     @classmethod
@@ -113,7 +117,8 @@ class Ledger:
             document["etc"] = {path: _owned(item) for path, item in document["etc"].items()}
             for name in ("directories", "memberships", "homes", "made"):
                 document[name] = tuple(document.get(name, ()))
-            return cls(**document)
+            known = {field.name for field in dataclasses.fields(cls)}
+            return cls(**{name: value for name, value in document.items() if name in known})
         except (FrameRefused, TypeError, KeyError, AttributeError, ValueError) as error:
             raise LedgerDamaged(str(error)[:200]) from None
 

@@ -159,6 +159,15 @@ class SystemPort:
         """Have systemd-tmpfiles create what a file says."""
         raise NotImplementedError
 
+    def accounts(self, database: str, keys: Sequence[str]) -> Mapping[str, int]:
+        """Name to number of those of `keys` (names or numbers) that any source of `passwd` or `group` knows, directories
+        among them. Raises where they do not answer in time."""
+        raise NotImplementedError
+
+    def forget_accounts(self) -> None:
+        """Have the cache of accounts, where one runs, look again."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Machine:

@@ -16,12 +16,13 @@ from deployer.formats.state import SETTLED
 from deployer.host import disk as d
 from deployer.host.account_files import Ids, read_accounts
 from deployer.host.account_texts import PASSWD, AccountTexts
-from deployer.host.accounts import plan_accounts
+from deployer.host.accounts import SUBORDINATE, plan_accounts
 from deployer.host.accounts_apply import missing_homes
 from deployer.host.etc import link_target
 from deployer.host.kernel import is_same
 from deployer.host.ledger import Ledger
 from deployer.host.machine import Machine
+from deployer.host.name_service import accounts_elsewhere
 from deployer.host.paths import CURRENT
 from deployer.host.standing import read_state
 from deployer.host.unit_faults import unit_faults
@@ -100,7 +101,8 @@ def _accounts(machine: Machine, manifest: Manifest, ledger: Ledger) -> Iterator[
     if not (manifest.users or manifest.groups or ledger.users or ledger.memberships):
         return
     texts = read_accounts(machine.disk)
-    edit = plan_accounts(texts, manifest.users, manifest.groups, ledger)
+    elsewhere = accounts_elsewhere(machine.disk, machine.system, texts, manifest.users, manifest.groups, ledger)
+    edit = plan_accounts(texts, manifest.users, manifest.groups, ledger, elsewhere=elsewhere)
     for action in edit.actions:
         yield from _account(action, AccountTexts(texts), AccountTexts(edit.texts))
     refused: List[Problem] = []
@@ -127,6 +129,10 @@ def _account(action: Action, before: AccountTexts, after: AccountTexts) -> Itera
         joins, _, user = action.because.partition(" ")
         words = (f"member {user}", f"no member {user}")
         yield DriftItem("group", action.target, *(words if joins == "with" else reversed(words)))
+    elif SUBORDINATE in action.because:
+        gives = not action.because.startswith("no ")
+        words = (action.because, f"no {SUBORDINATE}") if gives else (action.because, SUBORDINATE)
+        yield DriftItem("user", action.target, *words)
     else:
         old, new = before.fields(PASSWD, action.target) or [], after.fields(PASSWD, action.target) or []
         for name, observed, declared in zip(_ATTRIBUTES, old[2:], new[2:]):

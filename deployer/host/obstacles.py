@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Dict, FrozenSet, Mapping, Optional
+from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Tuple
 
 from deployer.errors import DeployerError
 from deployer.formats.manifest import DIRECTORY, EtcEntry
@@ -23,6 +23,13 @@ def obstacles(disk: Disk, declared: Mapping[str, EtcEntry], ledger: Ledger) -> D
     search = _Search(disk, declared, ledger)
     found = {path: search.at(path) for path in sorted({*declared, *ledger.etc})}
     return {path: problem for path, problem in found.items() if problem is not None}
+
+
+def file_obstacles(disk: Disk, files: Iterable[str]) -> Tuple[Problem, ...]:
+    """Of files of the host's own that are to be written."""
+    search = _Search(disk, {}, Ledger())
+    found = (search.at(path[len(ETC) + 1 :]) for path in files)
+    return tuple(dict.fromkeys(problem for problem in found if problem is not None))
 
 
 def leftover_of(disk: Disk, path: str, declared: Mapping[str, EtcEntry], ledger: Ledger) -> str:
@@ -61,7 +68,8 @@ class _Search:
         found, entry, owned = self._disk.entry(place), self._declared.get(path), self._ledger.etc.get(path)
         if found is None:
             return None
-        stays = found.kind == d.DIRECTORY and DIRECTORY in ((entry or owned).kind,)  # type: ignore[union-attr]
+        wanted = entry or owned
+        stays = found.kind == d.DIRECTORY and wanted is not None and wanted.kind == DIRECTORY
         if place in self._mounts and not stays:
             return Problem(place, "something is mounted there", "Unmount it, or do not declare the path.")
         if found.sealed:

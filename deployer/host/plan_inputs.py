@@ -14,14 +14,16 @@ from deployer.errors import DeployerError
 from deployer.formats import STORE_DIR
 from deployer.formats.manifest import DIRECTORY, FILE, LINK, SYMLINK, EtcEntry, Manifest
 from deployer.formats.messages import Problem
-from deployer.host.account_files import Ids, UnknownOwner, read_accounts
+from deployer.host.account_files import FILES, Ids, UnknownOwner, read_accounts
+from deployer.host.accounts import NOWHERE_ELSE, Elsewhere
 from deployer.host.accounts_apply import missing_homes
 from deployer.host.disk import PathRefused
 from deployer.host.etc import ABSENT, fingerprint, link_target
 from deployer.host.ledger import Ledger
 from deployer.host.machine import Machine, UnitStatus
-from deployer.host.obstacles import leftover_of, obstacles
-from deployer.host.paths import ETC
+from deployer.host.name_service import accounts_elsewhere
+from deployer.host.obstacles import file_obstacles, leftover_of, obstacles
+from deployer.host.paths import ETC, PROFILE
 from deployer.host.switching import tmpfiles_paths
 from deployer.host.unit_changes import unit_repairs
 
@@ -50,6 +52,12 @@ class Observed:
     """Files of somebody's that add to units of ours, or mask them."""
     accounts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Account files' texts by path."""
+    elsewhere: Elsewhere = NOWHERE_ELSE
+    """Accounts that the host knows and these files do not have."""
+    account_obstacles: Tuple[Problem, ...] = ()
+    """Why account files cannot be written, where they are to be."""
+    lacking_shells: FrozenSet[str] = frozenset()
+    """Login shells of declared users that are not there."""
     sysctl: Mapping[str, Optional[str]] = dataclasses.field(default_factory=dict)
     """Key to value; None: the kernel has no such key."""
     sealed: FrozenSet[str] = frozenset()
@@ -90,6 +98,7 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
     names = sorted({unit.name for unit in (*previous.units, *manifest.units)})
     keys = sorted({*manifest.sysctl, *ledger.sysctl})
     concerns_accounts = bool(manifest.users or manifest.groups or ledger.users or ledger.groups or ledger.memberships)
+    accounts = _account_texts(machine, problems) if concerns_accounts else {}
     stored = _stored(machine, manifest) if manifest == previous else {}
     units, system = machine.systemd.states(names) if names else {}, machine.profile.current().system
     foreign = unit_repairs(manifest, units, system)[1] if manifest == previous else {}
@@ -101,13 +110,32 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
         units=units,
         system=system,
         foreign=frozenset(path for path in foreign if _may_go(machine, path, ledger)),
-        accounts=read_accounts(machine.disk) if concerns_accounts else {},
+        accounts=accounts,
+        elsewhere=accounts_elsewhere(machine.disk, machine.system, accounts, manifest.users, manifest.groups, ledger)
+        if accounts
+        else NOWHERE_ELSE,
+        account_obstacles=file_obstacles(machine.disk, FILES) if accounts else (),
+        lacking_shells=frozenset(user.shell for user in manifest.users if _lacks_shell(machine, user.shell)),
         sysctl={key: machine.system.sysctl(key) for key in keys},
         sealed=frozenset(key for key in keys if not machine.system.may_set_sysctl(key)),
         homes=tuple(missing_homes(machine.disk, manifest.users, problems)),
         missing=tuple(path for path in tmpfiles_paths(manifest.tmpfiles) if not machine.disk.exists(path)),
         problems=tuple(problems),
     )
+
+
+def _account_texts(machine: Machine, problems: List[Problem]) -> Mapping[str, str]:
+    try:
+        return read_accounts(machine.disk)
+    except PathRefused as error:
+        problems.append(Problem(error.path, error.message, "Make it a file of its own."))
+        return {}
+
+
+def _lacks_shell(machine: Machine, shell: str) -> bool:
+    """What a package or an entry brings may come with the deployment itself; and who may not log in needs no shell."""
+    is_brought = shell.startswith((STORE_DIR + "/", PROFILE + "/", ETC + "/"))
+    return not is_brought and not shell.endswith(("/nologin", "/false")) and not machine.disk.exists(shell)
 
 
 def _wish(entry: EtcEntry, ids: Ids, stored: str) -> str:

@@ -89,7 +89,30 @@ def _waiting(manifest: Manifest, observed: Observed) -> Tuple[str, ...]:
 
 
 def _accounts(previous: Manifest, manifest: Manifest, observed: Observed, ledger: Ledger) -> AccountEdit:
-    return plan_accounts(observed.accounts, manifest.users, manifest.groups, ledger, purge=purged(previous.users))
+    edit = plan_accounts(
+        observed.accounts,
+        manifest.users,
+        manifest.groups,
+        ledger,
+        purge=purged(previous.users),
+        elsewhere=observed.elsewhere,
+    )
+    problems = (*edit.problems, *(observed.account_obstacles if edit.actions else ()), *_shells(manifest, observed, edit))
+    return dataclasses.replace(edit, problems=problems)
+
+
+def _shells(manifest: Manifest, observed: Observed, edit: AccountEdit) -> List[Problem]:
+    """Nobody could log in with a shell that is not there; a person of ours would be locked out."""
+    changed = {action.target for action in edit.actions if action.kind == "user"}
+    return [
+        Problem(
+            f"user {user.name}",
+            f"its shell {user.shell} is not on this host",
+            "Install it there first, or take one from a package: `${pkgs.NAME}/bin/NAME`.",
+        )
+        for user in manifest.users
+        if user.shell in observed.lacking_shells and user.name in changed
+    ]
 
 
 def _etc(

@@ -11,6 +11,7 @@ from deployer.formats.manifest import Manifest
 from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Activation, Outcome, Plan
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
+from deployer.host.account_files import wait_for_lock
 from deployer.host.activate import Driver, roots, settle
 from deployer.host.boots import note_booted
 from deployer.host.disk import Disk
@@ -112,6 +113,8 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
     if request.system == current.system and not plan.actions:
         machine.store.hold(roots(machine))  # where the store was lost and is back, nothing holds it yet
         return None, plan
+    if any(action.kind in ("user", "group") for action in plan.actions):
+        wait_for_lock(machine.disk)
     if not machine.store.runtime(request.system):
         raise RequestRefused("the system brings no host runtime")
     number = current.number if request.repair else machine.profile.number_for(request.system, request.generation)

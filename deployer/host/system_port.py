@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Final, Optional
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Dict, Final, Mapping, Optional, Sequence
 
+from deployer.errors import DeployerError, DeploymentError
 from deployer.host import kernel
 from deployer.host.machine import SystemPort
-from deployer.host.process import run
+from deployer.host.process import ProgramTimedOut, run
 
 _TIMEOUT: Final = 90.0
+_NAMES_TIMEOUT: Final = 10.0
+_NOT_ALL_FOUND: Final = 2
+"""The status of getent(1) where a key is unknown."""
+_CACHE_SOCKETS: Final = ("/run/nscd/socket", "/var/run/nscd/socket")
+
+
+@dataclass(eq=False)
+class NameServiceSilent(DeploymentError):
+    """The host's sources of accounts do not answer."""
+
+    database: str
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"`getent {self.database}` on it does not answer within {_NAMES_TIMEOUT:g} s: is its directory service down?"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Bring the directory service back, or take it out of /etc/nsswitch.conf: accounts must not be made twice."
 
 
 class RealSystem(SystemPort):
@@ -29,3 +54,23 @@ class RealSystem(SystemPort):
     def make_tmpfiles(self, path: str) -> None:
         """Have systemd-tmpfiles create what a file says."""
         run(["systemd-tmpfiles", "--create", path], timeout=_TIMEOUT)
+
+    def accounts(self, database: str, keys: Sequence[str]) -> Mapping[str, int]:
+        """Name to number of those of `keys` that are known. Raises `NameServiceSilent`."""
+        try:
+            done = run(["getent", database, *keys], timeout=_NAMES_TIMEOUT, check=False)
+        except ProgramTimedOut:
+            raise NameServiceSilent(database) from None
+        found: Dict[str, int] = {}
+        if done.status in (0, _NOT_ALL_FOUND):
+            for fields in (line.split(":") for line in done.text.splitlines()):
+                if len(fields) > 2 and fields[2].isdecimal() and len(fields[2]) <= 10:
+                    found[fields[0]] = int(fields[2])
+        return found
+
+    def forget_accounts(self) -> None:
+        """Have nscd(8), where it runs, look again: it remembers for a while who was not there."""
+        if any(os.path.exists(path) for path in _CACHE_SOCKETS):
+            for database in ("passwd", "group"):
+                with contextlib.suppress(DeployerError):
+                    run(["nscd", "-i", database], timeout=_NAMES_TIMEOUT, check=False)

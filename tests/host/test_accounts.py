@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -36,7 +35,7 @@ class Host:
         edit = plan_accounts(self.texts, users, groups, self.ledger, purge=purged(self.users), restore=restore)
         if not edit.problems:
             self.texts = dict(edit.texts)
-            self.ledger = dataclasses.replace(self.ledger, users=edit.users, groups=edit.groups, memberships=edit.memberships)
+            self.ledger = edit.told_in(self.ledger)
             self.users = users
         return edit
 

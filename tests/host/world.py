@@ -211,6 +211,13 @@ class WorldSystem(SystemPort):
     def make_tmpfiles(self, path: str) -> None:
         (self._root / "var/lib/made").mkdir(parents=True, exist_ok=True)
 
+    def accounts(self, database: str, keys: Sequence[str]) -> Mapping[str, int]:
+        known = self._memory.load().get(f"elsewhere {database}", {})
+        return {name: number for name, number in known.items() if name in keys or str(number) in keys}
+
+    def forget_accounts(self) -> None:
+        pass
+
 
 class WorldClock(Clock):
     """Time that passes only when somebody waits."""
