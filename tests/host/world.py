@@ -274,11 +274,13 @@ class World:
         return path
 
     def etc(self) -> dict[str, tuple[Any, ...]]:
-        """All of /etc: kind, content, mode, owner, and the time of real files."""
+        """All of /etc: kind, content, mode, owner. The lock of the account files is no content: nobody may ever remove it."""
         found: dict[str, tuple[Any, ...]] = {}
         for place in sorted((self.root / "etc").rglob("*")):
             status = place.lstat()
             name = str(place.relative_to(self.root / "etc"))
+            if name == ".pwd.lock":
+                continue
             mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
             if place.is_symlink():
                 found[name] = ("link", os.readlink(place))
