@@ -121,7 +121,7 @@ class Driver:
     def _arm(self, record: Record) -> _STEP:
         machine = self._machine
         runtime = machine.store.runtime(record.previous) or machine.store.runtime(record.next)
-        deadman.arm(machine, runtime, self._limits(record).total, boot_unit=not record.trivial)
+        deadman.arm(machine, runtime, record, self._limits(record).total)
         return Event.GO_ON, ""
 
     def _switch(self, record: Record) -> _STEP:
@@ -204,6 +204,13 @@ def settle(machine: Machine, record: Record) -> None:
     phase = BROKEN if record.state == ROLLBACK_FAILED else SETTLED
     write_state(disk, StateLine(phase, current.number, current.system, record.epoch))
     deadman.disarm(machine)
+
+
+def settle_again(machine: Machine, record: Record) -> None:
+    """Tidy up after a driver that is gone. What was read of it may be in memory only, where its last sync failed: so it is
+    recorded once more, and on the disk, before anything follows from it."""
+    machine.journal.write(record)
+    settle(machine, record)
 
 
 def roots(machine: Machine, following: str = "") -> Dict[str, str]:

@@ -1,7 +1,7 @@
-"""The dead-man's switch: a timer and a boot unit that undo the transaction if nobody confirms it.
+"""The dead-man's switch: a timer, a sentinel and a boot unit that undo the transaction if nobody confirms it.
 
 The timer is transient and of a fixed name, so that a second one cannot be set; it goes on firing until it is disarmed. The
-boot unit is in `/etc` only as long as the transaction lasts.
+sentinel does without it. The boot unit is in `/etc` only as long as the transaction lasts.
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ from dataclasses import dataclass
 from typing import Final, Sequence
 
 from deployer.errors import DeploymentError
+from deployer.host import sentinel
 from deployer.host.disk import DIRECTORY
 from deployer.host.ledger import Metadata
-from deployer.host.machine import ACTIVATION, DEADMAN, RECOVER, Machine
+from deployer.host.machine import ACTIVATION, DEADMAN, RECOVER, SENTINEL, Machine
 from deployer.host.paths import STATE_DIRECTORY, TRANSACTION
+from deployer.host.transaction import Record
 
 _UNITS: Final = "/etc/systemd/system"
 WANTS: Final = _UNITS + "/sysinit.target.wants"
 _MADE_WANTS: Final = TRANSACTION + "/made-sysinit.target.wants"
+_TIMER: Final = DEADMAN + ".timer"
 _AGAIN: Final = 20.0
+_LATER: Final = 10.0
+"""Seconds by which the sentinel waits longer than the timer, so that a host whose timer works starts one recovery and not two."""
+_STANDS: Final = 5.0
+_POLL: Final = 0.05
 _FILE: Final = Metadata(0o644, 0, 0)
 
 _BOOT_UNIT: Final = f"""\
@@ -28,6 +35,9 @@ DefaultDependencies=no
 RequiresMountsFor={STATE_DIRECTORY} /nix/store
 After=local-fs.target systemd-remount-fs.service
 Before=sysinit.target systemd-sysctl.service systemd-tmpfiles-setup.service shutdown.target
+Before=network-pre.target systemd-networkd.service systemd-networkd.socket systemd-resolved.service networking.service
+Before=ifupdown-pre.service nftables.service netfilter-persistent.service firewalld.service ufw.service
+Wants=network-pre.target
 Conflicts=shutdown.target
 ConditionPathExists={STATE_DIRECTORY}/journal
 
@@ -52,19 +62,36 @@ class SwitchNotArmed(DeploymentError):
     @property
     def remedy(self) -> str:
         """Where to look."""
-        return "Look at `systemctl status deployer-deadman.timer` on the host."
+        return "Look at `systemctl status deployer-deadman.timer deployer-sentinel.service` on the host."
 
 
-def arm(machine: Machine, runtime: str, seconds: float, *, boot_unit: bool) -> None:
-    """Set timer and boot unit to run `runtime recover`, and read back that they stand. Raises `SwitchNotArmed`."""
+def arm(machine: Machine, runtime: str, record: Record, seconds: float) -> None:
+    """Set all three to run `runtime recover`, and read back that they stand. Raises `SwitchNotArmed`.
+
+    A transaction that changes nothing outside our own directory gets the timer alone.
+    """
     command = [*machine.interpreter, runtime, "recover"]
-    if boot_unit:
+    systemd, units = machine.systemd, [_TIMER] if record.trivial else [_TIMER, SENTINEL]
+    systemd.discard(*units)
+    if not record.trivial:
+        action = [*command, "--sentinel", record.transaction]
+        systemd.start_service(SENTINEL, sentinel.command(seconds + _LATER, action), sentinel.PROPERTIES, wait=False)
         _install_boot_unit(machine, [*command, "--boot"])
-    machine.systemd.discard(DEADMAN + ".timer")
-    machine.systemd.start_timer(DEADMAN, [*command, "--timer"], seconds, _AGAIN)
-    state = machine.systemd.states([DEADMAN + ".timer"]).get(DEADMAN + ".timer")
-    if state is None or state.active != "active":
-        raise SwitchNotArmed(f"its timer is {state.active if state else 'missing'}")
+    systemd.start_timer(DEADMAN, [*command, "--timer", record.transaction], seconds, _AGAIN)
+    _read_back(machine, units)
+
+
+def _read_back(machine: Machine, units: Sequence[str]) -> None:
+    waited = 0.0
+    while True:
+        states = machine.systemd.states(units)
+        missing = [name for name in units if states[name].active != "active"]
+        if not missing:
+            return
+        if waited >= _STANDS:
+            raise SwitchNotArmed(f"{missing[0]} is {states[missing[0]].active}")
+        machine.clock.sleep(_POLL)
+        waited += _POLL
 
 
 def made_wants(machine: Machine) -> bool:
@@ -79,8 +106,8 @@ def is_left_over(machine: Machine) -> bool:
 
 
 def disarm(machine: Machine) -> None:
-    """Take both away: the boot unit last, since it is what is left if we are cut off here. As often as it takes."""
-    machine.systemd.discard(DEADMAN + ".timer")
+    """Take all away: the boot unit last, since it is what is left if we are cut off here. As often as it takes."""
+    machine.systemd.discard(*(name for name in (_TIMER, SENTINEL) if name != machine.within))
     machine.systemd.forget_failures([ACTIVATION])
     disk = machine.disk
     disk.remove(f"{WANTS}/{RECOVER}")

@@ -13,7 +13,7 @@ from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.paths import CANCELLATION, CONFIRMATION
 from deployer.host.refusals import ConfirmRefused, UnknownTransaction
 from deployer.host.standing import PRIVATE, read_state
-from deployer.host.transaction import UNINSTALLING, Event, Record, refuse_confirmation
+from deployer.host.transaction import UNINSTALLING, Event, Record, is_for, refuse_confirmation
 
 _POLL: Final = 0.05
 _LOOK_AFTER: Final = 2.0
@@ -55,8 +55,10 @@ def confirm(machine: Machine, transaction: str, token: str) -> Outcome:
         record = machine.journal.read()
         refused = refuse_confirmation(record, transaction, token, machine.clock.now())
         if refused is not None:
-            settled = await_rest(machine, _ROLLBACK_TIMEOUT) if record.state == ROLLING_BACK else record
-            raise ConfirmRefused(refused, settled.state, settled.generation, settled.system)
+            if record.state in (HEALTHY, ROLLING_BACK) and is_for(record, transaction, token):
+                record = await_rest(machine, _ROLLBACK_TIMEOUT)  # it is late by our clock, but the journal decides
+            if record.state != CONFIRMED or record.transaction != transaction:
+                raise ConfirmRefused(refused, record.state, record.generation, record.system)
         if record.state == CONFIRMED:
             return outcome(machine, await_rest(machine, _SETTLE_TIMEOUT))
         if not laid:

@@ -38,7 +38,7 @@ class JournalDamaged(NeedsPersonError):
     @property
     def remedy(self) -> str:
         """What to do."""
-        return "Check the disk; then compare the host with its generation (`deployer drift`) before removing the file."
+        return "Check the disk. The next deployment goes on from the generation that was last confirmed, and writes it anew."
 
 
 class Journal:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
+from pathlib import Path
 from typing import Final, Iterator, Optional
 
 from deployer.host.disk import Disk
@@ -41,6 +42,31 @@ def locked(disk: Disk, timeout: float = 0.0) -> Iterator[bool]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def holder(disk: Disk) -> Optional[int]:
+    """The process that holds the lock, so that one that is frozen can be ended; None where nobody does, or it is not to be seen.
+
+    The kernel lists locks by inode, which another file system's file may share: the process must have ours open.
+    """
+    path = str(disk.root) + LOCK
+    try:
+        inode, lines = os.stat(path).st_ino, Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    for words in (line.split() for line in lines):
+        is_lock = len(words) >= 6 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode)
+        if is_lock and words[4].isdecimal() and _has_open(int(words[4]), path):
+            return int(words[4])
+    return None
+
+
+def _has_open(process: int, path: str) -> bool:
+    directory = f"/proc/{process}/fd"
+    try:
+        return any(os.readlink(f"{directory}/{name}") == os.path.realpath(path) for name in os.listdir(directory))
+    except OSError:
+        return False
 
 
 def _is_still_there(path: str, descriptor: int) -> bool:

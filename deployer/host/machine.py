@@ -16,6 +16,7 @@ from deployer.host.undo import UndoLog
 
 ACTIVATION: Final = "deployer-activation.service"
 DEADMAN: Final = "deployer-deadman"
+SENTINEL: Final = "deployer-sentinel.service"
 RECOVER: Final = "deployer-recover.service"
 COLLECT: Final = "deployer-collect.service"
 
@@ -79,8 +80,8 @@ class SystemdPort:
         """Clear the failed state of units that are gone."""
         raise NotImplementedError
 
-    def start_service(self, name: str, command: Sequence[str], properties: Mapping[str, str]) -> None:
-        """Start a transient service; fails where one of that name runs."""
+    def start_service(self, name: str, command: Sequence[str], properties: Mapping[str, str], *, wait: bool = True) -> None:
+        """Start a transient service, or ask for its start and do not `wait`; fails where one of that name runs."""
         raise NotImplementedError
 
     def start_timer(self, name: str, command: Sequence[str], seconds: float, again: float) -> None:
@@ -91,8 +92,8 @@ class SystemdPort:
         """Kill all processes of a service, and wait until it is gone."""
         raise NotImplementedError
 
-    def discard(self, name: str) -> None:
-        """Stop a transient unit, where there is one."""
+    def discard(self, *names: str) -> None:
+        """Stop transient units, where there are any."""
         raise NotImplementedError
 
     def log_tail(self, name: str, lines: int) -> Sequence[str]:
@@ -180,6 +181,8 @@ class Machine:
     clock: Clock
     own_interpreter: Tuple[str, ...]
     """The command that runs this process: `/usr/bin/python3 -I`."""
+    within: str = ""
+    """The unit of ours that this process must not stop, because it is part of it."""
 
     @property
     def interpreter(self) -> Tuple[str, ...]:

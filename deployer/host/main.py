@@ -2,13 +2,14 @@
 
 serve                speak the protocol on standard input and output
 switch TRANSACTION   drive a prepared transaction: the activation's service runs this
-recover [--timer | --boot]   finish what was cut off: the dead-man's timer and the boot unit run this
+recover [--timer | --sentinel | --boot] [TRANSACTION]   finish what was cut off: the dead-man's switch runs this
 collect              remove what the current generation's policy does not keep: a service runs this after a deployment
 uninstall            leave the host as it was before us
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -90,11 +91,16 @@ def _collect(_: List[str]) -> int:
 
 
 def _recover(rest: List[str]) -> int:
+    from deployer.host.machine import SENTINEL
     from deployer.host.real import real_machine
     from deployer.host.recovery import recover_from_boot, recover_from_timer
 
     machine = real_machine(Path("/"))
-    return recover_from_boot(machine) if "--boot" in rest else recover_from_timer(machine)
+    if "--boot" in rest:
+        return recover_from_boot(machine)
+    if "--sentinel" in rest:
+        machine = dataclasses.replace(machine, within=SENTINEL)
+    return recover_from_timer(machine, next((word for word in rest if not word.startswith("-")), ""))
 
 
 def _uninstall(rest: List[str]) -> int:

@@ -12,7 +12,7 @@ from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Acti
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
 from deployer.host.account_files import wait_for_lock
-from deployer.host.activate import Driver, roots, settle
+from deployer.host.activate import Driver, roots, settle_again
 from deployer.host.boots import note_booted
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
@@ -30,6 +30,7 @@ from deployer.host.paths import (
     TRANSACTION,
     UNDO,
 )
+from deployer.host.rebuilding import read_or_rebuild
 from deployer.host.refusals import (
     ActivationRefused,
     Fenced,
@@ -79,10 +80,10 @@ def check_request(request: Activation) -> None:
 
 def ready(machine: Machine) -> Record:
     """The journal's record, after finishing what a driver that is gone left behind. Hold the lock."""
-    record = machine.journal.read()
+    record = read_or_rebuild(machine)
     if record.is_terminal:
         if read_state(machine.disk).phase == BUSY or deadman.is_left_over(machine):
-            settle(machine, record)
+            settle_again(machine, record)
         return record
     if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active:
         raise busy(machine, record)

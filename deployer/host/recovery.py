@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Final
+import contextlib
+import os
+import signal
+from typing import Final, Optional
 
-from deployer.formats.frames import FrameRefused
-from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLBACK_FAILED, ROLLING_BACK
+from deployer.formats.messages import HEALTHY, ROLLBACK_FAILED, ROLLING_BACK
 from deployer.host import deadman
-from deployer.host.activate import Driver, settle
-from deployer.host.disk import PathRefused
+from deployer.host.activate import Driver, settle_again
 from deployer.host.journal import JournalDamaged
-from deployer.host.lock import locked
+from deployer.host.lock import holder, locked
 from deployer.host.machine import ACTIVATION, Machine
-from deployer.host.paths import GOOD, JOURNAL, NEXT_LEDGER
-from deployer.host.standing import read_request
+from deployer.host.paths import JOURNAL
+from deployer.host.rebuilding import read_or_rebuild
 from deployer.host.transaction import UNINSTALLING, Record, is_overdue
 
 _QUICK: Final = 2.0
@@ -22,18 +22,24 @@ _AFTER_KILL: Final = 30.0
 _ROLLBACK_TIMEOUT: Final = 300.0
 
 
-def recover_from_timer(machine: Machine) -> int:
-    """The deadline is over, or the activation's service died: end the transaction. A rollback under way is given its time."""
-    record = _read(machine)
-    if record.state == UNINSTALLING or (not record.transaction and record.is_terminal):
+def recover_from_timer(machine: Machine, transaction: str = "") -> int:
+    """The deadline is over, or the activation's service died: end the transaction. A rollback under way is given its time.
+
+    Called too late, when its transaction has ended and another is under way, it leaves that one alone.
+    """
+    if machine.disk.entry(JOURNAL) is None:
         deadman.disarm(machine)
         return 0
-    patience = _ROLLBACK_TIMEOUT if record.is_terminal or record.state == ROLLING_BACK else _QUICK
-    for timeout in (patience, _AFTER_KILL):
-        with locked(machine.disk, timeout) as ours:
+    record = _look(machine)
+    ending = record is not None and (record.is_terminal or record.state == ROLLING_BACK)
+    first: float = _ROLLBACK_TIMEOUT if ending else _QUICK
+    for patience, end_driver in ((first, _kill_service), (_QUICK, _kill_holder), (_AFTER_KILL, _leave_alone)):
+        with locked(machine.disk, patience) as ours:
             if ours:
-                return _finish(machine, booting=False)
-        machine.systemd.kill(ACTIVATION)
+                return _finish(machine, booting=False, transaction=transaction)
+        if _is_anothers(_look(machine), transaction):
+            return 0
+        end_driver(machine)
     return 1
 
 
@@ -43,12 +49,36 @@ def recover_from_boot(machine: Machine) -> int:
         return _finish(machine, booting=True) if ours else 1
 
 
-def _finish(machine: Machine, *, booting: bool) -> int:
-    record = _read(machine)
+def _kill_service(machine: Machine) -> None:
+    machine.systemd.kill(ACTIVATION)
+
+
+def _leave_alone(machine: Machine) -> None:
+    """The timer comes again."""
+
+
+def _kill_holder(machine: Machine) -> None:
+    """A connection that drives may be frozen, too."""
+    process = holder(machine.disk)
+    if process is not None and process != os.getpid():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _is_anothers(record: Optional[Record], transaction: str) -> bool:
+    return record is not None and "" not in (transaction, record.transaction) and transaction != record.transaction
+
+
+def _finish(machine: Machine, *, booting: bool, transaction: str = "") -> int:
+    record = read_or_rebuild(machine)
     if record.state == UNINSTALLING:
+        if not booting:
+            deadman.disarm(machine)
+        return 0
+    if _is_anothers(record, transaction):
         return 0
     if record.is_terminal:
-        settle(machine, record)
+        settle_again(machine, record)
         return 0
     if booting or record.boot_id != machine.clock.now().boot_id:
         reason = f"the host was restarted while the transaction was {record.state}"
@@ -62,40 +92,8 @@ def _finish(machine: Machine, *, booting: bool) -> int:
     return 1 if ended.state == ROLLBACK_FAILED else 0
 
 
-def _read(machine: Machine) -> Record:
-    """The record; where both slots are unreadable, what can be told from the links that are left."""
-    try:
+def _look(machine: Machine) -> Optional[Record]:
+    """The record as it is to somebody who does not hold the lock; None where it cannot be read."""
+    with contextlib.suppress(JournalDamaged):
         return machine.journal.read()
-    except JournalDamaged:
-        record = rebuild(machine)
-        machine.disk.remove(JOURNAL)
-        machine.journal.create()
-        machine.journal.write(record)
-        return record
-
-
-def rebuild(machine: Machine) -> Record:
-    """Confirmed where the good system is current; otherwise back to what was there before."""
-    current, good = machine.profile.current(), machine.disk.entry(GOOD)
-    try:
-        asked, plan = read_request(machine.disk)
-    except (OSError, FrameRefused, PathRefused, KeyError):
-        return Record()
-    record = Record(
-        state=ROLLING_BACK,
-        transaction=asked.transaction,
-        controller=asked.controller,
-        epoch=asked.epoch,
-        previous=plan.previous,
-        previous_generation=next((n for n, s in machine.profile.generations().items() if s == plan.previous), 0),
-        next=asked.system,
-        next_generation=current.number,
-        token_sha256=asked.token_sha256,
-        attempts=1,
-        reason="the journal was damaged",
-        boot_id=machine.clock.now().boot_id,
-    )
-    pending = machine.disk.entry(NEXT_LEDGER) is not None
-    if good is not None and good.target == current.system == asked.system and not pending:
-        return dataclasses.replace(record, state=CONFIRMED, reason="")
-    return record
+    return None

@@ -254,18 +254,21 @@ class Systemd(SystemdPort):
         while self.states([name])[name].active not in _OVER and time.monotonic() < deadline:
             time.sleep(_POLL)
 
-    def discard(self, name: str) -> None:
-        """Stop a transient unit, where there is one."""
-        _systemctl(["stop", "--", name], check=False)
+    def discard(self, *names: str) -> None:
+        """Stop transient units, where there are any."""
+        if names:
+            _systemctl(["stop", "--", *names], check=False)
 
     # -- transient units -------------------------------------------------------------------------------------------------
 
-    def start_service(self, name: str, command: Sequence[str], properties: Mapping[str, str]) -> None:
-        """Start a transient service; fails where one of that name runs."""
-        self.forget_failures([name])
+    def start_service(self, name: str, command: Sequence[str], properties: Mapping[str, str], *, wait: bool = True) -> None:
+        """Start a transient service, or ask for its start and do not `wait`; fails where one of that name runs."""
+        if "CollectMode" not in properties:
+            self.forget_failures([name])
         settings = [f"--property={key}={value}" for key, value in properties.items() if key != "Description"]
         description = f"--description={properties.get('Description', name)}"
-        _run(["systemd-run", "--quiet", f"--unit={name}", description, *settings, "--", *literal(command)])
+        block = [] if wait else ["--no-block"]
+        _run(["systemd-run", "--quiet", *block, f"--unit={name}", description, *settings, "--", *literal(command)])
 
     def start_timer(self, name: str, command: Sequence[str], seconds: float, again: float) -> None:
         """Start a transient timer that runs `command` after `seconds`, and again `again` seconds after that ended."""

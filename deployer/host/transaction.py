@@ -184,11 +184,17 @@ def is_overdue(record: Record, now: Moment) -> bool:
     return record.boot_id != now.boot_id or now.seconds >= record.deadline
 
 
+def is_for(record: Record, transaction: str, token: str) -> bool:
+    """Whether a confirmation is for this transaction, from who began it."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return record.transaction == transaction and hmac.compare_digest(digest, record.token_sha256)
+
+
 def refuse_confirmation(record: Record, transaction: str, token: str, now: Moment) -> Optional[str]:
     """Why a confirmation is not accepted; None where it is (also for one that was accepted before)."""
     if record.transaction != transaction:
         return "it is for another transaction"
-    if not hmac.compare_digest(hashlib.sha256(token.encode()).hexdigest(), record.token_sha256):
+    if not is_for(record, transaction, token):
         return "its token is not the one that was agreed on"
     if record.state == CONFIRMED:
         return None

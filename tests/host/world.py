@@ -102,8 +102,11 @@ class WorldSystemd(SystemdPort):
     def forget_failures(self, names: Sequence[str]) -> None:
         pass
 
-    def start_service(self, name: str, command: Sequence[str], properties: Mapping[str, str]) -> None:
-        raise AssertionError("the world drives its transactions itself")
+    def start_service(self, name: str, command: Sequence[str], properties: Mapping[str, str], *, wait: bool = True) -> None:
+        """Those that wait; the world drives its transactions itself."""
+        document = self._memory.load()
+        document.setdefault("timers", {})[name] = list(command)
+        self._memory.save(document)
 
     def start_timer(self, name: str, command: Sequence[str], seconds: float, again: float) -> None:
         document = self._memory.load()
@@ -113,9 +116,10 @@ class WorldSystemd(SystemdPort):
     def kill(self, name: str) -> None:
         pass
 
-    def discard(self, name: str) -> None:
+    def discard(self, *names: str) -> None:
         document = self._memory.load()
-        document.setdefault("timers", {}).pop(name, None)
+        for name in names:
+            document.setdefault("timers", {}).pop(name, None)
         self._memory.save(document)
 
     def log_tail(self, name: str, lines: int) -> Sequence[str]:
@@ -135,6 +139,10 @@ class WorldSystemd(SystemdPort):
 
     def timers(self) -> list[str]:
         return sorted(self._memory.load().get("timers", {}))
+
+    def command_of(self, name: str) -> list[str]:
+        """What a service of ours was started with."""
+        return list(self._memory.load()["timers"][name])
 
     def boots(self) -> int:
         return int(self._memory.load().get("boots", 0))

@@ -56,6 +56,12 @@ class Controller:
             time.sleep(0.2)
         return self.state()
 
+    def wait_until_empty(self, command: str, seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while (output := self.run(command)) and time.monotonic() < end:
+            time.sleep(0.2)
+        assert output == ""
+
     def system(self, manifest: Manifest, files: dict[str, str]) -> str:
         manifest = dataclasses.replace(manifest, runtime=self.runtime)
         contents = {f"etc/{path}": text.encode() for path, text in files.items()}
@@ -263,19 +269,6 @@ def test_a_host_that_crashes_before_the_confirmation_boots_into_what_it_had(cont
     assert "1001" in controller.run("systemctl show -p ExecStart web.service")
     assert controller.run("systemctl is-active web.service") == "active"
     assert controller.run("systemctl is-system-running --wait") == "running"
-
-
-def test_a_frozen_service_is_undone_by_the_timer(controller: Controller) -> None:
-    brief = Timing(unit_timeout=1, check_deadline=1, confirm_timeout=1)
-    one, two = web(controller, "one"), web(controller, "two", TWO, timing=brief)
-    controller.deploy(one, "")
-    etc = controller.run(LISTING)
-    assert controller.activate(two, one)["state"] == "healthy"
-
-    controller.run("systemctl kill -s STOP deployer-activation.service")
-
-    assert f"settled 1 {one}" in controller.wait_for("settled", 130)
-    assert controller.run(LISTING) == etc
 
 
 def test_a_cancelled_transaction_is_rolled_back(controller: Controller) -> None:
