@@ -20,6 +20,9 @@ from deployer.formats.frames import parse_document
 
 FORMAT: Final = 1
 
+ROLL_BACK: Final = "roll-back"
+CONFIRM_AGAIN: Final = "confirm-again"
+
 LINK: Final = "link"
 """`/etc/PATH` is a link to `<profile>/current/etc/PATH`: it moves with the generation, in one rename."""
 FILE: Final = "file"
@@ -181,6 +184,9 @@ class Timing:
     """For which they must stay green."""
     confirm_timeout: float = 30.0
     """From healthy until the controller's confirmation must have arrived over a fresh connection."""
+    on_reboot: str = ROLL_BACK
+    """What becomes of a transaction that waits for its checks or its confirmation while the host is restarted: `roll-back`, or
+    `confirm-again`: once, it boots into the new generation, and is checked and confirmed from the beginning."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ ARMED: Final = "armed"
 SWITCHING: Final = "switching"
 CHECKING: Final = "checking"
 HEALTHY: Final = "healthy"
+RESTARTED: Final = "restarted"
 CONFIRMED: Final = "confirmed"
 ROLLING_BACK: Final = "rolling-back"
 ROLLED_BACK: Final = "rolled-back"
@@ -182,6 +183,8 @@ class Outcome(Message):
     """The last lines of the journal of what failed."""
     confirm_seconds: float = 0.0
     """At `healthy`: how long the host waits for the confirmation."""
+    restarts: int = 0
+    """How often the host was restarted since, and began to wait for a confirmation anew."""
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
         sysctl={key: str(value) for key, value in sorted(config.get("sysctl").items())},
         tmpfiles=tuple(config.get("tmpfiles.rules")),
         checks=tuple(_check(name, value) for name, value in sorted(config.get("checks").items())),
-        timing=Timing(**{key: float(value) for key, value in config.get("activation").items()}),
+        timing=_timing(config.get("activation")),
         generations=_retention(config.get("generations")),
     )
     return Declaration(manifest, contents, tuple(config.get("packages")))
@@ -139,6 +139,11 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
 
 def _retention(value: Mapping[str, Any]) -> Retention:
     return Retention(int(value["keep"]), float(value["keep_for"]))
+
+
+def _timing(values: Mapping[str, Any]) -> Timing:
+    seconds = {key: float(value) for key, value in values.items() if key != "on_reboot"}
+    return Timing(**seconds, on_reboot=values["on_reboot"])
 
 
 def _unit_files(units: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

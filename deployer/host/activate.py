@@ -18,6 +18,7 @@ from deployer.formats.messages import (
     CONFIRMED,
     HEALTHY,
     PREPARED,
+    RESTARTED,
     ROLLBACK_FAILED,
     ROLLED_BACK,
     ROLLING_BACK,
@@ -41,9 +42,10 @@ from deployer.host.paths import (
     QUARANTINE,
     RESERVE,
 )
+from deployer.host.service import start_after_boot
 from deployer.host.standing import PRIVATE, read_confirmation, read_ledger, read_request, write_state
 from deployer.host.switching import Switch
-from deployer.host.transaction import UNINSTALLING, Event, Record, advance, is_overdue, refuse_confirmation
+from deployer.host.transaction import UNINSTALLING, Event, Record, advance, is_overdue, is_resuming, refuse_confirmation
 from deployer.host.verdict import judge, mark_journal
 
 _POLL: Final = 0.05
@@ -51,7 +53,7 @@ _STEP = Tuple[Event, str]
 
 
 class Driver:
-    """Drives the transaction in the journal to a standstill."""
+    """Drives the transaction in the journal to a standstill, or through the boot."""
 
     def __init__(self, machine: Machine, *, booting: bool = False) -> None:
         """At boot, units are queued and not waited for."""
@@ -60,11 +62,11 @@ class Driver:
         self._before = Baseline()
 
     def run(self, transaction: str) -> Record:
-        """Drive the transaction that was prepared under this name; do nothing where somebody else has ended it."""
+        """Drive the transaction that was prepared under this name, or that the host was restarted with; do nothing where
+        somebody else has ended it."""
         record = self._machine.journal.read()
-        if record.transaction != transaction or record.state != PREPARED:
-            return record
-        return self._drive(record)
+        begins = record.state == PREPARED or is_resuming(record, self._machine.clock.now())
+        return self._drive(record) if begins and record.transaction == transaction else record
 
     def take_over(self, reason: str, event: Event = Event.INTERRUPT) -> Record:
         """Finish what a driver that is gone left behind. As often as it takes."""
@@ -82,7 +84,13 @@ class Driver:
 
     def _drive(self, record: Record) -> Record:
         while not record.is_terminal and record.state != UNINSTALLING:
-            record = self.step(record)
+            if self._booting and record.state == RESTARTED:
+                following = self._hand_over(record)
+                if following == record:
+                    return record
+                record = following
+            else:
+                record = self.step(record)
         settle(self._machine, record)
         return record
 
@@ -94,23 +102,29 @@ class Driver:
             SWITCHING: self._switch,
             CHECKING: self._check,
             HEALTHY: self._await_confirmation,
+            RESTARTED: lambda record: (Event.GO_ON, ""),
             ROLLING_BACK: self._roll_back,
         }
-        try:
-            event, reason = work[record.state](record)
-        except DeployerError as error:
-            event, reason = Event.FAIL, error.message
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-            event, reason = Event.FAIL, f"{type(error).__name__}: {error}"
-        return self._enter(advance(record, event, reason))
+        return self._enter(advance(record, *_outcome(work[record.state], record)))
+
+    def _hand_over(self, record: Record) -> Record:
+        """At boot: set the switch again, and leave the rest to the service, which starts once the host has booted. The same
+        record where that is so; the next one where it failed."""
+        event, reason = _outcome(self._arm_again, record)
+        return record if event is Event.GO_ON else self._enter(advance(record, event, reason))
 
     def _enter(self, record: Record) -> Record:
         """Record a state durably, before its work begins."""
         now = self._machine.clock.now()
         seconds = {ARMED: 60.0}.get(record.state, 0.0)
-        if record.state in (SWITCHING, CHECKING, HEALTHY):
+        if record.state in (SWITCHING, CHECKING, HEALTHY, RESTARTED):
             limits = self._limits(record)
-            seconds = {SWITCHING: limits.switching, CHECKING: limits.checking, HEALTHY: limits.confirming}[record.state]
+            seconds = {
+                SWITCHING: limits.switching,
+                CHECKING: limits.checking,
+                HEALTHY: limits.confirming,
+                RESTARTED: limits.booting,
+            }[record.state]
         record = dataclasses.replace(record, boot_id=now.boot_id, deadline=round(now.seconds + seconds, 3))
         self._machine.journal.write(record)
         self._machine.events.state(record.state)
@@ -119,9 +133,15 @@ class Driver:
     # -- the work of each state ------------------------------------------------------------------------------------------
 
     def _arm(self, record: Record) -> _STEP:
-        machine = self._machine
-        runtime = machine.store.runtime(record.previous) or machine.store.runtime(record.next)
-        deadman.arm(machine, runtime, record, self._limits(record).total)
+        deadman.arm(self._machine, self._recovering(record), record, self._limits(record).total)
+        return Event.GO_ON, ""
+
+    def _arm_again(self, record: Record) -> _STEP:
+        if self._is_cancelled():
+            return Event.FAIL, "it was cancelled"
+        self._machine.disk.remove(CONFIRMATION)  # one of the boot before: only a fresh connection of this one counts
+        deadman.arm(self._machine, self._recovering(record), record, self._limits(record).total_again)
+        start_after_boot(self._machine, record)
         return Event.GO_ON, ""
 
     def _switch(self, record: Record) -> _STEP:
@@ -175,11 +195,24 @@ class Driver:
             read_ledger(self._machine.disk),
         )
 
+    def _recovering(self, record: Record) -> str:
+        store = self._machine.store
+        return store.runtime(record.previous) or store.runtime(record.next)
+
     def _limits(self, record: Record) -> Limits:
         return Limits.of(self._machine.store.manifest(record.next))
 
     def _is_cancelled(self) -> bool:
         return self._machine.disk.entry(CANCELLATION) is not None
+
+
+def _outcome(work: Callable[[Record], _STEP], record: Record) -> _STEP:
+    try:
+        return work(record)
+    except DeployerError as error:
+        return Event.FAIL, error.message
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        return Event.FAIL, f"{type(error).__name__}: {error}"
 
 
 def settle(machine: Machine, record: Record) -> None:
@@ -238,6 +271,7 @@ def outcome(machine: Machine, record: Record) -> Outcome:
         checks=checks,
         log=log[-200:],
         confirm_seconds=round(seconds, 3),
+        restarts=record.restarts,
     )
 
 

@@ -40,11 +40,14 @@ Before=ifupdown-pre.service nftables.service netfilter-persistent.service firewa
 Wants=network-pre.target
 Conflicts=shutdown.target
 ConditionPathExists={STATE_DIRECTORY}/journal
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
 ExecStart=%s
 TimeoutStartSec=300
+Restart=on-failure
+RestartSec=5
 """
 
 

@@ -13,7 +13,7 @@ from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.paths import CANCELLATION, CONFIRMATION
 from deployer.host.refusals import ConfirmRefused, UnknownTransaction
 from deployer.host.standing import PRIVATE, read_state
-from deployer.host.transaction import UNINSTALLING, Event, Record, is_for, refuse_confirmation
+from deployer.host.transaction import UNINSTALLING, Event, Record, is_for, is_resuming, refuse_confirmation
 
 _POLL: Final = 0.05
 _LOOK_AFTER: Final = 2.0
@@ -127,7 +127,7 @@ def _is_ending(record: Record) -> bool:
 
 def _take_over_if_abandoned(machine: Machine, record: Record) -> None:
     """Neither does a service run, nor does anybody hold the lock: the driver died without the timer noticing yet."""
-    if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active:
+    if is_resuming(record, machine.clock.now()) or machine.systemd.states([ACTIVATION])[ACTIVATION].is_active:
         return
     with locked(machine.disk) as ours:
         if ours:

@@ -218,11 +218,18 @@ class Limits:
     switching: float
     checking: float
     confirming: float
+    booting: float = 300.0
+    """From the boot unit until the default target stands."""
 
     @property
     def total(self) -> float:
         """Until the dead-man's switch must act."""
         return self.switching + self.checking + self.confirming + 15.0
+
+    @property
+    def total_again(self) -> float:
+        """The same after a restart."""
+        return self.booting + self.checking + self.confirming + 15.0
 
     @classmethod
     def of(cls, manifest: Manifest) -> Limits:

@@ -7,7 +7,7 @@ import os
 import re
 from typing import Final, Optional, Tuple
 
-from deployer.formats.manifest import Manifest
+from deployer.formats.manifest import CONFIRM_AGAIN, Manifest
 from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Activation, Outcome, Plan
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
@@ -17,7 +17,7 @@ from deployer.host.boots import note_booted
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.lost import manifest_of
-from deployer.host.machine import ACTIVATION, Limits, Machine, without_timing
+from deployer.host.machine import ACTIVATION, Machine, without_timing
 from deployer.host.paths import (
     BEFORE,
     KEPT,
@@ -43,7 +43,7 @@ from deployer.host.refusals import (
     SystemMissing,
 )
 from deployer.host.standing import PRIVATE, read_state, write_state
-from deployer.host.transaction import Record
+from deployer.host.transaction import Record, is_resuming
 from deployer.host.verdict import plan_for
 
 _RESERVE_SIZE: Final = 2 << 20
@@ -85,7 +85,7 @@ def ready(machine: Machine) -> Record:
         if read_state(machine.disk).phase == BUSY or deadman.is_left_over(machine):
             settle_again(machine, record)
         return record
-    if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active:
+    if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active or is_resuming(record, machine.clock.now()):
         raise busy(machine, record)
     return Driver(machine).take_over(f"it was cut off while it was {record.state}")
 
@@ -135,6 +135,7 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
         created=machine.clock.wall(),
         boot_id=machine.clock.now().boot_id,
         deadline=machine.clock.now().seconds + 60.0,
+        tries=1 if manifest.timing.on_reboot == CONFIRM_AGAIN else 0,
     )
     _write_down(machine, following, request, plan)
     return following, plan
@@ -182,23 +183,6 @@ def compare(request: Activation, plan: Plan) -> None:
     for word, difference in (("in addition", would - asked), ("no longer", asked - would)):
         if difference:
             raise PlanOutdated(f"{word} {' '.join(sorted(difference)[0])}")
-
-
-def start(machine: Machine, record: Record) -> None:
-    """Start the service that drives the transaction: losing the connection does not end it."""
-    runtime = machine.store.runtime(record.next) or machine.store.runtime(record.previous)
-    command = [*machine.interpreter, runtime, "switch", record.transaction]
-    manifest = machine.store.manifest(record.next)
-    limits = Limits.of(manifest)
-    properties = {
-        "Description": f"Deployment of generation {record.next_generation}",
-        "KillMode": "control-group",
-        "RuntimeMaxSec": f"{limits.total + limits.switching:.0f}",
-        "OnFailure": "deployer-deadman.service",
-    }
-    if any(check.kind == "command" for check in manifest.checks):
-        properties["Delegate"] = "yes"  # so that each program has a control group of its own
-    machine.systemd.start_service(ACTIVATION, command, properties)
 
 
 def unchanged(machine: Machine, request: Activation) -> Outcome:

@@ -15,10 +15,11 @@ from deployer.host.lock import holder, locked
 from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.paths import JOURNAL
 from deployer.host.rebuilding import read_or_rebuild
-from deployer.host.transaction import UNINSTALLING, Record, is_overdue
+from deployer.host.transaction import UNINSTALLING, Event, Record, is_overdue
 
 _QUICK: Final = 2.0
 _AFTER_KILL: Final = 30.0
+_EARLY_BOOT: Final = "sysinit.target"
 _ROLLBACK_TIMEOUT: Final = 300.0
 
 
@@ -44,9 +45,10 @@ def recover_from_timer(machine: Machine, transaction: str = "") -> int:
 
 
 def recover_from_boot(machine: Machine) -> int:
-    """Before any unit of ours starts."""
+    """Before any unit of ours starts; or after that, where this failed at first and systemd tries it again."""
+    booting = not machine.systemd.states([_EARLY_BOOT])[_EARLY_BOOT].is_active
     with locked(machine.disk, _AFTER_KILL) as ours:
-        return _finish(machine, booting=True) if ours else 1
+        return _finish(machine, booting=booting) if ours else 1
 
 
 def _kill_service(machine: Machine) -> None:
@@ -80,7 +82,9 @@ def _finish(machine: Machine, *, booting: bool, transaction: str = "") -> int:
     if record.is_terminal:
         settle_again(machine, record)
         return 0
-    if booting or record.boot_id != machine.clock.now().boot_id:
+    event = Event.INTERRUPT
+    if record.boot_id != machine.clock.now().boot_id:
+        event = Event.REBOOT if booting else Event.INTERRUPT
         reason = f"the host was restarted while the transaction was {record.state}"
     elif record.state == HEALTHY and is_overdue(record, machine.clock.now()):
         reason = "no confirmation came over a fresh connection in time"
@@ -88,7 +92,7 @@ def _finish(machine: Machine, *, booting: bool, transaction: str = "") -> int:
         reason = f"its time was over while it was {record.state}"
     else:
         reason = f"the activation was cut off while it was {record.state}"
-    ended = Driver(machine, booting=booting).take_over(reason)
+    ended = Driver(machine, booting=booting).take_over(reason, event)
     return 1 if ended.state == ROLLBACK_FAILED else 0
 
 

@@ -21,11 +21,14 @@ until "$@"; do sleep 20 || exit 1; done
 
 PROPERTIES: Final[Mapping[str, str]] = {
     "Description": "Undo a deployment that nobody confirms, should its timer be gone",
+    "DefaultDependencies": "no",
+    "Conflicts": "shutdown.target",
+    "Before": "shutdown.target",
     "OOMScoreAdjust": "-900",
     "CollectMode": "inactive-or-failed",
     "TimeoutStopSec": "5",
 }
-"""Of its service: small as it is, it must outlive what eats the memory."""
+"""Of its service: small as it is, it must outlive what eats the memory, and it must start in the middle of a boot too."""
 
 
 def command(seconds: float, action: Sequence[str]) -> List[str]:

@@ -29,8 +29,9 @@ from deployer.host.facts import host_facts, host_status
 from deployer.host.lock import locked
 from deployer.host.machine import Machine
 from deployer.host.paths import KIT
-from deployer.host.prepare import busy, check_space, lay_out, prepare, start, unchanged
+from deployer.host.prepare import busy, check_space, lay_out, prepare, unchanged
 from deployer.host.refusals import RequestRefused
+from deployer.host.service import start
 from deployer.host.verdict import check_now, observe_now, plan_for
 from deployer.store import Store
 

@@ -33,6 +33,8 @@ _CHUNK: Final = 200
 """Units a call."""
 _SHIPPED: Final = ("usr/lib/systemd/system", "lib/systemd/system", "usr/local/lib/systemd/system")
 _OVER: Final = ("inactive", "failed")
+_AT_ANY_TIME: Final = ("DefaultDependencies=no", "Conflicts=shutdown.target", "Before=shutdown.target")
+"""Of units that must start in the middle of a boot too."""
 _FAILED_TO: Final = re.compile(r"Failed to [a-z-]+ (\S+): (.+)")
 _JOB_FOR: Final = re.compile(r"(?:Job|A dependency job) for (\S+) (.+?)(?:\.?$|\. See )")
 _PROPERTIES: Final = (
@@ -274,7 +276,8 @@ class Systemd(SystemdPort):
         """Start a transient timer that runs `command` after `seconds`, and again `again` seconds after that ended."""
         self.forget_failures([f"{name}.service"])
         times = [f"--on-active={seconds:.0f}s", f"--on-unit-inactive={again:.0f}s", "--timer-property=AccuracySec=1s"]
-        _run(["systemd-run", "--quiet", f"--unit={name}", *times, "--", *literal(command)])
+        early = [f"--{kind}={setting}" for kind in ("property", "timer-property") for setting in _AT_ANY_TIME]
+        _run(["systemd-run", "--quiet", f"--unit={name}", *times, *early, "--", *literal(command)])
 
     # -- details ---------------------------------------------------------------------------------------------------------
 

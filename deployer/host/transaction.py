@@ -10,6 +10,8 @@ began it, the timer, the boot unit, a cancellation) runs the same code from the 
     switching        change the host                   checking; rolling-back
     checking         run the checks                    healthy; rolling-back
     healthy          wait for the confirmation         confirmed; rolling-back
+    restarted        set the switch again, and wait    checking; rolling-back
+                     until the host has booted
     rolling-back     put everything back               rolled-back; rolling-back again; rollback-failed
     confirmed, rolled-back, rollback-failed            tidy up; terminal
     uninstalling     remove all that is ours           uninstalled
@@ -31,6 +33,7 @@ from deployer.formats.messages import (
     CONFIRMED,
     HEALTHY,
     PREPARED,
+    RESTARTED,
     ROLLBACK_FAILED,
     ROLLED_BACK,
     ROLLING_BACK,
@@ -54,7 +57,9 @@ class Event(enum.Enum):
     FAIL = "fail"
     """The work of the state ended badly, or its time is over."""
     INTERRUPT = "interrupt"
-    """Somebody else takes over from a driver that is gone: the timer, the boot unit, the next request, `cancel`."""
+    """Somebody else takes over from a driver that is gone: the timer, the sentinel, the next request, `cancel`."""
+    REBOOT = "reboot"
+    """The boot unit finds a transaction of an earlier boot."""
     RETRY = "retry"
     """A person asks for one more rollback after the last one failed."""
 
@@ -84,6 +89,10 @@ class Record:
     token_sha256: str = ""
     attempts: int = 0
     """How many rollbacks have begun."""
+    tries: int = 0
+    """How many restarts of the host it may yet survive while it waits: counted down before the host boots into `next`."""
+    restarts: int = 0
+    """How many it has survived."""
     reason: str = ""
     """Why it is rolled back."""
     created: str = ""
@@ -126,34 +135,56 @@ TABLE: Final[Mapping[Tuple[str, Event], str]] = {
     (PREPARED, Event.GO_ON): ARMED,
     (PREPARED, Event.FAIL): ROLLED_BACK,
     (PREPARED, Event.INTERRUPT): ROLLED_BACK,
+    (PREPARED, Event.REBOOT): ROLLED_BACK,
     (ARMED, Event.GO_ON): SWITCHING,
     (ARMED, Event.FAIL): ROLLED_BACK,
     (ARMED, Event.INTERRUPT): ROLLED_BACK,
+    (ARMED, Event.REBOOT): ROLLED_BACK,
     (SWITCHING, Event.GO_ON): CHECKING,
     (SWITCHING, Event.FAIL): ROLLING_BACK,
     (SWITCHING, Event.INTERRUPT): ROLLING_BACK,
+    (SWITCHING, Event.REBOOT): ROLLING_BACK,
     (CHECKING, Event.GO_ON): HEALTHY,
     (CHECKING, Event.FAIL): ROLLING_BACK,
     (CHECKING, Event.INTERRUPT): ROLLING_BACK,
+    (CHECKING, Event.REBOOT): RESTARTED,
     (HEALTHY, Event.GO_ON): CONFIRMED,
     (HEALTHY, Event.FAIL): ROLLING_BACK,
     (HEALTHY, Event.INTERRUPT): ROLLING_BACK,
+    (HEALTHY, Event.REBOOT): RESTARTED,
+    (RESTARTED, Event.GO_ON): CHECKING,
+    (RESTARTED, Event.FAIL): ROLLING_BACK,
+    (RESTARTED, Event.INTERRUPT): ROLLING_BACK,
+    (RESTARTED, Event.REBOOT): RESTARTED,
     (ROLLING_BACK, Event.GO_ON): ROLLED_BACK,
     (ROLLING_BACK, Event.FAIL): ROLLING_BACK,
     (ROLLING_BACK, Event.INTERRUPT): ROLLING_BACK,
+    (ROLLING_BACK, Event.REBOOT): ROLLING_BACK,
     (ROLLBACK_FAILED, Event.RETRY): ROLLING_BACK,
     (UNINSTALLING, Event.FAIL): UNINSTALLING,
     (UNINSTALLING, Event.INTERRUPT): UNINSTALLING,
+    (UNINSTALLING, Event.REBOOT): UNINSTALLING,
 }
-"""The next state. A pair that is not here changes nothing: terminal states stay as they are, whoever asks."""
+"""The next state. A pair that is not here changes nothing: terminal states stay as they are, whoever asks.
+
+Two entries have a bound: `restarted` without tries left is `rolling-back`, and the fourth `rolling-back` is `rollback-failed`.
+"""
+
+
+_KNOWN: Final = TERMINAL.union(state for state, _ in TABLE)
+"""A state of a newer version, whose driver is gone: what it had done is in the undo log."""
 
 
 def advance(record: Record, event: Event, reason: str = "") -> Record:
     """The record after an event. The first reason is kept: later ones are consequences."""
     state = TABLE.get((record.state, event))
+    if record.state not in _KNOWN and event is not Event.RETRY:
+        state = ROLLING_BACK
     if state is None:
         return record
-    attempts = record.attempts
+    attempts, tries, restarts = record.attempts, record.tries, record.restarts
+    if state == RESTARTED:
+        state, tries, restarts = (RESTARTED, tries - 1, restarts + 1) if tries > 0 else (ROLLING_BACK, tries, restarts)
     if state == ROLLING_BACK:
         attempts = 1 if event is Event.RETRY else attempts + 1
         if attempts > MAX_ROLLBACK_ATTEMPTS:
@@ -162,7 +193,14 @@ def advance(record: Record, event: Event, reason: str = "") -> Record:
     kept = record.reason or because
     if record.state == ROLLING_BACK and because:
         kept = f"{kept.split(_AGAIN)[0]}{_AGAIN}{because}"
-    return dataclasses.replace(record, state=state, attempts=attempts, reason="" if state == CONFIRMED else kept)
+    return dataclasses.replace(
+        record,
+        state=state,
+        attempts=attempts,
+        tries=tries,
+        restarts=restarts,
+        reason="" if state in (CONFIRMED, RESTARTED) else kept,
+    )
 
 
 def _one_line(text: str) -> str:
@@ -182,6 +220,11 @@ class Moment:
 def is_overdue(record: Record, now: Moment) -> bool:
     """Whether the time of the record's state is over. Another boot counts as over."""
     return record.boot_id != now.boot_id or now.seconds >= record.deadline
+
+
+def is_resuming(record: Record, now: Moment) -> bool:
+    """Whether the host boots into `next`, and its service is still to start: nobody drives then, and nobody need."""
+    return record.state == RESTARTED and not is_overdue(record, now)
 
 
 def is_for(record: Record, transaction: str, token: str) -> bool:

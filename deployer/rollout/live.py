@@ -14,7 +14,7 @@ from deployer.copy import ClosureSender, HostSession
 from deployer.copy.errors import ConversationBroken, HostRefused
 from deployer.copy.session import token_digest
 from deployer.errors import DeployerError, DeploymentError, JsonValue, NeedsPersonError
-from deployer.formats.manifest import Timing
+from deployer.formats.manifest import CONFIRM_AGAIN, Timing
 from deployer.formats.messages import (
     CONFIRMED,
     HEALTHY,
@@ -44,6 +44,8 @@ SILENCE: Final = 15.0
 """Seconds without a word from an activation before we ask again over a fresh connection: the old one may be dead."""
 PAUSE: Final = 1.0
 """Seconds between two attempts to reach a host that is in the middle of an activation."""
+REBOOT: Final = 330.0
+"""Seconds that a host is given for a restart, where its configuration has it confirmed again after one."""
 RECOVERY: Final = 120.0
 """Seconds that a host is given, beyond its own deadlines, to come back after it has rolled back."""
 
@@ -196,23 +198,28 @@ class LiveOperations:
 
     async def _activate(self, host: str, activation: Activation, token: str, on_event: EventSink) -> HostResult:
         timing = self._targets[host].timing
-        patience = 2 * timing.unit_timeout + timing.check_deadline + timing.min_healthy_time + timing.confirm_timeout + RECOVERY
+        waits = timing.check_deadline + timing.min_healthy_time + timing.confirm_timeout
+        patience = 2 * timing.unit_timeout + waits + RECOVERY
+        if timing.on_reboot == CONFIRM_AGAIN:
+            patience += REBOOT + waits
         deadline = time.monotonic() + patience
-        outcome = await self._follow(host, activation, deadline, on_event)
-        if outcome.state == HEALTHY:
+        outcome, seen = await self._follow(host, activation, deadline, on_event), -1
+        while outcome.state == HEALTHY and outcome.restarts > seen:
+            seen = outcome.restarts
             confirmed = await self._confirm(host, activation.transaction, token, outcome.confirm_seconds)
-            outcome = confirmed or await self._follow(host, activation, deadline, on_event, unconfirmed=True)
+            outcome = confirmed or await self._follow(host, activation, deadline, on_event, unconfirmed=seen)
         await self._hang_up(host)
         return _result(host, outcome)
 
     async def _follow(
-        self, host: str, activation: Activation, deadline: float, on_event: EventSink, *, unconfirmed: bool = False
+        self, host: str, activation: Activation, deadline: float, on_event: EventSink, *, unconfirmed: int | None = None
     ) -> Outcome:
         """Until the host waits for its confirmation or has ended; over as many connections as that takes.
 
-        Where the host is `unconfirmed` for good, its waiting is waited out.
+        Where it could not be confirmed after so many restarts as `unconfirmed` says, that waiting is waited out: the next one
+        begins with one restart more.
         """
-        visit, begun = self._visits[host], unconfirmed
+        visit, begun = self._visits[host], unconfirmed is not None
         while True:
             count = 0
 
@@ -230,7 +237,8 @@ class LiveOperations:
                 else:
                     begun = True
                     outcome = await session.activate(activation, pass_on, silence=SILENCE)
-                if outcome.state != HEALTHY or not unconfirmed or time.monotonic() > deadline:
+                waited_out = unconfirmed is None or outcome.restarts > unconfirmed
+                if outcome.state != HEALTHY or waited_out or time.monotonic() > deadline:
                     return outcome
                 await asyncio.sleep(PAUSE)
             except HostRefused:

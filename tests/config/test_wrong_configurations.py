@@ -44,9 +44,9 @@ WRONG = [
     ),
     (
         "an unknown field near nothing",
-        {"main": "activation:\n  qqqq: 1\n"},
+        {"main": "activation:\n  qqqqqqqqqqqqqqqqqqqq: 1\n"},
         [
-            "main.yaml:2:3: there is no option 'activation.qqqq' | What may stand here: unit_timeout, check_deadline, min_healthy_time, confirm_timeout. Declared at modules/activation.py."
+            "main.yaml:2:3: there is no option 'activation.qqqqqqqqqqqqqqqqqqqq' | What may stand here: unit_timeout, check_deadline, min_healthy_time, confirm_timeout, on_reboot. Declared at modules/activation.py."
         ],
     ),
     (

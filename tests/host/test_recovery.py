@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -9,21 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLED_BACK
+from deployer.formats.manifest import CONFIRM_AGAIN, Manifest, Timing
+from deployer.formats.messages import CONFIRMED, HEALTHY, RESTARTED, ROLLED_BACK
 from deployer.formats.state import SETTLED
 from deployer.host import sentinel
 from deployer.host.activate import Driver
+from deployer.host.follow import confirm
 from deployer.host.journal import SLOT_SIZE
 from deployer.host.lock import holder, locked
 from deployer.host.machine import Machine
-from deployer.host.paths import GOOD, JOURNAL, REQUEST
+from deployer.host.paths import CANCELLATION, CONFIRMATION, GOOD, JOURNAL, REQUEST
 from deployer.host.prepare import lay_out, prepare, ready
 from deployer.host.recovery import recover_from_boot, recover_from_timer
-from deployer.host.standing import read_state
+from deployer.host.refusals import ConfirmRefused, HostBusy
+from deployer.host.standing import PRIVATE, read_state
 from deployer.host.transaction import Record
 from deployer.process import run
 from tests.host.test_crashes import deploy, first_system, second_system, state_of
-from tests.host.world import World, activation
+from tests.host.world import TOKEN, World, activation, link
 
 
 @pytest.fixture
@@ -200,3 +205,126 @@ async def test_the_sentinel_of_a_host_that_slept_across_the_deadline_acts_when_i
     await run(["unshare", "--mount", "/bin/sh", "-c", script, str(uptime), *waiting], timeout=60)
 
     assert told.exists()
+
+
+def patient(world: World, name: str) -> str:
+    """A system that is confirmed again after a restart."""
+    manifest = Manifest(etc=(link("web.conf", name),), timing=Timing(on_reboot=CONFIRM_AGAIN), runtime="/nix/store/runtime")
+    return world.add_system(name, manifest, {"web.conf": name})
+
+
+def boot(world: World, machine: Machine | None = None) -> None:
+    """The power was gone, and is back."""
+    world.systemd.reboot()
+    assert recover_from_boot(machine or world.machine()) == 0
+
+
+def lay_confirmation(machine: Machine, transaction: str) -> None:
+    content = json.dumps({"transaction": transaction, "token": TOKEN}).encode()
+    machine.disk.write(CONFIRMATION, content, PRIVATE)
+
+
+def test_a_restart_while_it_waits_boots_into_the_new_generation_where_so_configured(world: World) -> None:
+    one, two = patient(world, "one"), patient(world, "two")
+    assert deploy(world.machine(), one, "", 1) == CONFIRMED
+    first = to_healthy(world.machine(), two, one, 2)
+
+    boot(world)
+
+    machine = world.machine()
+    record = machine.journal.read()
+    assert (record.state, record.tries, record.restarts, record.boot_id) == (RESTARTED, 0, 1, "boot-1")
+    assert machine.profile.current().system == two
+    assert world.systemd.timers() == ["deployer-activation.service", "deployer-deadman.timer", "deployer-sentinel.service"]
+    with pytest.raises(ConfirmRefused, match="restarted"):
+        confirm(machine, first.transaction, TOKEN)
+    with locked(machine.disk), pytest.raises(HostBusy):
+        ready(machine)
+
+    with locked(machine.disk):
+        lay_confirmation(machine, first.transaction)
+        assert Driver(machine).run(first.transaction).state == CONFIRMED
+    assert (world.root / GOOD.lstrip("/")).readlink() == Path(two)
+
+
+def test_a_restart_while_it_waits_goes_back_by_default(world: World) -> None:
+    one, two = first_system(world), second_system(world)
+    assert deploy(world.machine(), one, "", 1) == CONFIRMED
+    to_healthy(world.machine(), two, one, 2)
+
+    boot(world)
+
+    record = world.machine().journal.read()
+    assert (record.state, record.tries) == (ROLLED_BACK, 0)
+    assert "the host was restarted while the transaction was healthy" in record.reason
+
+
+def test_a_second_restart_goes_back(world: World) -> None:
+    one, two = patient(world, "one"), patient(world, "two")
+    assert deploy(world.machine(), one, "", 1) == CONFIRMED
+    to_healthy(world.machine(), two, one, 2)
+
+    boot(world)
+    boot(world)
+
+    assert world.machine().journal.read().state == ROLLED_BACK
+    assert world.machine().profile.current().system == one
+
+
+def test_the_try_is_counted_down_before_anything_of_it_happens(world: World) -> None:
+    one, two = patient(world, "one"), patient(world, "two")
+    assert deploy(world.machine(), one, "", 1) == CONFIRMED
+    to_healthy(world.machine(), two, one, 2)
+    seen: list[tuple[str, int]] = []
+
+    def door(operation: str, path: str) -> None:
+        seen.append((f"{operation} {path}", world.machine().journal.read().tries))
+
+    boot(world, world.machine(door))
+
+    assert seen[0] == (f"overwrite {JOURNAL}", 1)
+    assert {tries for _, tries in seen[1:]} == {0}
+
+
+def test_a_confirmation_of_the_boot_before_does_not_count(world: World) -> None:
+    two = patient(world, "two")
+    record = to_healthy(world.machine(), two)
+    lay_confirmation(world.machine(), record.transaction)
+
+    boot(world)
+
+    machine = world.machine()
+    with locked(machine.disk):
+        assert Driver(machine).run(record.transaction).state == ROLLED_BACK
+    assert "no confirmation" in machine.journal.read().reason
+
+
+def test_a_cancellation_of_the_boot_before_counts(world: World) -> None:
+    to_healthy(world.machine(), patient(world, "two"))
+    world.machine().disk.write(CANCELLATION, b"", PRIVATE)
+
+    boot(world)
+
+    assert world.machine().journal.read().state == ROLLED_BACK
+
+
+def test_a_boot_that_never_comes_up_is_undone_by_the_switch(world: World) -> None:
+    record = to_healthy(world.machine(), patient(world, "two"))
+    boot(world)
+
+    assert recover_from_timer(world.machine(), record.transaction) == 0
+
+    assert world.machine().journal.read().state == ROLLED_BACK
+    assert world.machine().profile.current().system == ""
+
+
+def test_a_record_in_a_state_of_a_newer_version_is_rolled_back(world: World) -> None:
+    one, two = first_system(world), second_system(world)
+    assert deploy(world.machine(), one, "", 1) == CONFIRMED
+    old = state_of(world)
+    record = to_healthy(world.machine(), two, one, 2)
+    world.machine().journal.write(dataclasses.replace(record, state="of-tomorrow"))
+
+    assert recover_from_timer(world.machine(), record.transaction) == 0
+
+    assert state_of(world) == old
