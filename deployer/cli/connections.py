@@ -13,7 +13,7 @@ from deployer.copy import HostSession, open_session
 from deployer.copy.errors import ConversationBroken
 from deployer.errors import DeployerError
 from deployer.inventory import Host
-from deployer.ssh import ConnectOptions, Session, SshError, connect
+from deployer.ssh import Session, SshError, connect
 
 UNREACHABLE: Final[tuple[type[DeployerError], ...]] = (SshError, ConversationBroken)
 """What counts as a connection failure, apart from other failures."""
@@ -31,7 +31,7 @@ class Connections:
         """Nothing is opened yet."""
         self._project = project
         self._hosts = {host.name: host for host in hosts}
-        self._options = ConnectOptions()
+        self._options = project.settings.connect_options()
         self._interpreters = Interpreters(project)
         self._begun: dict[str, asyncio.Task[Session]] = {}
 

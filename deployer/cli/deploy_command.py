@@ -20,6 +20,7 @@ from deployer.cli.options import (
     strategy_options,
     yes_option,
 )
+from deployer.cli.passwords import become_options
 
 if TYPE_CHECKING:
     from deployer.cli.deployment import Intention
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @dry_run_option
 @yes_option
 @build_options
+@become_options
 @json_option
 @click.pass_context
 def command(

@@ -7,12 +7,14 @@ import click
 from deployer.cli.deployment import run
 from deployer.cli.display import Display
 from deployer.cli.options import json_option, on_option, project
+from deployer.cli.passwords import become_options
 from deployer.cli.reconciliation import reconcile_hosts, show_reports
 
 
 @click.command("drift")
 @on_option
 @click.option("--ignore", multiple=True, metavar="GLOB", help="Targets to leave out: /etc/motd, unit:cron*.")
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, selector: str | None, ignore: tuple[str, ...]) -> None:

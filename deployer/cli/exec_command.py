@@ -11,16 +11,18 @@ from deployer.cli.connections import PARALLEL
 from deployer.cli.deployment import run
 from deployer.cli.display import Display
 from deployer.cli.options import json_option, on_option, project
+from deployer.cli.passwords import become_options
 from deployer.errors import DeployerError, ExitCode
 from deployer.inventory import Host
 from deployer.process import Completed
-from deployer.ssh import ConnectOptions, connect
+from deployer.ssh import connect
 from deployer.ui import escape
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
 @on_option
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds, for each host.")
+@become_options
 @json_option
 @click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
@@ -38,7 +40,7 @@ def command(context: click.Context, selector: str | None, timeout: float, words:
     async def visit(host: Host) -> Completed | DeployerError:
         async with gate:
             try:
-                async with await connect(host, options=ConnectOptions()) as session:
+                async with await connect(host, what.settings.connect_options()) as session:
                     return await session.run(line, timeout=timeout)
             except DeployerError as error:
                 return error

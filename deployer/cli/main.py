@@ -13,6 +13,7 @@ import click
 
 from deployer import __version__
 from deployer.cli.lazy import LazyGroup
+from deployer.cli.passwords import password_from_environment
 from deployer.cli.settings import STORE_ROOT, Settings
 from deployer.errors import DeployerError, ExitCode
 
@@ -28,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "exec": "Run a command on hosts",
     "generations": "List, compare, keep and remove hosts' generations",
     "history": "Show past rollouts",
+    "host-access": "Print what lets a login deploy without being root",
     "inventory": "Show hosts, groups and variables, as ansible-inventory does",
     "key": "Make the keys that sign store paths",
     "lab": "Boot real local hosts to try things on",
@@ -101,6 +103,7 @@ def program(
         color=not no_color and "NO_COLOR" not in os.environ,
         log=log,
         store_root=store_root,
+        become_password=password_from_environment(),
     )
 
 

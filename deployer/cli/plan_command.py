@@ -10,6 +10,7 @@ import click
 
 from deployer.cli.connections import Connections
 from deployer.cli.options import json_option, on_option, project
+from deployer.cli.passwords import become_options
 
 if TYPE_CHECKING:
     from deployer.cli.deployment import Intention
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @click.command("plan")
 @on_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Save the plan, for `deployer deploy PLAN`.")
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, selector: str | None, out: Path | None) -> None:

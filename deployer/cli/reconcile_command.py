@@ -7,6 +7,7 @@ import click
 from deployer.cli.deployment import run
 from deployer.cli.display import Display
 from deployer.cli.options import dry_run_option, json_option, on_option, project
+from deployer.cli.passwords import become_options
 from deployer.cli.reconciliation import reconcile_hosts, show_reports
 
 
@@ -19,6 +20,7 @@ from deployer.cli.reconciliation import reconcile_hosts, show_reports
 )
 @click.option("--ignore", multiple=True, metavar="GLOB", help="Targets to leave alone: /etc/motd, unit:cron*.")
 @dry_run_option
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, selector: str | None, policy: str | None, ignore: tuple[str, ...], dry_run: bool) -> None:

@@ -12,6 +12,7 @@ from deployer.cli.connections import Connections
 from deployer.cli.deployment import Intention, carry_out, run
 from deployer.cli.display import Display
 from deployer.cli.options import build_options, json_option, project
+from deployer.cli.passwords import become_options
 from deployer.cli.project import Project
 from deployer.cli.targets import targets_of_configurations
 from deployer.errors import ConfigurationError
@@ -40,6 +41,7 @@ class OnlyDeploysResume(ConfigurationError):
 @click.argument("number", type=click.IntRange(min=1), required=False)
 @click.option("--take-over", is_flag=True, help="Also where the other controller cannot be shown to be dead.")
 @build_options
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, number: int | None, take_over: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from deployer.ssh import BecomePassword, ConnectOptions
     from deployer.store import Store
 
 STORE_DIR: Final = "/nix/store"
@@ -56,6 +57,14 @@ class Settings:
     store_root: Path | None = None
     """Where the store lies, if it was said."""
     build: BuildChoices = BuildChoices()
+    become_password: BecomePassword | None = None
+    """What sudo may ask for on hosts."""
+
+    def connect_options(self) -> ConnectOptions:
+        """How hosts are connected to."""
+        from deployer.ssh import ConnectOptions
+
+        return ConnectOptions(become_password=self.become_password)
 
     def open_store(self) -> Store:
         """The store that is meant. Nothing is read or made yet."""

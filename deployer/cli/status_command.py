@@ -8,6 +8,7 @@ from deployer.cli.connections import UNREACHABLE, on_each
 from deployer.cli.deployment import run
 from deployer.cli.display import Display
 from deployer.cli.options import json_option, on_option, project
+from deployer.cli.passwords import become_options
 from deployer.copy import HostSession
 from deployer.errors import DeployerError, ExitCode, JsonValue
 from deployer.formats.messages import ROLLBACK_FAILED, CheckResult, HostStatus
@@ -17,6 +18,7 @@ from deployer.ui import status_table
 @click.command("status")
 @on_option
 @click.option("--check", "with_checks", is_flag=True, help="Run the hosts' health checks once, now.")
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, selector: str | None, with_checks: bool) -> None:

@@ -10,6 +10,7 @@ from deployer.cli.connections import on_each
 from deployer.cli.deployment import run
 from deployer.cli.display import Display
 from deployer.cli.options import dry_run_option, json_option, on_option, project, yes_option
+from deployer.cli.passwords import become_options
 from deployer.copy import HostSession
 from deployer.errors import DeployerError, ExitCode, JsonValue
 from deployer.formats.messages import Action
@@ -20,6 +21,7 @@ from deployer.formats.messages import Action
 @click.option("--discard-kept", is_flag=True, help="Versions of our files that were changed by hand may be lost.")
 @dry_run_option
 @yes_option
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, selector: str | None, discard_kept: bool, dry_run: bool, yes: bool) -> None:

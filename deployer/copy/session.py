@@ -36,7 +36,7 @@ from deployer.formats.messages import (
 from deployer.formats.messages import Collection as Removed
 from deployer.formats.state import StateLine
 from deployer.inventory import Host
-from deployer.ssh import Channel, Session
+from deployer.ssh import GATE, Channel, Session
 from deployer.ssh.errors import escaped
 
 REQUEST_TIMEOUT: Final = 120.0
@@ -309,7 +309,7 @@ async def open_session(
     session = await connecting
     host = session.host
     try:
-        channel = await session.open(COMMAND)
+        channel = await session.open(GATE if host.connection.gate else COMMAND)
         try:
             async with asyncio.timeout(OPENING_TIMEOUT):
                 line = await channel.readline()

@@ -25,7 +25,9 @@ class Connection:
     jump: tuple[str, ...] = ()
     """`user@host:port` of the hosts on the way, the nearest first."""
     become: bool = False
-    """Whether commands run under `sudo -n`."""
+    """Whether commands run under `sudo`."""
+    gate: bool = False
+    """Whether the login may do nothing but deploy, by the gate that `deployer host-access` prints; `become` is not looked at."""
     host_keys: tuple[str, ...] = ()
     """Pinned public keys, `ssh-ed25519 AAAA…`; where there are some, no file of known hosts is asked."""
     host_key_alias: str | None = None

@@ -7,10 +7,15 @@ asyncssh, and it imports it with the first connection only.
 
 from __future__ import annotations
 
+from deployer.ssh.becoming import BecomePassword
 from deployer.ssh.errors import (
     AuthenticationFailed,
+    BecomePasswordWrong,
     BecomeRefused,
+    BecomeSilent,
     ConnectionBroken,
+    GateMissing,
+    GateOnly,
     HostKeyChanged,
     HostKeyRevoked,
     HostKeyUnknown,
@@ -25,14 +30,20 @@ from deployer.ssh.errors import (
     Unreachable,
 )
 from deployer.ssh.options import ConnectOptions
-from deployer.ssh.session import Channel, Session, connect
+from deployer.ssh.session import GATE, Channel, Session, connect
 
 __all__ = [
+    "GATE",
     "AuthenticationFailed",
+    "BecomePassword",
+    "BecomePasswordWrong",
     "BecomeRefused",
+    "BecomeSilent",
     "Channel",
     "ConnectOptions",
     "ConnectionBroken",
+    "GateMissing",
+    "GateOnly",
     "HostKeyChanged",
     "HostKeyRevoked",
     "HostKeyUnknown",

@@ -9,6 +9,10 @@
         ├── HostKeyRevoked          a key that is marked @revoked
         ├── AuthenticationFailed    the host lets us not in
         ├── BecomeRefused           sudo wants a password, or does not allow it
+        ├── BecomePasswordWrong     sudo did not take the password
+        ├── BecomeSilent            sudo neither asks nor begins
+        ├── GateMissing             `gate` is set, and there is none at the host
+        ├── GateOnly                a command is to run at a host that only takes deployments
         ├── JumpHostFailed          any of these at a host on the way
         ├── ConnectionBroken        the connection ended while it was in use
         ├── RemoteCommandTimedOut   a command took too long
@@ -185,7 +189,84 @@ class BecomeRefused(SshError):
     @property
     def remedy(self) -> str:
         """The rule that is needed."""
-        return f"Allow it on the host, in /etc/sudoers.d/deployer: `{self.user} ALL=(root) NOPASSWD: ALL`, or log in as root."
+        return (
+            f"Allow it on the host, in /etc/sudoers.d/deployer: `{self.user} ALL=(root) NOPASSWD: ALL`, or give sudo's password "
+            "(`--ask-become-pass`), or log in as root. Where sudo asks for a terminal: `Defaults !requiretty`."
+        )
+
+
+@dataclass(eq=False)
+class BecomePasswordWrong(SshError):
+    """sudo did not take the password."""
+
+    user: str
+    elsewhere: bool = False
+    """Whether it was another host that did not take it: this one was not asked."""
+
+    @property
+    def message(self) -> str:
+        """Whose."""
+        if self.elsewhere:
+            return "the password for sudo was refused by another host, and was not tried here"
+        return f"sudo did not take the password of '{self.user}'"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Run the command again with the right one. It was tried once, and on no other host."
+
+
+@dataclass(eq=False)
+class BecomeSilent(SshError):
+    """sudo neither ran our command nor asked for a password in a way that we know."""
+
+    user: str
+    words: str
+
+    @property
+    def message(self) -> str:
+        """What it said."""
+        return f"sudo of '{self.user}' did not begin: {self.words or 'it says nothing'}"
+
+    @property
+    def remedy(self) -> str:
+        """Where to look."""
+        return "Try `sudo -S true` as that login on the host: it may ask for more than a password."
+
+
+@dataclass(eq=False)
+class GateMissing(SshError):
+    """`gate` is set, and the host does not answer as a gate does."""
+
+    user: str
+    words: str
+
+    @property
+    def message(self) -> str:
+        """What it answered."""
+        return f"there is no gate for '{self.user}': {self.words or 'it says nothing'}"
+
+    @property
+    def remedy(self) -> str:
+        """How to have one."""
+        return f"Run what `deployer host-access {self.host}` prints as root on the host, or leave `gate` out of its `connection`."
+
+
+@dataclass(eq=False)
+class GateOnly(SshError):
+    """A command was to run on a host whose login may only deploy."""
+
+    command: str
+
+    @property
+    def message(self) -> str:
+        """What was asked."""
+        return f"its login deploys and does nothing else, so it can't run `{self.command}`"
+
+    @property
+    def remedy(self) -> str:
+        """What to do instead."""
+        return "Use a login without `gate` for that."
 
 
 @dataclass(eq=False)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deployer.ssh.becoming import BecomePassword
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +22,7 @@ class ConnectOptions:
     """For opening a channel on a connection."""
     close_timeout: float = 3.0
     """For a polite end, before a connection is cut."""
+    become_password: BecomePassword | None = None
+    """What sudo may ask for, where a host's connection has `become`."""
     unauthenticated_per_jump: int = 6
     """Logins that are under way at one jump host at the same time; OpenSSH drops some beyond 10 (MaxStartups)."""

@@ -5,20 +5,31 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from deployer.inventory import Host
 from deployer.process import Completed
-from deployer.ssh.errors import BecomeRefused, ConnectionBroken, OutputTooLarge, RemoteCommandTimedOut, escaped
+from deployer.ssh.errors import (
+    BecomeRefused,
+    ConnectionBroken,
+    GateMissing,
+    GateOnly,
+    OutputTooLarge,
+    RemoteCommandTimedOut,
+    escaped,
+)
 from deployer.ssh.options import ConnectOptions
 
 if TYPE_CHECKING:
     import asyncssh
 
+    from deployer.ssh.becoming import Becoming
     from deployer.ssh.streams import ByteSession
 
+GATE: Final = "deployer-gate"
+"""All that is asked of a host whose `connection` has `gate`. The key's line in authorized_keys there knows this word."""
 STDERR_TAIL: Final = 64 << 10
 """Bytes of standard error that a channel keeps, the last ones."""
 MAX_OUTPUT: Final = 64 << 20
@@ -53,7 +64,7 @@ class Session:
         """Start a command (with `become`: as root) and speak with it."""
         from deployer.ssh.streams import ByteSession
 
-        line = f"sudo -n -H -- sh -c {shlex.quote(command)}" if self.host.connection.become else command
+        line, becoming = self._line_for(command)
         limit = self._options.open_timeout
         try:
             with _broken(self.host.name):
@@ -64,7 +75,26 @@ class Session:
         except TimeoutError:
             raise ConnectionBroken(self.host.name, f"it opened no channel within {limit:g} s") from None
         assert isinstance(session, ByteSession)
-        return Channel(self.host, self.user, chan, session)
+        channel = Channel(self.host, self.user, chan, session)
+        if becoming is not None:
+            await becoming.carry_out(channel)
+        return channel
+
+    def _line_for(self, command: str) -> tuple[str, Becoming | None]:
+        """What the login's shell is given for a command, and how it becomes root then. Raises `GateOnly`."""
+        connection, password = self.host.connection, self._options.become_password
+        if connection.gate:
+            if command != GATE:
+                raise GateOnly(self.host.name, escaped(command, 200))
+            return command, None
+        if not connection.become:
+            return command, None
+        if password is None:
+            return f"sudo -n -H -- sh -c {shlex.quote(command)}", None
+        from deployer.ssh.becoming import Becoming
+
+        becoming = Becoming(self.host.name, self.user, password)
+        return becoming.command(command), becoming
 
     async def run(self, command: str, *, stdin: bytes = b"", timeout: float) -> Completed:
         """Run a command to its end. Raises `RemoteCommandTimedOut`, `BecomeRefused`, `OutputTooLarge`, `ConnectionBroken`."""
@@ -167,16 +197,33 @@ class Channel:
         """The last of standard error as text. It is the host's: escape it before it is shown."""
         return self.stderr[-STDERR_TAIL:].decode(errors="replace")
 
+    async def until_stderr(self, holds: Callable[[bytes], bool]) -> None:
+        """Wait until standard error is so; for ever, where it never is."""
+        await self._session.until_stderr(holds)
+
+    def unsay(self, *words: bytes) -> None:
+        """Take words out of what standard error has so far: a prompt, and what must be shown to nobody."""
+        for word in words:
+            self._session.stderr[:] = self._session.stderr.replace(word, b"")
+
+    def begun(self) -> None:
+        """What was said so far was sudo's: the command begins here."""
+        self._session.stderr.clear()
+        self._spoke = False
+
     async def wait(self) -> int:
         """The command's status; 128 and the signal's number where one ended it.
 
-        Raises `BecomeRefused` where it was sudo that ended, and `ConnectionBroken` where the status never came.
+        Raises `BecomeRefused` where it was sudo that ended, `GateMissing`, and `ConnectionBroken` where the status never came.
         """
         await self._chan.wait_closed()
         status = self._chan.get_returncode()
         if status is None:
             raise ConnectionBroken(self._host.name, self._session.ending or "it ended without the command's status")
-        if self._host.connection.become and not self._spoke and status in {1, 127} and _SUDO_REFUSES.search(self.stderr_tail):
+        connection = self._host.connection
+        if not self._spoke and connection.gate:
+            raise GateMissing(self._host.name, self._user, escaped(self.stderr_tail))
+        if not self._spoke and connection.become and status in {1, 127} and _SUDO_REFUSES.search(self.stderr_tail):
             raise BecomeRefused(self._host.name, self._user, escaped(self.stderr_tail))
         return status if status >= 0 else 128 - status
 

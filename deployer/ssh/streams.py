@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import asyncssh
 from asyncssh.stream import SSHClientStreamSession
 
@@ -17,6 +20,7 @@ class ByteSession(SSHClientStreamSession[bytes]):
         self.stderr = bytearray()
         self.ending = ""
         self._stderr_limit = stderr_limit
+        self._heard = asyncio.Event()
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Take a piece of either stream."""
@@ -24,8 +28,15 @@ class ByteSession(SSHClientStreamSession[bytes]):
             self.stderr += data
             if len(self.stderr) > self._stderr_limit:
                 del self.stderr[: -self._stderr_limit]
+            self._heard.set()
         else:
             super().data_received(data, datatype)
+
+    async def until_stderr(self, holds: Callable[[bytes], bool]) -> None:
+        """Wait until standard error is so; for ever, where it never is."""
+        while not holds(bytes(self.stderr)):
+            self._heard.clear()
+            await self._heard.wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remember why."""

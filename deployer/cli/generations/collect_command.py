@@ -8,6 +8,7 @@ from deployer.cli.amounts import duration
 from deployer.cli.generations.asking import ask_hosts
 from deployer.cli.generations.removing import show_removed
 from deployer.cli.options import dry_run_option, json_option, on_option, project
+from deployer.cli.passwords import become_options
 from deployer.copy import HostSession
 from deployer.formats.messages import Collection
 
@@ -17,6 +18,7 @@ from deployer.formats.messages import Collection
 @click.option("--keep-for", type=duration, metavar="TIME", help="And all that were in use since: 30d.  [default: as configured]")
 @on_option
 @dry_run_option
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, keep: int | None, keep_for: float | None, selector: str | None, dry_run: bool) -> None:

@@ -7,6 +7,7 @@ import click
 from deployer.cli.generations.asking import ask_hosts
 from deployer.cli.generations.removing import show_removed
 from deployer.cli.options import dry_run_option, json_option, on_option, project
+from deployer.cli.passwords import become_options
 from deployer.copy import HostSession
 from deployer.formats.messages import Collection
 
@@ -15,6 +16,7 @@ from deployer.formats.messages import Collection
 @click.argument("numbers", metavar="NUMBER...", nargs=-1, required=True, type=click.IntRange(min=1))
 @on_option
 @dry_run_option
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, numbers: tuple[int, ...], selector: str | None, dry_run: bool) -> None:

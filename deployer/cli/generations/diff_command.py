@@ -9,6 +9,7 @@ import click
 from deployer.cli.display import Display
 from deployer.cli.generations.asking import ask_hosts
 from deployer.cli.options import json_option, on_option, project
+from deployer.cli.passwords import become_options
 from deployer.copy import HostSession
 from deployer.formats.messages import GenerationDifference
 from deployer.host.refusals import GenerationUnknown
@@ -19,6 +20,7 @@ from deployer.ui import render_difference
 @click.argument("before", type=click.IntRange(min=1), required=False)
 @click.argument("after", type=click.IntRange(min=1), required=False)
 @on_option
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, before: int | None, after: int | None, selector: str | None) -> None:

@@ -9,6 +9,7 @@ import click
 from deployer.cli.display import Display
 from deployer.cli.generations.asking import ask_hosts
 from deployer.cli.options import json_option, on_option, project
+from deployer.cli.passwords import become_options
 from deployer.copy import HostSession
 from deployer.errors import JsonValue
 from deployer.formats.messages import Generation
@@ -17,6 +18,7 @@ from deployer.ui import generations_table
 
 @click.command("list")
 @on_option
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, selector: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from deployer.cli.options import dry_run_option, json_option, on_option, project, strategy_options
+from deployer.cli.passwords import become_options
 from deployer.cli.returning import return_hosts
 
 
@@ -13,6 +14,7 @@ from deployer.cli.returning import return_hosts
 @on_option
 @strategy_options
 @dry_run_option
+@become_options
 @json_option
 @click.pass_context
 def command(context: click.Context, /, number: int, selector: str | None, dry_run: bool, **overrides: str | None) -> None:
