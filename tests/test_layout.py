@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"formats"},
     "cache": {"formats", "store"},
     "packages": {"formats", "config"},
-    "sandbox": {"formats"},
+    "sandbox": {"formats", "store"},
     "build": {"store", "cache", "sandbox"},
     "generation": {"config", "packages", "build"},
     "host": {"formats", "store", "sandbox"},

@@ -1,8 +1,8 @@
 """What `realise` needs of something that builds: this machine's sandbox, another machine, a Nix with its farm.
 
 `realise` schedules, waits for others that build the same, and tells what happens; an engine makes one derivation, whose inputs
-are valid in the store, and returns when its outputs are valid there too. `Maker` is the one that is built in. Builders named
-`builtin:…` never reach another engine: they are our own code, and need no sandbox.
+are valid in the store, and returns when its outputs are valid there too. It is opened before anything is asked of it. `Maker` is
+the one that is built in. Builders named `builtin:…` never reach another engine: they are our own code, and need no sandbox.
 """
 
 from __future__ import annotations
@@ -26,6 +26,14 @@ Progress = Callable[[str, int, int], None]
 @runtime_checkable
 class Engine(Protocol):
     """Makes derivations valid, one at a call, several calls at once."""
+
+    async def open(self, store: Store) -> None:
+        """Find out what it can. Nothing else is asked before. Raises `DeployerError` where it can't be used."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it holds; it may be opened again."""
+        ...
 
     @property
     def systems(self) -> Collection[str]:
@@ -57,17 +65,18 @@ def can_build(engine: Engine, node: Node) -> bool:
     return node.derivation.system in engine.systems and node.required_features <= set(engine.features)
 
 
-def choose(node: Node, embedded: Engine, others: Iterable[Engine]) -> Engine:
-    """The engine for a derivation: the first of the others that can, the embedded one where that suits better, or none can.
+def able(node: Node, embedded: Engine, others: Iterable[Engine]) -> tuple[Engine, ...]:
+    """The engines for a derivation, the best first: those of the others that can, else the embedded one.
 
-    What fetches, or says `preferLocalBuild`, costs more to send than to make. Raises `BuilderUnknown`.
+    What fetches, or says `preferLocalBuild`, costs more to send than to make: that is for the embedded one. Raises
+    `BuilderUnknown`.
     """
     local = can_build(embedded, node)
     if local and (node.is_builtin or node.prefers_local_build):
-        return embedded
-    for engine in () if node.is_builtin else others:
-        if can_build(engine, node):
-            return engine
+        return (embedded,)
+    found = () if node.is_builtin else tuple(engine for engine in others if can_build(engine, node))
+    if found:
+        return found
     if local:
-        return embedded
+        return (embedded,)
     raise BuilderUnknown(str(node.path), node.derivation.system, tuple(sorted(node.required_features)))

@@ -295,4 +295,4 @@ class BuilderUnknown(DeploymentError):
         if self.builder.startswith("builtin"):
             return ""
         wanted = "&".join([f"system={self.builder}", *(f"feature={feature}" for feature in self.features)])
-        return f"Let a Nix that can build it, if there is one: --builder 'nix?{wanted}'."
+        return f"Let another machine build it, or a Nix that can: --builder 'ssh://HOST?{wanted}', --builder 'nix?{wanted}'."

@@ -22,12 +22,12 @@ from deployer.build.outputs import Examined, examine, ready
 from deployer.build.registrar import Registrar
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
 from deployer.build.resolving import Resolver
-from deployer.build.scratch import clear, keep, scratch_directory
 from deployer.build.script import Script
 from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats import StorePath
 from deployer.sandbox.bubblewrap import KVM
+from deployer.sandbox.scratch import clear, keep, scratch_directory
 from deployer.store import Batch, Store
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ class Maker:
         self._registrar = Registrar(in_thread)
         self._inputs: dict[Path, Inputs] = {}
         self._mirrors = functools.cache(self._find_mirrors)
+
+    async def open(self, store: Store) -> None:
+        """See `deployer.build.engine.Engine`; here, nothing needs to be found out."""
+
+    async def close(self) -> None:
+        """See `deployer.build.engine.Engine`; here, nothing is held."""
 
     @property
     def systems(self) -> Collection[str]:

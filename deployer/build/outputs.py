@@ -20,8 +20,8 @@ from deployer.build.graph import Node
 from deployer.build.output_checks import check_outputs
 from deployer.formats import Output, StorePath
 from deployer.formats.hashes import Hash
-from deployer.formats.nar import MAX_DEPTH
 from deployer.formats.references import ReferenceScanner
+from deployer.sandbox.fitness import look_through
 from deployer.store import Batch, PathInfo, Store
 from deployer.store.trees import canonicalise, write_nar
 
@@ -65,7 +65,9 @@ def examine(store: Store, node: Node, made: Mapping[str, Path], *, closure: Coll
     for name in node.outputs:
         if not os.path.lexists(made[name]):
             raise OutputMissing(shown, name)
-        _look_through(shown, str(node.outputs[name]), made[name])
+        unfit = look_through(str(made[name]))
+        if unfit is not None:
+            raise OutputRefused(shown, f"{node.outputs[name]}{unfit.place}", unfit.reason)
     found: dict[str, Examined] = {}
     candidates = {*map(str, closure), *map(str, node.outputs.values())}
     for name, path in node.outputs.items():
@@ -83,40 +85,6 @@ def examine(store: Store, node: Node, made: Mapping[str, Path], *, closure: Coll
     _refuse_cycle(shown, infos)
     check_outputs(node.attributes, infos, lambda path: _closure_sizes(store, path, infos), store.store_dir)
     return found
-
-
-def _look_through(derivation: str, output: str, top: Path) -> None:
-    """Refuse what has no place in a store, before anything is changed."""
-    status = os.lstat(top)
-    if not stat.S_ISLNK(status.st_mode) and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise OutputRefused(derivation, output, "others than its builder may write to it")
-    links: dict[tuple[int, int], tuple[int, int, str]] = {}
-    todo = [(str(top), 0)]
-    while todo:
-        path, depth = todo.pop()
-        shown = output + path.removeprefix(str(top))
-        status = os.lstat(path)
-        if status.st_uid != os.geteuid():
-            raise OutputRefused(derivation, shown, f"it belongs to user {status.st_uid}, who did not build it")
-        if stat.S_ISDIR(status.st_mode):
-            if depth >= MAX_DEPTH:
-                raise OutputRefused(derivation, shown, f"it is nested deeper than {MAX_DEPTH}")
-            os.chmod(path, 0o700)
-            try:
-                todo.extend((os.path.join(path, name), depth + 1) for name in os.listdir(path))
-            except OSError as error:
-                raise OutputRefused(derivation, shown, error.strerror or str(error)) from None
-        elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-            raise OutputRefused(derivation, shown, "it is neither a file, nor a directory, nor a link")
-        else:
-            if stat.S_ISREG(status.st_mode) and not status.st_mode & stat.S_IRUSR:
-                os.chmod(path, stat.S_IMODE(status.st_mode) | stat.S_IRUSR)
-            if status.st_nlink > 1:
-                count = links.get((status.st_dev, status.st_ino), (0, 0, ""))[0]
-                links[status.st_dev, status.st_ino] = (count + 1, status.st_nlink, shown)
-    for count, total, shown in links.values():
-        if count < total:
-            raise OutputRefused(derivation, shown, "it is a hard link to a file that is not in the output")
 
 
 def _copied(made: Path) -> Path:

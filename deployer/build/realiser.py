@@ -12,12 +12,12 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, Union
 
-from deployer.build.engine import Engine, can_build, choose
-from deployer.build.errors import DependencyFailed, NoSlotForBuilds
+from deployer.build.engine import able, can_build
+from deployer.build.errors import BuilderUnknown, DependencyFailed, NoSlotForBuilds
 from deployer.build.events import (
     BuildEnded,
     BuildEvent,
@@ -76,7 +76,7 @@ class _Run:
         self._errors: list[DeployerError] = []
         self._changed = asyncio.Event()
         self._embedded = Maker(settings, self._in_thread, self.cancelled)
-        self._others: tuple[Engine, ...] = (settings.engine,) if settings.engine else ()
+        self._others = {f"engine {number}": engine for number, engine in enumerate(settings.engines)}
 
     async def run(self, derivations: Sequence[StorePath]) -> None:
         check = self._settings.check
@@ -91,28 +91,50 @@ class _Run:
         self._on_event(GraphScheduled(len(graph.nodes)))
         if not graph.nodes:
             return
-        if not self._settings.keep_going:
-            raise_all(self._unbuildable(graph))
         if not all(node.is_builtin for node in graph.nodes.values()):
             await self._in_thread(end_orphans)
+        async with self._opened(graph):
+            await self._build_all(graph)
+        raise_all(self._errors)
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, graph: Graph) -> AsyncIterator[None]:
+        """The other engines know what they can, if there is anything that they might be given."""
+        local = (node for node in graph.nodes.values() if node.is_builtin or self._stays(node))
+        opened = [] if len([*local]) == len(graph.nodes) else [*self._others.values()]
+        try:
+            found = await asyncio.gather(*(engine.open(self._store) for engine in opened), return_exceptions=True)
+            raise_all(error for error in found if isinstance(error, DeployerError))
+            for error in found:
+                if error is not None:
+                    raise error
+            yield
+        finally:
+            await asyncio.gather(*(engine.close() for engine in opened))
+
+    def _stays(self, node: Node) -> bool:
+        return node.prefers_local_build and can_build(self._embedded, node)
+
+    async def _build_all(self, graph: Graph) -> None:
+        if not self._settings.keep_going:
+            raise_all(self._unbuildable(graph))
         scheduler = Scheduler(
             graph.dependencies,
             slots={
                 "fetch": self._settings.downloads,
                 "build": self._embedded.jobs,
-                "engine": sum(engine.jobs for engine in self._others),
+                **{name: engine.jobs for name, engine in self._others.items()},
             },
-            kind_of=lambda path: self._kind_of(graph.nodes[path]),
+            kinds_of=lambda path: self._kinds_of(graph.nodes[path]),
             keep_going=self._settings.keep_going,
         )
         await self._drive(scheduler, graph)
-        raise_all(self._errors)
 
     def _unbuildable(self, graph: Graph) -> Iterator[DeployerError]:
         """What nothing can build is told before anything is built."""
         for node in graph.nodes.values():
             try:
-                choose(node, self._embedded, self._others)
+                able(node, self._embedded, self._others.values())
             except DeployerError as error:
                 yield error
 
@@ -121,7 +143,9 @@ class _Run:
         try:
             while not scheduler.finished:
                 for path in scheduler.start():
-                    work = self._build(graph.nodes[path], graph, functools.partial(self._release, scheduler, path))
+                    work = self._build(
+                        graph.nodes[path], graph, scheduler.taken(path), functools.partial(self._release, scheduler, path)
+                    )
                     task = asyncio.create_task(work)
                     task.add_done_callback(lambda _: self._changed.set())
                     running[task] = path
@@ -152,13 +176,15 @@ class _Run:
         else:
             scheduler.succeeded(path)
 
-    def _kind_of(self, node: Node) -> str:
+    def _kinds_of(self, node: Node) -> tuple[str, ...]:
         if node.is_fetch:
-            return "fetch"
-        is_sent = not node.is_builtin and any(can_build(engine, node) for engine in self._others)
-        return "engine" if is_sent and not (node.prefers_local_build and can_build(self._embedded, node)) else "build"
+            return ("fetch",)
+        with contextlib.suppress(BuilderUnknown):  # Told when its turn comes, or was before.
+            engines = able(node, self._embedded, self._others.values())
+            return tuple(name for name, engine in self._others.items() if engine in engines) or ("build",)
+        return ("build",)
 
-    async def _build(self, node: Node, graph: Graph, on_built: Callable[[], None]) -> None:
+    async def _build(self, node: Node, graph: Graph, kind: str, on_built: Callable[[], None]) -> None:
         path = str(node.path)
         check = self._settings.check and path in graph.wanted
 
@@ -166,14 +192,16 @@ class _Run:
             event = DownloadProgressed(path, node.name, url, received, total)
             self._loop.call_soon_threadsafe(self._on_event, event)
 
-        engine = choose(node, self._embedded, self._others)
+        able(node, self._embedded, self._others.values())
         waits = functools.partial(self._on_event, BuildWaited(path, node.name))
         async with holding(self._store, node.outputs.values(), on_wait=waits):
             if not check and all(self._store.is_valid(output) for output in node.wanted_outputs):
                 return
             started = time.monotonic()
             self._on_event(BuildStarted(path, node.name))
-            build = functools.partial(self._embedded.build, on_built=on_built) if engine is self._embedded else engine.build
+            build = (
+                self._others[kind].build if kind in self._others else functools.partial(self._embedded.build, on_built=on_built)
+            )
             await build(
                 self._store,
                 node,

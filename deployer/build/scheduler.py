@@ -1,14 +1,15 @@
 """Which of a graph of jobs may start now: pure decisions, no clock and no processes.
 
 Jobs with the longest chain of dependents go first, so that the critical path never waits for a leaf. Each job takes a slot of
-its kind: downloads wait for the network and builds for the processors, so one kind must not starve the other.
+one of its kinds, the first that has one free: downloads wait for the network and builds for the processors of one machine or
+another, so no kind must starve another.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job", bound=Hashable)
@@ -22,11 +23,14 @@ class Scheduler(Generic[Job]):
         dependencies: Mapping[Job, Iterable[Job]],
         *,
         slots: Mapping[str, int],
-        kind_of: Callable[[Job], str],
+        kinds_of: Callable[[Job], Sequence[str]],
         keep_going: bool = False,
         order: Callable[[Job], str] = str,
     ) -> None:
-        """Dependencies that are not jobs themselves count as done. Equal priorities go by `order`."""
+        """Dependencies that are not jobs themselves count as done. Equal priorities go by `order`.
+
+        `kinds_of`: the kinds of slots that a job may take, the best first.
+        """
         self._waits_for: dict[Job, set[Job]] = {
             job: {other for other in needed if other in dependencies} for job, needed in dependencies.items()
         }
@@ -35,12 +39,12 @@ class Scheduler(Generic[Job]):
             for other in needed:
                 self._dependents[other].append(job)
         self._free = dict(slots)
-        self._kind_of = kind_of
+        self._kinds_of = kinds_of
         self._keep_going = keep_going
         self._order = order
         self._height = self._heights()
-        self._ready: dict[str, list[tuple[int, str, Job]]] = defaultdict(list)
-        self._running: set[Job] = set()
+        self._ready: dict[tuple[str, ...], list[tuple[int, str, Job]]] = defaultdict(list)
+        self._running: dict[Job, str] = {}
         self._released: set[Job] = set()
         self._left = set(self._waits_for)
         self._stopped = False
@@ -56,21 +60,26 @@ class Scheduler(Generic[Job]):
     def start(self) -> list[Job]:
         """The jobs to start now; their slots are taken."""
         started: list[Job] = []
-        if self._stopped:
-            return started
-        for kind, queue in self._ready.items():
-            while queue and self._free.get(kind, 0) > 0:
-                _, _, job = heapq.heappop(queue)
-                self._free[kind] -= 1
-                self._running.add(job)
-                started.append(job)
+        while not self._stopped:
+            waiting = [(queue[0], kinds) for kinds, queue in self._ready.items() if queue and self._free_of(kinds)]
+            if not waiting:
+                break
+            (_, _, job), kinds = min(waiting, key=lambda item: item[0][:2])
+            heapq.heappop(self._ready[kinds])
+            self._running[job] = kind = self._free_of(kinds)
+            self._free[kind] -= 1
+            started.append(job)
         return started
+
+    def taken(self, job: Job) -> str:
+        """The kind of the slot that a running job has."""
+        return self._running[job]
 
     def released(self, job: Job) -> None:
         """A job that has not ended yet needs its slot no more: its dependents still wait, but others may start."""
         if job in self._running and job not in self._released:
             self._released.add(job)
-            self._free[self._kind_of(job)] += 1
+            self._free[self._running[job]] += 1
 
     def succeeded(self, job: Job) -> None:
         """A job ended well: its dependents may become ready."""
@@ -98,11 +107,15 @@ class Scheduler(Generic[Job]):
     def _end(self, job: Job) -> None:
         self.released(job)
         self._released.discard(job)
-        self._running.remove(job)
+        del self._running[job]
         self._left.discard(job)
 
     def _make_ready(self, job: Job) -> None:
-        heapq.heappush(self._ready[self._kind_of(job)], (-self._height[job], self._order(job), job))
+        heapq.heappush(self._ready[tuple(self._kinds_of(job))], (-self._height[job], self._order(job), job))
+
+    def _free_of(self, kinds: Sequence[str]) -> str:
+        """The first kind with a free slot; empty where there is none."""
+        return next((kind for kind in kinds if self._free.get(kind, 0) > 0), "")
 
     def _heights(self) -> dict[Job, int]:
         """Longest chain of dependents above each job; also proves that there is no cycle."""

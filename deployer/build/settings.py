@@ -40,7 +40,7 @@ class BuildSettings:
     """For `mirror://NAME/…`: the URLs of each NAME. None: this machine's (`deployer.packages.mirrors`), found when needed."""
     place_of: Callable[[str], Place | None] | None = None
     """Where the hash of a fixed output is pinned, for error messages: `PackageSet.place_of`."""
-    engine: Engine | None = None
-    """Something else that builds, wherever it can; what it cannot is built here."""
+    engines: Sequence[Engine] = ()
+    """What else builds, wherever it can: the first that can, and has a slot free. What none of them can is built here."""
     substituters: Sequence[Substituter] = ()
     """Binary caches, asked in this order before anything is built."""

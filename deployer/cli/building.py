@@ -39,10 +39,11 @@ def build_settings(
         "silence_timeout": choices.silence_timeout,
         "log_limit": choices.log_limit,
     }
-    if choices.builder is not None:
+    if choices.builders:
         from deployer.build.engines import open_engine
+        from deployer.cli.ssh_builders import reach
 
-        settings = dataclasses.replace(settings, engine=open_engine(choices.builder))
+        settings = dataclasses.replace(settings, engines=[open_engine(url, reach=reach) for url in choices.builders])
     said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(settings, **said)
 

@@ -74,7 +74,7 @@ def build_options(function: _F) -> _F:
             _remembered(
                 "build.jobs", "-j", "--jobs", envvar=known.JOBS, type=click.IntRange(min=1), help="Builds at the same time."
             ),
-            _remembered("build.builder", "--builder", envvar=known.BUILDER, metavar="URL", help="What builds: nix[?store=URL…]."),
+            _remembered("build.builders", "--builder", envvar=known.BUILDER, help="What builds: ssh://HOST, nix.", **many),
             _remembered("build.keep_going", "-k", "--keep-going", is_flag=True, help="After a failure, build what can be."),
             _remembered("build.keep_failed", "-K", "--keep-failed", is_flag=True, help="Keep the directory of a failed build."),
             _remembered(

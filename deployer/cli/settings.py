@@ -41,8 +41,8 @@ class BuildChoices:
     """Seconds that one build may print nothing."""
     log_limit: int | None = None
     """Bytes that one build may print."""
-    builder: str | None = None
-    """Which engine builds, instead of this machine's sandbox."""
+    builders: tuple[str, ...] = ()
+    """Which engines build, instead of this machine's sandbox; the first that can takes a derivation."""
 
 
 @dataclass(frozen=True, slots=True)

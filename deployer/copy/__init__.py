@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deployer.copy.session import HostSession, RuntimeImage, open_session
+from deployer.copy.conversation import RuntimeImage
+from deployer.copy.session import HostSession, open_session
 
 if TYPE_CHECKING:
     from deployer.copy.closure import ClosureSender

@@ -12,6 +12,9 @@ One exec channel runs `SCRIPT`, which needs nothing but a POSIX shell and the pr
    own, which live in memory only;
 4. from there on both sides speak frames (`deployer.formats.frames`).
 
+`BUILDER_SCRIPT` is the same for a machine that builds: it has no state line, brings no Python, and runs as whoever logs in, with
+a store of its own in that user's home. So it touches neither what a host has below `/nix`, nor what a Nix has there.
+
 What is written here is also what `deployer host-access` prints, and old prints stay in use: a newer controller must say
 what an older script understands.
 """
@@ -35,6 +38,9 @@ KIT_REFUSED: Final = 80
 INTERPRETER_ROOT: Final = "/nix/var/deployer/gcroots/interpreter"
 """On a host: the link that holds the Python that was brought."""
 
+BUILDER_STORE: Final = "deployer/builder"
+"""Where builders keep their store, below `~/.local/share`."""
+
 _FIT: Final = """\
 import sys
 try:
@@ -55,7 +61,7 @@ while left:
     left -= len(piece)
 sys.path.insert(0, "/proc/self/fd/%d" % memory)
 from deployer.host.main import main
-sys.exit(main(["serve"]))
+sys.exit(main(sys.argv[2:]))
 """
 
 SCRIPT: Final = f"""\
@@ -100,10 +106,27 @@ if [ -n "$lacks" ]; then
   python=$kit/bin/python3
 fi
 if [ -f "$path/__main__.py" ]; then echo {READY}; set -- -I -B "$path" serve
-else echo {SEND}; set -- -I -c {shlex.quote(_LOADER)} "$size"; fi
+else echo {SEND}; set -- -I -c {shlex.quote(_LOADER)} "$size" serve; fi
 [ -n "$kit" ] || exec "$python" "$@"
 "$python" "$@"
 """
 
+BUILDER_SCRIPT: Final = f"""\
+umask 077
+PATH=${{PATH:-/usr/bin}}:/usr/sbin:/usr/bin:/sbin:/bin
+root=${{XDG_DATA_HOME:-$HOME/.local/share}}/{BUILDER_STORE}
+read -r verb path size || exit 0
+[ "$verb" = serve ] || exit 0
+lacks={NOTHING}
+if python=$(command -v python3 || command -v /usr/libexec/platform-python); then
+  lacks=$("$python" -I -c {shlex.quote(_FIT)} 2>/dev/null) && lacks=
+fi
+if [ -n "$lacks" ]; then echo "{PYTHON} $(uname -m) $lacks"; exit 0; fi
+if [ -f "$root$path/__main__.py" ]; then echo {READY}; exec "$python" -I -B "$root$path" build "$root"; fi
+echo {SEND}
+exec "$python" -I -c {shlex.quote(_LOADER)} "$size" build "$root"
+"""
+
 COMMAND: Final = f"exec /bin/sh -c {shlex.quote(SCRIPT)}"
 """What the SSH server hands to the login shell, whatever shell that is."""
+BUILDER_COMMAND: Final = f"exec /bin/sh -c {shlex.quote(BUILDER_SCRIPT)}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from deployer.copy.session import HostSession
+from deployer.copy.conversation import EventSink
 from deployer.errors import JsonValue
 from deployer.formats.frames import encode_data, encode_end
 from deployer.formats.pathstream import encode_end as encode_end_of_stream
@@ -22,6 +22,24 @@ _BEST_FIRST: Final = ("zstd", "zlib", "none")
 
 PathSink = Callable[[str, int], None]
 """Takes each store path that is registered on the host, and its NAR's size."""
+
+
+class Receiver(Protocol):
+    """Who takes a closure: a host, or a builder."""
+
+    async def missing(self, paths: Collection[str], files: Collection[str] = ()) -> tuple[set[str], set[str]]:
+        """Which of the store paths it lacks, and which of the files (by hash) it holds."""
+        ...
+
+    async def compressions(self) -> Collection[str]:
+        """What it can decompress."""
+        ...
+
+    async def stream(
+        self, verb: str, pieces: AsyncIterator[bytes], on_event: EventSink | None = None, /, **parameters: JsonValue
+    ) -> dict[str, JsonValue]:
+        """A request that is followed by a stream of frames."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +68,27 @@ class ClosureSender:
         self._directory = tempfile.TemporaryDirectory(prefix="deployer-copy-")
         self._streams: dict[tuple[str, frozenset[str], frozenset[str]], asyncio.Task[_Stream]] = {}
 
-    async def send(self, session: HostSession, system: str, on_path: PathSink) -> Copied:
+    async def send(self, session: Receiver, system: str, on_path: PathSink) -> Copied:
         """Bring all that a system needs to a host. Every path is verified there before it is registered.
 
         Raises what the conversation raises; what was registered before stays, and the next copy goes on from there.
         """
-        closure = [str(path) for path in self._store.closure([system])]
+        return await self.send_all(session, [system], on_path)
+
+    async def send_all(self, session: Receiver, paths: Iterable[str], on_path: PathSink = lambda _path, _size: None) -> Copied:
+        """The same for several paths, in one stream.
+
+        Raises what the conversation raises; what was registered before stays, and the next copy goes on from there.
+        """
+        closure = [str(path) for path in self._store.closure(paths)]
         missing, _ = await session.missing(closure)
         if not missing:
             return Copied()
         wanted = [path for path in closure if path in missing]
         hashes = await asyncio.to_thread(self._store.file_hashes, wanted)
         _, held = await session.missing((), hashes) if len(missing) < len(closure) else (set(), set())
-        facts = await session.hello()
-        compression = next(name for name in _BEST_FIRST if name in facts.compressions)
+        offered = await session.compressions()
+        compression = next(name for name in _BEST_FIRST if name in offered)
         stream = await self._stream(compression, wanted, frozenset(held))
 
         def registered(event: Mapping[str, JsonValue]) -> None:

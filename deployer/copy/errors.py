@@ -122,6 +122,15 @@ class ConversationBroken(DeploymentError):
         return "The host decides for itself and ends in the old or the new generation; see `deployer status`."
 
 
+class BuilderLost(ConversationBroken):
+    """The same, of a machine that builds for us."""
+
+    @property
+    def remedy(self) -> str:
+        """Why there is nothing to repair by hand, and what to do."""
+        return "What ran there is ended by its side of the connection. Try again, or leave this builder out."
+
+
 class HostRefused(DeploymentError):
     """The host's runtime answered a request with an error of its own."""
 

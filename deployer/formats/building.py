@@ -9,11 +9,11 @@ controller sends `beat` so that the builder knows that somebody is there; it end
     missing    `paths` and `files` as hosts are asked; what is asked for is kept from the collector from now on
     room       `bytes`: how many are to come; frees what no build needs where they would not fit → nothing; error `BuilderFull`
     import     as hosts take it
-    differing  `paths`: lists of a store path and the hash of its NAR → `replaced`: those that were held with other content
-               and are valid no more; error `PathAlive` where one is in use
+    differing  `hashes`: store paths with the hashes of their NARs → `removed`: those that were held with other content, and what
+               refers to them; error `PathAlive` where one is in use
     build      a `BuildOrder` → `BuildEnding`; before it, what the build prints comes in `D` frames. `cancel` ends it
     export     `outputs`: names of what the last build made → their NARs, one after another and compressed by zlib, in `D` frames
-    adopt      `paths`: list of `Made` → nothing: what the last build made is valid there from now on
+    adopt      `made`: list of `Made` → nothing: what the last build made is valid there from now on
     beat       nothing, and it is not answered
     cancel     nothing, and it is not answered
 """
@@ -79,6 +79,9 @@ class BuildEnding(Message):
     """Names of the outputs that it made."""
     kept: str = ""
     """Where its build directory is kept."""
+    unfit: str = ""
+    """The place in the first output that has no place in a store, below the store directory; and why."""
+    unfit_reason: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -104,6 +107,8 @@ class BuilderFacts(Message):
     protocol: int
     machine: str
     """`x86_64`, as uname(2) says."""
+    emulated: Tuple[str, ...]
+    """What the kernel runs besides, with an emulator: `qemu-aarch64`."""
     processors: int
     kvm: bool
     """Whether this user may start virtual machines."""

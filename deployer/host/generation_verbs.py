@@ -11,7 +11,7 @@ from deployer.host.refusals import RequestRefused
 from deployer.store import Store
 
 if TYPE_CHECKING:
-    from deployer.host.server import Request
+    from deployer.host.request import Request
 
 _LONGEST_NUMBER: Final = 18
 

@@ -5,6 +5,7 @@ switch TRANSACTION   drive a prepared transaction: the activation's service runs
 recover [--timer | --sentinel | --boot] [TRANSACTION]   finish what was cut off: the dead-man's switch runs this
 collect              remove what the current generation's policy does not keep: a service runs this after a deployment
 uninstall            leave the host as it was before us
+build DIRECTORY      build what a controller sends, in a store below a directory: a builder runs this, as any user
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, List, Sequence
+from typing import TYPE_CHECKING, Final, List, Sequence, Tuple
 
 from deployer.errors import DeployerError
 
@@ -29,7 +30,14 @@ _LOCK_TIMEOUT: Final = 30.0
 def main(arguments: Sequence[str]) -> int:
     """Run one command; errors are told on standard error, which is the unit's journal or the controller's log."""
     command, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
-    commands = {"serve": _serve, "switch": _switch, "recover": _recover, "collect": _collect, "uninstall": _uninstall}
+    commands = {
+        "serve": _serve,
+        "switch": _switch,
+        "recover": _recover,
+        "collect": _collect,
+        "uninstall": _uninstall,
+        "build": _build,
+    }
     if command not in commands:
         print(__doc__, file=sys.stderr)  # noqa: T201
         return _USAGE
@@ -44,16 +52,32 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(_: List[str]) -> int:
+    from deployer.host.channel import Channel
     from deployer.host.real import real_machine
-    from deployer.host.server import Channel, Server
+    from deployer.host.server import Server
 
+    reading, writing = _take_streams()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    Server(real_machine(Path("/")), Channel(reading, writing)).serve()
+    return 0
+
+
+def _build(rest: List[str]) -> int:
+    from deployer.host.building.server import BuilderServer
+
+    if len(rest) != 1:
+        return _USAGE
+    BuilderServer(Path(rest[0]), *_take_streams()).serve()
+    return 0
+
+
+def _take_streams() -> Tuple[int, int]:
+    """Standard input and output, for us alone: whatever else is started, or prints, is kept from them."""
     reading, writing = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    Server(real_machine(Path("/")), Channel(reading, writing)).serve()
-    return 0
+    return reading, writing
 
 
 def _switch(rest: List[str]) -> int:

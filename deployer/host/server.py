@@ -7,108 +7,31 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Callable, Dict, Final, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
-from deployer.errors import DeployerError, DeploymentError, JsonValue
+from deployer.errors import DeployerError, JsonValue
 from deployer.formats import StorePath
 from deployer.formats.frames import (
-    DATA_KIND,
-    END_KIND,
     JSON_KIND,
-    Frame,
-    FrameDecoder,
     FrameRefused,
-    encode_data,
-    encode_document,
 )
 from deployer.formats.manifest import Manifest
 from deployer.formats.messages import Activation, Outcome
 from deployer.host import exporting, follow, importing, uninstall
 from deployer.host.activate import Driver
+from deployer.host.channel import Channel
 from deployer.host.facts import host_facts, host_status
 from deployer.host.lock import locked
 from deployer.host.machine import Machine
 from deployer.host.paths import KIT
 from deployer.host.prepare import busy, check_space, lay_out, prepare, unchanged
 from deployer.host.refusals import RequestRefused
+from deployer.host.request import UNEXPECTED, HostFailed, Request, told
 from deployer.host.service import start
 from deployer.host.verdict import check_now, observe_now, plan_for
 from deployer.store import Store
 
-_READ_SIZE: Final = 1 << 16
 _Answer = Dict[str, JsonValue]
-
-
-class HostFailed(DeploymentError):
-    """The host's operating system refused something, or we made a mistake."""
-
-    def __init__(self, error: BaseException) -> None:
-        """Only the kind and the words go on the wire."""
-        super().__init__()
-        self._text = f"{type(error).__name__}: {error}"
-
-    @property
-    def message(self) -> str:
-        """What the host said."""
-        return f"the host could not do it: {self._text[:500]}"
-
-    @property
-    def remedy(self) -> str:
-        """Where to look."""
-        return "If the disk is full or read-only, mend that; otherwise report it with the host's distribution."
-
-
-class Channel:
-    """Frames from one descriptor, frames to another."""
-
-    def __init__(self, reading: int, writing: int) -> None:
-        """Nothing else may use them."""
-        self._reading, self._writing = reading, writing
-        self._decoder = FrameDecoder()
-        self._frames: List[Frame] = []
-        self.closed = False
-
-    def next(self) -> Optional[Frame]:
-        """The next frame; None where the other side has closed. Raises `FrameRefused`."""
-        while not self._frames:
-            data = os.read(self._reading, _READ_SIZE)
-            if not data:
-                if self._decoder.pending:
-                    raise FrameRefused("it ended in the middle of a frame")
-                return None
-            self._frames.extend(self._decoder.feed(data))
-        return self._frames.pop(0)
-
-    def send(self, document: _Answer) -> None:
-        """Send a document. Once the other side is gone, nothing more is sent, and what is under way goes on."""
-        if self.closed:
-            return
-        try:
-            self._write(encode_document(document))
-        except (BrokenPipeError, ConnectionResetError):
-            self.closed = True
-
-    def send_data(self, data: bytes) -> None:
-        """Send a piece of a stream. Raises `OSError` once the other side is gone: nobody wants the rest."""
-        if data:
-            self._write(encode_data(data))
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._writing, view) :]
-
-    def stream(self) -> Iterator[bytes]:
-        """The pieces of a byte stream, to its end. Raises `FrameRefused`."""
-        while True:
-            frame = self.next()
-            if frame is None:
-                raise FrameRefused("it ended in the middle of a stream")
-            if frame.kind == END_KIND:
-                return
-            if frame.kind != DATA_KIND:
-                raise FrameRefused("a piece of a stream was expected")
-            yield frame.payload
 
 
 class Server:
@@ -158,14 +81,14 @@ class Server:
                 raise RequestRefused("there is no such verb")
             answer: _Answer = {"id": request.id, "ok": verb(request)}
         except FrameRefused as error:
-            self._channel.send({"id": request.id, "error": _told(error)})
+            self._channel.send({"id": request.id, "error": told(error)})
             if request.is_stream:
                 raise
             return
         except DeployerError as error:
-            answer = {"id": request.id, "error": _told(error)}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
-            answer = {"id": request.id, "error": _told(HostFailed(error))}
+            answer = {"id": request.id, "error": told(error)}
+        except UNEXPECTED as error:
+            answer = {"id": request.id, "error": told(HostFailed(error))}
         self._channel.send(answer)
 
     # -- verbs -----------------------------------------------------------------------------------------------------------
@@ -241,64 +164,8 @@ class Server:
         return {"actions": [action.to_document() for action in actions]}
 
 
-def _told(error: DeployerError) -> _Answer:
-    """An error on the wire: the controller ends with the exit code that it has here."""
-    return {**error.to_json(), "exit_code": int(error.exit_code)}
-
-
 def locked_for(machine: Machine) -> Any:
     """The lock, with our directory made first. A service that is just ending may hold it for a moment more."""
     check_space(machine.disk)
     lay_out(machine.disk)
     return locked(machine.disk, 1.0)
-
-
-class Request:
-    """One request, whose fields are checked as they are asked for."""
-
-    def __init__(self, document: _Answer) -> None:
-        """`id` and `verb` belong to the protocol, all else to the verb."""
-        self._document = document
-        number = document.get("id")
-        self.id = number if isinstance(number, int) and not isinstance(number, bool) else 0
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether pieces of a stream follow it."""
-        return self._document.get("verb") == "import"
-
-    def rest(self) -> _Answer:
-        """All that belongs to the verb."""
-        return {key: value for key, value in self._document.items() if key not in ("id", "verb")}
-
-    def has(self, key: str) -> bool:
-        """Whether there is such a field."""
-        return key in self._document
-
-    def string(self, key: str) -> str:
-        """A field that must be a string."""
-        value = self._document.get(key)
-        if not isinstance(value, str):
-            raise RequestRefused(f"{key} is not a string")
-        return value
-
-    def number(self, key: str) -> int:
-        """A field that must be a whole number, not negative; 0 where it is missing."""
-        value = self._document.get(key, 0)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise RequestRefused(f"{key} is not a number")
-        return value
-
-    def flag(self, key: str) -> bool:
-        """A field that is true or false; false where it is missing."""
-        value = self._document.get(key, False)
-        if not isinstance(value, bool):
-            raise RequestRefused(f"{key} is neither true nor false")
-        return value
-
-    def strings(self, key: str) -> List[str]:
-        """A field that must be a list of strings; empty where it is missing."""
-        value = self._document.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise RequestRefused(f"{key} is not a list of strings")
-        return [str(item) for item in value]

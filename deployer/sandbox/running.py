@@ -91,7 +91,7 @@ class _Namespace:
         """Wait until bubblewrap has told, or has failed."""
         try:
             text = b""
-            while not text.endswith(b"}\n") and (await _readable(self._told.fileno())) and (data := self._told.read(4096)):
+            while not text.endswith(b"}\n") and (await readable(self._told.fileno())) and (data := self._told.read(4096)):
                 text += data
             if text:  # Otherwise it failed; its status and its last words say why.
                 with contextlib.suppress(ProcessLookupError):
@@ -107,7 +107,7 @@ class _Namespace:
 
     async def ended(self, until: float) -> bool:
         """Wait until bubblewrap has ended, and with it the builder; false where it has not by then."""
-        if not await _readable(self._ended, until):
+        if not await readable(self._ended, until):
             return False
         self._process.wait()
         return True
@@ -123,12 +123,12 @@ class _Namespace:
             if self._process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
-                await _readable(ended)
+                await readable(ended)
                 self._process.wait()
             os.close(ended)
         if first >= 0:
             # The first process of a namespace becomes readable when all others of it have been reaped.
-            await _readable(first)
+            await readable(first)
             os.close(first)
 
 
@@ -139,7 +139,7 @@ async def _watch(reader: BinaryIO, limits: RunLimits, on_output: OnOutput, names
     try:
         while True:
             silence_end = now() + limits.silence_timeout
-            if not await _readable(reader.fileno(), min(end, silence_end)):
+            if not await readable(reader.fileno(), min(end, silence_end)):
                 return SILENCE if silence_end < end else TIMEOUT
             data = reader.read(_PIECE)
             if not data:
@@ -152,23 +152,34 @@ async def _watch(reader: BinaryIO, limits: RunLimits, on_output: OnOutput, names
         await asyncio.shield(namespace.kill())
 
 
-async def _readable(descriptor: int, until: Optional[float] = None) -> bool:
+async def readable(descriptor: int, until: Optional[float] = None) -> bool:
     """Wait until something can be read, or a process has ended; false where the loop's clock came first."""
     loop = asyncio.get_running_loop()
     seen: asyncio.Future[bool] = loop.create_future()
-
-    def tell(result: bool) -> None:
-        if not seen.done():
-            seen.set_result(result)
-
-    loop.add_reader(descriptor, tell, True)
-    timer = None if until is None else loop.call_at(until, tell, False)
+    loop.add_reader(descriptor, _settle, seen, True)
+    timer = None if until is None else loop.call_at(until, _settle, seen, False)
     try:
         return await seen
     finally:
         loop.remove_reader(descriptor)
         if timer is not None:
             timer.cancel()
+
+
+async def writable(descriptor: int) -> None:
+    """Wait until something can be written."""
+    loop = asyncio.get_running_loop()
+    seen: asyncio.Future[bool] = loop.create_future()
+    loop.add_writer(descriptor, _settle, seen, True)
+    try:
+        await seen
+    finally:
+        loop.remove_writer(descriptor)
+
+
+def _settle(seen: asyncio.Future[bool], result: bool) -> None:
+    if not seen.done():
+        seen.set_result(result)
 
 
 def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> Tuple[BinaryIO, int]:

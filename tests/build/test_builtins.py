@@ -9,9 +9,9 @@ import pytest
 
 from deployer.build.builtins import BuiltinJob
 from deployer.build.errors import BuilderUnknown, HashMismatch
-from deployer.build.scratch import clear
 from deployer.build.settings import BuildSettings
 from deployer.build.source_errors import ArchiveRefused, FilesCollide
+from deployer.sandbox.scratch import clear
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from deployer.build.engine import Engine, choose
+from deployer.build.engine import Engine, able
 from deployer.build.errors import BuilderUnknown, NoSlotForBuilds
 from deployer.build.events import BuildEnded
 from deployer.build.graph import Node
 from deployer.build.outputs import admit
-from deployer.build.scratch import scratch_directory
 from deployer.formats import Derivation, Output, StorePath
+from deployer.sandbox.scratch import scratch_directory
 
 
 @dataclass
@@ -22,8 +22,16 @@ class Elsewhere:
     features: tuple[str, ...] = ()
     jobs: int = 2
     asked: list[str] = field(default_factory=list)
+    opened: bool = False
+
+    async def open(self, store):
+        self.opened = True
+
+    async def close(self):
+        self.opened = False
 
     async def build(self, store, node, *, settings, on_line, on_progress):
+        assert self.opened
         del settings, on_progress
         self.asked.append(node.name)
         on_line("from elsewhere")
@@ -61,9 +69,9 @@ FAR = Elsewhere(("here", "there"), ("big",))
 def test_a_derivation_goes_where_it_can_be_built_best(asked, expected):
     if expected is None:
         with pytest.raises(BuilderUnknown):
-            choose(asked, LOCAL, [FAR])
+            able(asked, LOCAL, [FAR])
     else:
-        assert choose(asked, LOCAL, [FAR]) is expected
+        assert able(asked, LOCAL, [FAR]) == (expected,)
 
 
 async def test_a_graph_is_built_partly_here_and_partly_elsewhere(workshop):
@@ -72,7 +80,7 @@ async def test_a_graph_is_built_partly_here_and_partly_elsewhere(workshop):
     far = workshop.script("far", "", low, system="elsewhere-linux")
     top = workshop.script("top", "cat $inputs > $out", low, far)
 
-    output = await workshop.realise(top, engine=engine)
+    output = await workshop.realise(top, engines=[engine])
 
     assert isinstance(engine, Engine)
     assert engine.asked == ["far"]
@@ -82,10 +90,10 @@ async def test_a_graph_is_built_partly_here_and_partly_elsewhere(workshop):
 
 async def test_where_nothing_may_be_built_here_only_others_build(workshop):
     low = workshop.script("low", "", system="elsewhere-linux")
-    await workshop.realise(low, jobs=0, engine=Elsewhere())
+    await workshop.realise(low, jobs=0, engines=[Elsewhere()])
 
     with pytest.raises(NoSlotForBuilds):
-        await workshop.realise(workshop.script("top", "cat $inputs > $out", low), jobs=0, engine=Elsewhere())
+        await workshop.realise(workshop.script("top", "cat $inputs > $out", low), jobs=0, engines=[Elsewhere()])
 
 
 async def test_what_nothing_can_build_is_told_before_anything_is_built(workshop):

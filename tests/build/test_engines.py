@@ -69,7 +69,7 @@ class Farm:
         return StorePath.parse(derivation.outputs[name].path)
 
     async def realise(self, *paths, **settings):
-        given = BuildSettings(**{"engine": self.engine, "jobs": 0, **settings})
+        given = BuildSettings(**{"engines": [self.engine], "jobs": 0, **settings})
         await realise(self.store, paths, settings=given, on_event=self.events.append)
 
     def text(self, path, name="out"):
@@ -102,7 +102,7 @@ async def test_nix_builds_a_graph_for_us_to_the_bytes_that_we_would_make(farm, t
     ours = Farm(tmp_path / "again", toolchain_tree)
     again = [ours.script("low", "echo building low >&2; echo low > $out; echo $out > $dev", outputs=("out", "dev"))]
     again.append(ours.script("top", 'read line < $inputs; echo "$line top $inputs" > $out', again))
-    await ours.realise(again[1], engine=None, jobs=1)
+    await ours.realise(again[1], engines=(), jobs=1)
     for path, name in ((low, "out"), (low, "dev"), (top, "out")):
         output = farm.output(path, name)
         assert ours.store.query(output).nar_hash == farm.store.query(output).nar_hash
@@ -115,7 +115,7 @@ async def test_what_nix_has_is_neither_sent_nor_made_again(farm, monkeypatch, tm
     monkeypatch.setattr(nix, "export_paths", lambda *_: pytest.fail("something was sent"))
 
     low = other.script("low", "echo building low >&2; echo low > $out")
-    await other.realise(low, engine=farm.engine)
+    await other.realise(low, engines=[farm.engine])
 
     assert other.text(low) == "low\n"
     assert "building low" not in [event.line for event in other.events if isinstance(event, BuildLogged)]
@@ -150,7 +150,7 @@ async def test_failures_of_nix_are_ours(farm, monkeypatch, killed_by_a_signal):
 
     monkeypatch.setenv("PATH", f"{killed_by_a_signal}:{os.environ['PATH']}")
     with pytest.raises(BuildFailed) as killed:
-        await farm.realise(farm.script("killed", "echo > $out"), engine=open_engine("nix"))
+        await farm.realise(farm.script("killed", "echo > $out"), engines=[open_engine("nix")])
     assert killed.value.status == -9
     assert verify(farm.store) == ()
 
@@ -158,12 +158,12 @@ async def test_failures_of_nix_are_ours(farm, monkeypatch, killed_by_a_signal):
 @pytest.mark.nix
 async def test_a_second_build_by_nix_is_compared_with_ours(farm):
     same = farm.script("same", "echo same > $out")
-    await farm.realise(same, engine=None, jobs=1)
+    await farm.realise(same, engines=(), jobs=1)
 
     await farm.realise(same, check=True)
 
     strange = farm.script("strange", "read now _ < /proc/uptime; echo $now > $out")
-    await farm.realise(strange, engine=None, jobs=1)
+    await farm.realise(strange, engines=(), jobs=1)
     with pytest.raises(OutputsDiffer):  # Nix's two builds, or Nix's and ours
         await farm.realise(strange, check=True)
 

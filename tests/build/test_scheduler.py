@@ -1,14 +1,14 @@
 """The scheduler's decisions: order, slots, failures."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployer.build.scheduler import Scheduler
 
 
 def _scheduler(graph, *, slots=2, keep_going=False):
-    return Scheduler(graph, slots={"build": slots}, kind_of=lambda _: "build", keep_going=keep_going)
+    return Scheduler(graph, slots={"build": slots}, kinds_of=lambda _: ["build"], keep_going=keep_going)
 
 
 def test_the_longest_chain_goes_first():
@@ -43,6 +43,21 @@ def test_with_keep_going_only_dependents_are_lost():
 
     assert scheduler.failed("a") == ["b", "c"]
     assert scheduler.start() == ["other"]
+
+
+def test_a_job_takes_the_first_kind_of_slot_that_is_free_and_none_waits_behind_another_kind():
+    kinds = {"a": ["one", "two"], "b": ["one", "two"], "c": ["two"], "d": ["one"], "e": ["none", "one"]}
+    scheduler = Scheduler(dict.fromkeys(kinds, ()), slots={"one": 1, "two": 1}, kinds_of=kinds.__getitem__)
+
+    assert scheduler.start() == ["a", "b"]
+    assert [scheduler.taken("a"), scheduler.taken("b")] == ["one", "two"]
+    scheduler.succeeded("a")
+    assert scheduler.start() == ["d"]
+    scheduler.succeeded("b")
+    assert scheduler.start() == ["c"]
+    scheduler.succeeded("d")
+    assert scheduler.start() == ["e"]
+    assert scheduler.taken("e") == "one"
 
 
 def test_a_released_job_lets_others_start_but_not_its_dependents():
@@ -86,10 +101,11 @@ def test_a_cycle_is_refused():
         _scheduler({"a": ["b"], "b": ["a"]})
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the inputs
 @given(st.lists(st.sets(st.integers(0, 19)), max_size=20), st.integers(1, 4), st.sets(st.integers(0, 19)), st.booleans())
 def test_every_job_runs_once_after_its_dependencies_within_the_slots(edges, slots, bad, keep_going):
     graph = {number: {other for other in needed if other < number} for number, needed in enumerate(edges)}
-    scheduler = Scheduler(graph, slots={"build": slots}, kind_of=lambda _: "build", keep_going=keep_going)
+    scheduler = Scheduler(graph, slots={"build": slots}, kinds_of=lambda _: ["build"], keep_going=keep_going)
     done: set[int] = set()
     failed: set[int] = set()
     lost: set[int] = set()

@@ -19,7 +19,8 @@ from deployer.copy.errors import HostRefused
 from deployer.copy.peer import HostPeer
 from deployer.formats import StorePath
 from deployer.formats.state import StateLine
-from deployer.host.server import Channel, Server
+from deployer.host.channel import Channel
+from deployer.host.server import Server
 from deployer.store import Store, verify
 from tests.cache.world import KEY, built
 from tests.host.world import World

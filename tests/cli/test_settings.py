@@ -106,8 +106,7 @@ def test_what_is_no_address_of_a_machine_is_refused(address):
 
 
 def test_a_builder_is_opened_or_refused(parse):
-    engine = build_settings(parse("--builder", "nix?jobs=3").build).engine
-    assert engine is not None
-    assert engine.jobs == 3
+    nix, machine = build_settings(parse("--builder", "nix?jobs=3", "--builder", "ssh://me@there:22?jobs=2").build).engines
+    assert (nix.jobs, machine.jobs) == (3, 2)
     with pytest.raises(EngineUnknown):
         build_settings(parse("--builder", "farm").build)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from deployer.formats.frames import FrameDecoder, FrameRefused, encode_document
-from deployer.host.server import Channel, Server
+from deployer.host.channel import Channel
+from deployer.host.server import Server
 from tests.host.world import World, activation
 
 

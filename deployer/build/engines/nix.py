@@ -24,12 +24,12 @@ from deployer.build.inputs import Inputs
 from deployer.build.logs import LogWriter, log_file
 from deployer.build.outputs import admit, examine
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
-from deployer.build.scratch import clear, scratch_directory
 from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats.export import read_export
 from deployer.formats.nar import NarRefused
 from deployer.process import ProgramFailed, follow, run
+from deployer.sandbox.scratch import clear, scratch_directory
 from deployer.store import Store
 from deployer.store.exporting import export_paths
 from deployer.store.restoring import Read, exactly
@@ -65,6 +65,12 @@ class NixEngine:
         self._jobs = jobs or os.cpu_count() or 1
         self._environment = {**os.environ, **({"NIX_REMOTE": store_url} if store_url else {})}
         self._sending = asyncio.Lock()
+
+    async def open(self, store: Store) -> None:
+        """See `deployer.build.engine.Engine`; here, nothing needs to be found out."""
+
+    async def close(self) -> None:
+        """See `deployer.build.engine.Engine`; here, nothing is held."""
 
     @property
     def systems(self) -> Collection[str]:

@@ -21,7 +21,7 @@ def scratch_directory(store: Store) -> Path:
 
 def keep(build_directory: Path, name: str) -> Path:
     """Move the build directory of a failed build to where a person can look at it, and the collector does not."""
-    return Path(shutil.move(build_directory, tempfile.mkdtemp(prefix=f"deployer-build-{name}-")))
+    return Path(shutil.move(str(build_directory), tempfile.mkdtemp(prefix=f"deployer-build-{name}-")))
 
 
 def clear(path: Path) -> None:

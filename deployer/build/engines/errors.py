@@ -1,0 +1,65 @@
+"""What is wrong with a builder, beyond what its connection tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployer.errors import ConfigurationError, DeploymentError
+
+
+@dataclass(eq=False)
+class EngineUnknown(ConfigurationError):
+    """A builder was named that is none."""
+
+    url: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Which, and why."""
+        return f"{self.url!r} is no builder: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What there is."""
+        return (
+            "`nix` hands builds to the Nix of this machine, `nix?store=URL&system=NAME&feature=NAME&jobs=N` says more of it; "
+            "`ssh://USER@HOST:PORT?system=NAME&feature=NAME&jobs=N&ssh-key=FILE&become=true` is another machine."
+        )
+
+
+@dataclass(eq=False)
+class BubblewrapMissing(DeploymentError):
+    """A builder has no bubblewrap, and can't be sent ours."""
+
+    host: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Why ours is of no use."""
+        return f"it has no bubblewrap, and can't be sent one: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to install."""
+        return "Install it there: `apt-get install bubblewrap` (Debian, Ubuntu) or `dnf install bubblewrap` (RHEL and kin)."
+
+
+@dataclass(eq=False)
+class SystemUnknown(DeploymentError):
+    """A builder is said to run programs that it can't run."""
+
+    host: str
+    system: str
+    machine: str
+
+    @property
+    def message(self) -> str:
+        """What it is said to be, and what it is."""
+        return f"it is said to build for {self.system}, but is {self.machine} and has no emulator"
+
+    @property
+    def remedy(self) -> str:
+        """What to change."""
+        return "Leave `system` out, or install an emulator there (on Debian: apt-get install qemu-user-static)."
