@@ -30,6 +30,8 @@ class UnitStatus:
     sub: str = "dead"
     shipped: bool = False
     """Whether the distribution brings a file for it, besides any of ours."""
+    bound: Tuple[str, ...] = ()
+    """The units that systemd stops along with it."""
 
     @property
     def is_active(self) -> bool:
@@ -75,6 +77,10 @@ class SystemdPort:
     def queue(self, verb: str, names: Sequence[str]) -> None:
         """The same without waiting, for the boot."""
         raise NotImplementedError
+
+    def renew(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Stop all of them, and then start all of them, with nothing between; what failed, with the reason."""
+        return {**self.change("stop", names, timeout), **self.change("start", names, timeout)}
 
     def forget_failures(self, names: Sequence[str]) -> None:
         """Clear the failed state of units that are gone."""

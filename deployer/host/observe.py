@@ -26,7 +26,7 @@ from deployer.host.name_service import accounts_elsewhere
 from deployer.host.paths import CURRENT
 from deployer.host.standing import read_state
 from deployer.host.unit_faults import unit_faults
-from deployer.host.unit_switch import is_template
+from deployer.host.unit_names import is_template
 
 NOTHING: Final = "nothing"
 _ABBREVIATED: Final = 12

@@ -25,7 +25,7 @@ from deployer.host.name_service import accounts_elsewhere
 from deployer.host.obstacles import file_obstacles, leftover_of, obstacles
 from deployer.host.paths import ETC, PROFILE
 from deployer.host.switching import tmpfiles_paths
-from deployer.host.unit_changes import unit_repairs
+from deployer.host.unit_changes import look_at_units, unit_repairs
 
 _STORE_ROOTS: Final = "/nix/var/deployer/gcroots"
 UNKNOWN: Final = "?"
@@ -95,12 +95,11 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
             etc[path] = UNKNOWN
         problems.extend(in_the_way)
     problems.extend(_store_problems(machine))
-    names = sorted({unit.name for unit in (*previous.units, *manifest.units)})
     keys = sorted({*manifest.sysctl, *ledger.sysctl})
     concerns_accounts = bool(manifest.users or manifest.groups or ledger.users or ledger.groups or ledger.memberships)
     accounts = _account_texts(machine, problems) if concerns_accounts else {}
     stored = _stored(machine, manifest) if manifest == previous else {}
-    units, system = machine.systemd.states(names) if names else {}, machine.profile.current().system
+    units, system = look_at_units(machine.systemd, (*previous.units, *manifest.units)), machine.profile.current().system
     foreign = unit_repairs(manifest, units, system)[1] if manifest == previous else {}
     return Observed(
         etc=etc,

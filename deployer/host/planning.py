@@ -20,7 +20,8 @@ from deployer.host.paths import ETC
 from deployer.host.plan_inputs import UNKNOWN, Observed, observe_for_plan
 from deployer.host.unit_changes import UnitChanges, unit_changes, unit_repairs
 from deployer.host.unit_faults import REREAD, may_start
-from deployer.host.unit_switch import declared, is_template, template_of
+from deployer.host.unit_files import declared
+from deployer.host.unit_names import is_template, template_of
 
 __all__ = ["Observed", "observe_for_plan", "plan_activation"]
 

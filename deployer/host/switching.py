@@ -24,27 +24,10 @@ from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.machine import Machine
 from deployer.host.paths import ETC, NEXT_LEDGER
 from deployer.host.transaction import Record
-from deployer.host.unit_changes import UnitChanges, planned_changes, unit_changes
+from deployer.host.unit_changes import look_at_units, planned_changes, unit_changes
+from deployer.host.unit_jobs import UnitJobs
 
 _PRIVATE = Metadata(0o600, 0, 0)
-_LOG_LINES = 15
-
-
-@dataclass(eq=False)
-class UnitsFailed(DeploymentError):
-    """Units that must run do not."""
-
-    failures: Mapping[str, str]
-
-    @property
-    def message(self) -> str:
-        """Which, and why."""
-        return "; ".join(f"{name}: {reason}" for name, reason in sorted(self.failures.items()))
-
-    @property
-    def remedy(self) -> str:
-        """Where to look."""
-        return "The last lines of each unit's journal are in the report."
 
 
 @dataclass(eq=False)
@@ -78,21 +61,14 @@ class Switch:
 
     def forward(self, plan: Plan, *, restore_accounts: bool = False) -> None:
         """Do what the plan says. `restore_accounts` removes the accounts that we made instead of locking them."""
-        names = sorted({unit.name for unit in (*self._previous.units, *self._next.units)})
-        before = self._machine.systemd.states(names) if names else {}
+        before = look_at_units(self._machine.systemd, (*self._previous.units, *self._next.units))
         repairs = self._record.repair
         changes = planned_changes(plan.actions) if repairs else unit_changes(self._previous, self._next, before)
-        self._undo.append(
-            {
-                "op": "units",
-                "active": sorted(name for name, status in before.items() if status.is_active),
-                "failing": sorted(name for name, status in before.items() if status.is_crashing),
-                "touched": sorted(changes.touched),
-            }
-        )
+        units = UnitJobs(self._machine, self._previous, self._next)
+        units.record(before, changes)
         for action in changes.skipped:
             self._events.action(action)
-        self._change_units("stop", changes.stop, changes)
+        units.stop(changes)
         ledger = apply_accounts(self._machine, self._ledger, self._next, note=self._note, restore=restore_accounts)
         ledger = self._change_etc(plan, ledger)
         if repairs:
@@ -100,12 +76,10 @@ class Switch:
         ledger = self._set_sysctl(ledger)
         ledger = self._make_tmpfiles(ledger)
         self._machine.disk.write(NEXT_LEDGER, ledger.to_bytes(), _PRIVATE)
-        if self._touches_units(plan, names):
-            self._machine.systemd.daemon_reload()
-            self._check_loaded()
+        states = units.reload_definitions() if self._touches_units(plan) else {}
         for name in changes.reread:
             self._note(Action("unit", "change", name, changes.because.get(name, "")))
-        self._start_units(changes)
+        units.start(changes, states)
 
     def _change_etc(self, plan: Plan, ledger: Ledger) -> Ledger:
         declared: Dict[str, EtcEntry] = {entry.path: entry for entry in self._next.etc}
@@ -209,110 +183,30 @@ class Switch:
 
     # -- units -----------------------------------------------------------------------------------------------------------
 
-    def _touches_units(self, plan: Plan, names: Sequence[str]) -> bool:
-        return bool(names) or any(action.target.startswith("/etc/systemd/") for action in plan.actions)
-
-    def _check_loaded(self) -> None:
-        """daemon-reload succeeds with a unit file that says nothing."""
-        states = self._machine.systemd.states([unit.name for unit in self._next.units if "@." not in unit.name])
-        wrong = {
-            unit.name: f"systemd does not accept it (LoadState={states[unit.name].load})"
-            for unit in self._next.units
-            if unit.name in states and states[unit.name].load != ("masked" if unit.masked else "loaded")
-        }
-        if wrong:
-            raise UnitsFailed(wrong)
-
-    def _start_units(self, changes: UnitChanges) -> None:
-        failures: Dict[str, str] = {}
-        for verb, names in (("reload", changes.reload), ("restart", changes.restart), ("start", changes.start)):
-            failures.update(self._change_units(verb, names, changes))
-        if failures:
-            for name in sorted(failures):
-                for line in self._machine.systemd.log_tail(name, _LOG_LINES):
-                    self._events.log(f"{name}: {line}")
-            raise UnitsFailed(failures)
-
-    def _change_units(self, verb: str, names: Sequence[str], changes: UnitChanges) -> Mapping[str, str]:
-        if not names:
-            return {}
-        for name in names:
-            self._note(Action("unit", verb, name, changes.because.get(name, "")))
-        manifest = self._previous if verb == "stop" else self._next
-        return self._machine.systemd.change(verb, names, manifest.timing.unit_timeout)
+    def _touches_units(self, plan: Plan) -> bool:
+        """Whether systemd has to read its files again: a unit's changed, or what its generators read."""
+        before, after = ({entry.path: entry for entry in one.etc} for one in (self._previous, self._next))
+        changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+        changed |= {action.target[len(ETC) + 1 :] for action in plan.actions if action.kind == "etc"}
+        return self._previous.units != self._next.units or self._record.repair or any(map(is_read_by_systemd, changed))
 
     # -- back ------------------------------------------------------------------------------------------------------------
 
     def back(self, *, booting: bool) -> None:
         """Put everything back as the undo log says. At boot nothing is waited for."""
         records = self._undo.records()
-        units: Mapping[str, Any] = next((record for record in records if record["op"] == "units"), {})
-        touched: Set[str] = set(units.get("touched", ()))
-        was_active: Set[str] = set(units.get("active", ()))
-        failing: Set[str] = set(units.get("failing", ()))
-        systemd, timeout = self._machine.systemd, self._previous.timing.unit_timeout
+        units = UnitJobs(self._machine, self._previous, self._next)
         if not booting and records:
-            known = {unit.name for unit in self._previous.units}
-            suspects = sorted((touched | {unit.name for unit in self._next.units if unit.name not in known}) - was_active)
-            now = systemd.states(suspects) if suspects else {}
-            stale = [name for name in suspects if now[name].is_active or now[name].is_failed]
-            if stale:
-                systemd.change("stop", stale, timeout)
+            units.stop_what_came(records)
         troubles: List[str] = []
         for record in reversed(records):
             try:
                 self._undo_one(record)
             except (DeployerError, OSError) as error:
                 troubles.append(error.message if isinstance(error, DeployerError) else str(error))
-        self._restart_what_ran(records, touched, was_active, failing, booting=booting)
+        units.bring_back(records, troubles, booting=booting)
         if troubles:
             raise NotRestored(troubles)
-
-    def _restart_what_ran(
-        self,
-        records: Sequence[Mapping[str, Any]],
-        touched: Set[str],
-        was_active: Set[str],
-        failing: Set[str],
-        *,
-        booting: bool,
-    ) -> None:
-        systemd = self._machine.systemd
-        has_units = bool(self._previous.units or self._next.units or touched)
-        if not has_units and not any("/systemd/" in record.get("path", "") for record in records):
-            return
-        systemd.daemon_reload()
-        if booting:
-            gone = sorted({unit.name for unit in self._next.units} - {unit.name for unit in self._previous.units})
-            systemd.queue("stop", gone)
-            systemd.queue("start", ["default.target"])
-            return
-        # What failed before us may fail again: it is tried, and proves nothing. That it failed is not forgotten either.
-        systemd.queue("start", sorted(touched & was_active & failing))
-        self._bring_back(sorted((touched & was_active) - failing), touched - failing)
-
-    def _bring_back(self, names: Sequence[str], touched: Set[str]) -> None:
-        """Those that ran before run again, with what they ran with."""
-        systemd, timeout = self._machine.systemd, self._previous.timing.unit_timeout
-        systemd.forget_failures(sorted(touched))
-        failures: Dict[str, str] = {}
-        if names:
-            now = systemd.states(names)
-            reverse = unit_changes(self._next, self._previous, now)
-            for verb, group in (
-                ("reload", [name for name in names if name in reverse.reload]),
-                (
-                    "restart",
-                    [name for name in names if name in reverse.restart or (name in reverse.stop and now[name].is_active)],
-                ),
-                ("start", [name for name in names if not now[name].is_active]),
-            ):
-                if group:
-                    for name in group:
-                        self._note(Action("unit", verb, name, "rolled back"))
-                    failures.update(systemd.change(verb, group, timeout))
-        if failures:
-            raise UnitsFailed(failures)
 
     def _undo_one(self, record: Mapping[str, Any]) -> None:
         operation, disk = record["op"], self._machine.disk
@@ -329,6 +223,11 @@ class Switch:
 
     def _note(self, action: Action) -> None:
         self._events.action(action)
+
+
+def is_read_by_systemd(path: str) -> bool:
+    """Whether systemd, or one of the generators that make units, reads this path below `/etc`."""
+    return path.split("/", 1)[0] in ("systemd", "init.d", "fstab", "crypttab", "default", "netplan")
 
 
 def remove_made(machine: Machine, paths: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from typing import Collection, Dict, Final, Iterable, List, Mapping, Sequence, T
 from deployer.errors import DeployerError, DeploymentError
 from deployer.host.machine import SystemdPort, UnitStatus
 from deployer.host.process import Completed, ProgramTimedOut, one_line, run
-from deployer.host.unit_switch import is_template, template_of
+from deployer.host.unit_names import is_template, template_of
 
 QUICK: Final = 30.0
 """Seconds for what systemd answers at once."""
@@ -40,8 +40,9 @@ _JOB_FOR: Final = re.compile(r"(?:Job|A dependency job) for (\S+) (.+?)(?:\.?$|\
 _PROPERTIES: Final = (
     "Id LoadState ActiveState SubState Result NRestarts MainPID ExecMainStatus Type RemainAfterExit ConditionResult "
     "ConditionTimestampMonotonic ActiveEnterTimestampMonotonic FragmentPath DropInPaths UnitFileState NeedDaemonReload Job "
-    "MemoryCurrent ControlGroup"
+    "MemoryCurrent ControlGroup RequiredBy RequisiteOf BoundBy ConsistsOf PropagatesStopTo"
 )
+_BONDS: Final = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo")
 
 
 class JournalUnreadable(DeploymentError):
@@ -221,6 +222,8 @@ class Systemd(SystemdPort):
             return {}
         if verb in ("start", "restart"):
             self.forget_failures(names)
+        elif verb == "stop":
+            return self._stop(names, timeout)
         failures: Dict[str, str] = {}
         try:
             ended = _systemctl([verb, "--", *names], timeout=timeout, check=False)
@@ -228,16 +231,22 @@ class Systemd(SystemdPort):
             failures = self._cancel(verb, names, timeout)
         else:
             failures = complaints(ended, verb, names)
-        if verb != "stop":
-            time.sleep(SETTLE)
+        time.sleep(SETTLE)
         states = self.states(names)
         for name in names:
-            reason = _failure(verb, states[name])
+            reason = _failure(states[name])
             if name in failures:
                 failures[name] = f"{failures[name]}: it is {states[name]}"
             elif reason:
                 failures[name] = reason
         return failures
+
+    def renew(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Stop all of them, and then start all of them, with nothing between; what failed, with the reason."""
+        if len(names) < 2:
+            return self.change("restart", names, timeout)
+        stuck = self._stop(names, timeout)
+        return {**self.change("start", [name for name in names if name not in stuck], timeout), **stuck}
 
     def queue(self, verb: str, names: Sequence[str]) -> None:
         """The same without waiting, for the boot."""
@@ -250,11 +259,13 @@ class Systemd(SystemdPort):
             _systemctl(["reset-failed", "--", *names], check=False)
 
     def kill(self, name: str) -> None:
-        """Kill all processes of a service, and wait until it is gone."""
-        _systemctl(["kill", "--signal=KILL", "--", name], check=False)
+        """Kill all processes of a service, and those that it starts to end itself, until it is gone."""
         deadline = time.monotonic() + QUICK
-        while self.states([name])[name].active not in _OVER and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            _systemctl(["kill", "--signal=KILL", "--", name], check=False)
             time.sleep(_POLL)
+            if self.states([name])[name].active in _OVER:
+                return
 
     def discard(self, *names: str) -> None:
         """Stop transient units, where there are any."""
@@ -312,6 +323,7 @@ class Systemd(SystemdPort):
             memory=_memory(said.get("MemoryCurrent")),
             control_group=said.get("ControlGroup", ""),
             shipped=self._is_shipped(name),
+            bound=tuple(dict.fromkeys(other for key in _BONDS for other in said.get(key, "").split())),
         )
 
     def _is_shipped(self, name: str) -> bool:
@@ -319,6 +331,18 @@ class Systemd(SystemdPort):
             return False
         files = [name, template_of(name) or name]
         return any((self._root / place / file).is_file() for place in _SHIPPED for file in files)
+
+    def _stop(self, names: Sequence[str], timeout: float) -> Dict[str, str]:
+        """What is down is stopped, however it ended: that is forgotten. So is what somebody has started again meanwhile."""
+        late: Dict[str, str] = {}
+        try:
+            ended = _systemctl(["stop", "--", *names], timeout=timeout, check=False).status == 0
+        except ProgramTimedOut:
+            ended, late = False, self._cancel("stop", names, timeout)
+        states = self.states(names)
+        left = [name for name in names if states[name].active == "deactivating" or (states[name].is_active and not ended)]
+        self.forget_failures([name for name in names if states[name].active == "failed"])
+        return {name: late.get(name, f"it is still {states[name]}") for name in left}
 
     def _cancel(self, verb: str, names: Sequence[str], timeout: float) -> Dict[str, str]:
         states = self.states(names)
@@ -361,14 +385,12 @@ def complaints(ended: Completed, verb: str, names: Sequence[str]) -> Dict[str, s
             if found is not None and found.group(1) in names:
                 prefix = "a unit that it needs " if line.startswith("A dependency") else ""
                 failures.setdefault(found.group(1), one_line(prefix + found.group(2)))
-    if failures or verb == "stop":
+    if failures:
         return failures
     return dict.fromkeys(names, ended.last_words or f"systemctl {verb} failed")
 
 
-def _failure(verb: str, state: UnitState) -> str:
-    if verb == "stop":
-        return "" if state.active in _OVER else f"it is still {state}"
+def _failure(state: UnitState) -> str:
     if state.load not in ("loaded", "template"):
         return f"systemd does not know it (LoadState={state.load})"
     return f"it is {state}" if state.is_crashing else ""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, Iterable, List, Mapping, Tuple
+from typing import Dict, Final, FrozenSet, Iterable, List, Mapping, Tuple
 
-from deployer.formats.manifest import Manifest
+from deployer.formats.manifest import Manifest, Unit
 from deployer.formats.messages import Action
-from deployer.host.machine import UnitStatus
+from deployer.host.machine import SystemdPort, UnitStatus
 from deployer.host.unit_faults import REREAD, RESTART, START, STOP, unit_faults
 from deployer.host.unit_switch import plan_units
+
+_ABOVE_ALL: Final = frozenset({"-.mount", "-.slice", "system.slice"})
+"""Everything is bound to them, and nobody stops them."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class UnitChanges:
     reload: Tuple[str, ...] = ()
     restart: Tuple[str, ...] = ()
     start: Tuple[str, ...] = ()
+    renew: Tuple[str, ...] = ()
+    """Of `restart`, those that are all stopped before the first of them starts."""
     skipped: Tuple[Action, ...] = ()
     because: Mapping[str, str] = dataclasses.field(default_factory=dict)
     reread: Tuple[str, ...] = ()
@@ -32,17 +37,30 @@ class UnitChanges:
         return frozenset((*self.stop, *self.reload, *self.restart, *self.start))
 
 
+def look_at_units(systemd: SystemdPort, units: Iterable[Unit]) -> Mapping[str, UnitStatus]:
+    """Of units, and of the running instances of templates; and of all that systemd stops along with those that run."""
+    todo = sorted({unit.name for unit in units})
+    found: Dict[str, UnitStatus] = {}
+    while todo:
+        found.update(systemd.states(todo))
+        running = [status for name, status in found.items() if status.is_active and name not in _ABOVE_ALL]
+        todo = sorted({other for status in running for other in status.bound} - set(found))
+    return found
+
+
 def unit_changes(previous: Manifest, following: Manifest, states: Mapping[str, UnitStatus]) -> UnitChanges:
     """The decision is `plan_units`'s; see there."""
     active = {name for name, status in states.items() if status.is_active}
     shipped = {name for name, status in states.items() if status.shipped}
     once = {name for name, status in states.items() if status.is_once}
-    switch = plan_units(previous.units, following.units, active, shipped=shipped, once=once)
+    bound = {name: status.bound for name, status in states.items()}
+    switch = plan_units(previous.units, following.units, active, shipped=shipped, once=once, bound=bound)
     return UnitChanges(
         stop=tuple(switch.stop),
         reload=tuple(switch.reload),
         restart=tuple(switch.restart),
         start=tuple(switch.start),
+        renew=tuple(switch.renew),
         skipped=tuple(Action("unit", "skip", name, reason) for name, reason in switch.skip.items()),
         because=dict(switch.reasons),
     )
@@ -60,7 +78,9 @@ def unit_repairs(manifest: Manifest, states: Mapping[str, UnitStatus], system: s
             if name not in todo[verb]:
                 todo[verb].append(name)
     start = [name for name in todo[START] if name not in todo[RESTART]]
-    changes = UnitChanges(tuple(todo[STOP]), (), tuple(todo[RESTART]), tuple(start), because=because, reread=tuple(todo[REREAD]))
+    changes = UnitChanges(
+        tuple(todo[STOP]), restart=tuple(todo[RESTART]), start=tuple(start), because=because, reread=tuple(todo[REREAD])
+    )
     return changes, foreign
 
 

@@ -11,8 +11,8 @@ from typing import Final, Iterator, Mapping, Tuple
 from deployer.formats.manifest import Unit
 from deployer.host.machine import UnitStatus
 from deployer.host.systemd import UnitState
-from deployer.host.unit_files import UnitFile
-from deployer.host.unit_switch import NEVER_STARTED_TARGETS, declared, is_template, runs_once
+from deployer.host.unit_files import UnitFile, declared, runs_once
+from deployer.host.unit_names import NEVER_STARTED_TARGETS, is_template
 
 UNITS: Final = "/etc/systemd/system"
 MASKS: Final = (UNITS, "/run/systemd/system")

@@ -9,10 +9,12 @@ Comments, white space and the order of sections and of different keys mean nothi
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Dict, Final, Iterator, List, Mapping, Optional, Tuple
 
 from deployer.formats.manifest import Unit
+from deployer.host.unit_names import template_of
 
 _Key = Tuple[str, str]
 """Section and key."""
@@ -37,6 +39,42 @@ IGNORED: Final = frozenset(
 RELOADED: Final = frozenset({("Unit", "X-Reload-Triggers"), ("Service", "ExecReload"), ("Mount", "Options")})
 """Keys for which a reload is enough."""
 _NOT_WHEN_REMOVED: Final = ("Service", "ExecReload")
+_HOW_IT_STOPS: Final = frozenset(
+    {
+        "BusName",
+        "Delegate",
+        "DynamicUser",
+        "ExitType",
+        "FileDescriptorStoreMax",
+        "FileDescriptorStorePreserve",
+        "FinalKillSignal",
+        "Group",
+        "GuessMainPID",
+        "KillMode",
+        "KillSignal",
+        "NotifyAccess",
+        "PAMName",
+        "PIDFile",
+        "RemainAfterExit",
+        "RemoveIPC",
+        "RestartKillSignal",
+        "RuntimeDirectory",
+        "RuntimeDirectoryPreserve",
+        "SendSIGHUP",
+        "SendSIGKILL",
+        "Slice",
+        "TimeoutAbortSec",
+        "TimeoutSec",
+        "TimeoutStopSec",
+        "Type",
+        "User",
+        "UtmpIdentifier",
+        "UtmpMode",
+        "WatchdogSignal",
+    }
+)
+"""Keys of [Service] that systemd acts by when it stops a service that runs no program to stop it."""
+_PROGRAMS_TO_STOP: Final = (("Service", "ExecStop"), ("Service", "ExecStopPost"))
 _INSTALL: Final = "Install"
 _COMMENTS: Final = ("#", ";")
 _TRUE: Final = frozenset({"1", "yes", "y", "true", "t", "on"})
@@ -114,6 +152,37 @@ def difference(old: UnitFile, new: UnitFile) -> Difference:
         enough = key in RELOADED and not (key == _NOT_WHEN_REMOVED and key not in new.values)
         (reload if enough else restart).append(key)
     return Difference(tuple(reload), tuple(restart))
+
+
+def stops_alike(old: UnitFile, new: UnitFile) -> bool:
+    """Whether a service that runs by the old definition is stopped by the new one as it would be by its own.
+
+    A program that stops it runs with all that the unit says, and may read its files: then it is not.
+    """
+    if any(key in file.values for key in _PROGRAMS_TO_STOP for file in (old, new)):
+        return False
+    return all(old.values.get(key) == new.values.get(key) for key in (("Service", name) for name in _HOW_IT_STOPS))
+
+
+def runs_once(unit: Unit) -> bool:
+    """Whether the unit is done, and no longer active, once its work has ended well."""
+    file = UnitFile.of(unit)
+    return file.last("Service", "Type") == "oneshot" and not file.flag("Service", "RemainAfterExit", False)
+
+
+def declared(name: str, units: Mapping[str, Unit]) -> Optional[Unit]:
+    """What a generation says of a unit: itself, or the template that it is an instance of, with the drop-ins of both."""
+    own, template = units.get(name), units.get(template_of(name) or "")
+    if template is None:
+        return own
+    if own is None:
+        return dataclasses.replace(template, name=name, start=False)
+    return dataclasses.replace(
+        own,
+        text=own.text or template.text,
+        drop_ins={**template.drop_ins, **own.drop_ins},
+        masked=own.masked or (template.masked and not own.text),
+    )
 
 
 def _assignments(text: str) -> Iterator[Tuple[_Key, str]]:

@@ -8,57 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Collection, Dict, Final, Iterable, List, Mapping, Optional, Set, Tuple
+from types import MappingProxyType
+from typing import Collection, Final, Iterable, List, Mapping, Optional, Set, Tuple
 
 from deployer.formats.manifest import Unit
-from deployer.host.unit_files import Difference, UnitFile, difference
+from deployer.host.unit_files import Difference, UnitFile, declared, difference, runs_once, stops_alike
+from deployer.host.unit_names import LEFT_ALONE, LIFELINES, NEVER_STARTED_TARGETS, is_one_of, is_template, template_of
+from deployer.host.unit_relations import Bonds, Draft, carry
 
-LEFT_ALONE: Final = (
-    "dbus.service",
-    "dbus-broker.service",
-    "dbus.socket",
-    "systemd-logind.service",
-    "getty@",
-    "serial-getty@",
-    "console-getty.service",
-    "user@",
-    "user-runtime-dir@",
-    "init.scope",
-)
-"""Never stopped nor restarted: what is logged in or running would go with them. Their changes wait for the next boot."""
-LIFELINES: Final = (
-    "ssh.service",
-    "sshd.service",
-    "ssh@",
-    "sshd@",
-    "ssh.socket",
-    "sshd.socket",
-    "networking.service",
-    "NetworkManager.service",
-    "systemd-networkd.service",
-    "systemd-networkd.socket",
-    "systemd-resolved.service",
-    "systemd-journald.service",
-    "systemd-udevd.service",
-)
-"""How we reach a host: restarted where another would be stopped, since the distribution brings them too."""
 _QUIET_TARGETS: Final = frozenset({"sysinit.target", "basic.target", "multi-user.target", "graphical.target"})
-NEVER_STARTED_TARGETS: Final = frozenset(
-    {
-        "suspend.target",
-        "hibernate.target",
-        "hybrid-sleep.target",
-        "suspend-then-hibernate.target",
-        "sleep.target",
-        "reboot.target",
-        "poweroff.target",
-        "halt.target",
-        "kexec.target",
-        "shutdown.target",
-        "rescue.target",
-        "emergency.target",
-    }
-)
 _QUIET_KINDS: Final = frozenset({"path", "slice", "scope", "device"})
 _RELOADABLE_TYPES: Final = frozenset({"notify-reload"})
 _STOP_ORDER: Final = {"timer": 0, "path": 0, "socket": 1}
@@ -67,12 +25,14 @@ _START_ORDER: Final = {"slice": 0, "mount": 0, "socket": 1, "service": 2, "path"
 
 @dataclass(frozen=True)
 class UnitSwitch:
-    """What happens to units. `stop` is before the definitions change, all else after."""
+    """What happens to units. `stop` is before anything else changes, all else after."""
 
     stop: Tuple[str, ...] = ()
     reload: Tuple[str, ...] = ()
     restart: Tuple[str, ...] = ()
     start: Tuple[str, ...] = ()
+    renew: Tuple[str, ...] = ()
+    """Of `restart`, those that are all stopped before the first of them starts: they may exchange ports."""
     skip: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Units that would have to change, and are left as they are, with the reason."""
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -85,12 +45,14 @@ def plan_units(
     *,
     shipped: Collection[str] = (),
     once: Collection[str] = (),
+    bound: Bonds = MappingProxyType({}),
 ) -> UnitSwitch:
     """Decide for all units that either generation declares, and for running instances of their templates.
 
     `active` are the names of units that run or are about to; those of instances of templates belong there too. `shipped`
     are units that the host has a definition of besides ours. `once` are those of which systemd says that they are done once
-    their work has ended: of a unit that we only extend, what we know of it does not tell.
+    their work has ended: of a unit that we only extend, what we know of it does not tell. `bound` are, by unit, those that
+    systemd stops along with it, by what it has loaded now.
     """
     table = _Table(
         {unit.name: unit for unit in previous},
@@ -101,40 +63,8 @@ def plan_units(
     )
     for name in table.names():
         table.decide(name)
+    carry(table.draft, table.following, table.active, bound)
     return table.result()
-
-
-def template_of(name: str) -> Optional[str]:
-    """`foo@.service` for `foo@bar.service`; None for what is no instance."""
-    stem, _, suffix = name.rpartition(".")
-    prefix, at, instance = stem.partition("@")
-    return f"{prefix}@.{suffix}" if at and instance else None
-
-
-def is_template(name: str) -> bool:
-    """Whether this is `foo@.service`, which never runs itself."""
-    return "@." in name
-
-
-def runs_once(unit: Unit) -> bool:
-    """Whether the unit is done, and no longer active, once its work has ended well."""
-    file = UnitFile.of(unit)
-    return file.last("Service", "Type") == "oneshot" and not file.flag("Service", "RemainAfterExit", False)
-
-
-def declared(name: str, units: Mapping[str, Unit]) -> Optional[Unit]:
-    """What a generation says of a unit: itself, or the template that it is an instance of, with the drop-ins of both."""
-    own, template = units.get(name), units.get(template_of(name) or "")
-    if template is None:
-        return own
-    if own is None:
-        return dataclasses.replace(template, name=name, start=False)
-    return dataclasses.replace(
-        own,
-        text=own.text or template.text,
-        drop_ins={**template.drop_ins, **own.drop_ins},
-        masked=own.masked or (template.masked and not own.text),
-    )
 
 
 class _Table:
@@ -148,25 +78,22 @@ class _Table:
         shipped: Collection[str],
         once: Collection[str],
     ) -> None:
-        self._previous, self._following, self._active, self._shipped = previous, following, active, shipped
-        self._once = once
-        self._stop: Set[str] = set()
-        self._start: Set[str] = set()
-        self._restart: Set[str] = set()
-        self._reload: Set[str] = set()
-        self._skip: Dict[str, str] = {}
-        self._reasons: Dict[str, str] = {}
+        self._previous, self.following, self.active, self._shipped, self._once = previous, following, active, shipped, once
+        self.draft = Draft()
+        self._renew: Set[str] = set()
+        self._lazy: Set[str] = set()
+        """Those that their socket starts again."""
 
     def names(self) -> List[str]:
         """All that may be touched; templates themselves never run."""
-        known = {*self._previous, *self._following}
-        instances = {name for name in self._active if template_of(name) in known}
+        known = {*self._previous, *self.following}
+        instances = {name for name in self.active if template_of(name) in known}
         return sorted(name for name in known | instances if not is_template(name))
 
     def decide(self, name: str) -> None:
         """The table: active or not, gone or masked, and what differs."""
-        old, new = declared(name, self._previous), declared(name, self._following)
-        if name not in self._active:
+        old, new = declared(name, self._previous), declared(name, self.following)
+        if name not in self.active:
             self._decide_inactive(name, old, new)
         elif new is not None and new.masked:
             self._end(name, old, "it is masked")
@@ -179,16 +106,17 @@ class _Table:
 
     def result(self) -> UnitSwitch:
         """The greater change wins; what is stopped and was to be restarted is started instead."""
-        self._start |= self._restart & self._stop
-        restart = self._restart - self._stop
-        touched = self._stop | restart | self._start
+        self.draft.start |= (self.draft.restart & self.draft.stop) - self._lazy
+        restart = self.draft.restart - self.draft.stop
+        touched = self.draft.stop | restart | self.draft.start
         return UnitSwitch(
-            stop=_ordered(self._stop, _STOP_ORDER),
-            reload=_ordered(self._reload - self._stop - restart, _START_ORDER),
+            stop=_ordered(self.draft.stop, _STOP_ORDER),
+            reload=_ordered(self.draft.reload - self.draft.stop - restart, _START_ORDER),
             restart=_ordered(restart, _START_ORDER),
-            start=_ordered(self._start - restart, _START_ORDER),
-            skip={name: reason for name, reason in sorted(self._skip.items()) if name not in touched},
-            reasons=dict(sorted(self._reasons.items())),
+            start=_ordered(self.draft.start - restart, _START_ORDER),
+            renew=_ordered(self._renew & restart, _START_ORDER),
+            skip={name: reason for name, reason in sorted(self.draft.skip.items()) if name not in touched},
+            reasons=dict(sorted(self.draft.reasons.items())),
         )
 
     # -- rows ------------------------------------------------------------------------------------------------------------
@@ -198,15 +126,15 @@ class _Table:
             return
         file = UnitFile.of(new)
         if file.flag("Unit", "RefuseManualStart", False):
-            self._skip[name] = "it refuses to be started by hand (RefuseManualStart)"
+            self.draft.skip[name] = "it refuses to be started by hand (RefuseManualStart)"
         elif file.flag("Unit", "X-OnlyManualStart", False):
-            self._skip[name] = "it is started by hand only (X-OnlyManualStart)"
+            self.draft.skip[name] = "it is started by hand only (X-OnlyManualStart)"
         elif old is None or not old.start or old.masked:
-            self._add(self._start, name, "it is new" if old is None else "it is to be active now")
+            self.draft.add(self.draft.start, name, "it is new" if old is None else "it is to be active now")
         elif not (runs_once(new) or (not new.text and name in self._once)):
-            self._add(self._start, name, "it is not running")
+            self.draft.add(self.draft.start, name, "it is not running")
         elif not difference(UnitFile.of(old), file).is_nothing:
-            self._add(self._start, name, f"it changed: {difference(UnitFile.of(old), file).says}")
+            self.draft.add(self.draft.start, name, f"it changed: {difference(UnitFile.of(old), file).says}")
 
     def _decide_gone(self, name: str, old: Unit) -> None:
         if not old.text or self._is_the_hosts(name):
@@ -225,11 +153,11 @@ class _Table:
     def _end(self, name: str, old: Optional[Unit], why: str) -> None:
         file = UnitFile.of(old) if old is not None else UnitFile({})
         if not file.flag("Unit", "X-StopOnRemoval", True):
-            self._skip[name] = f"{why}, and is left running (X-StopOnRemoval=false)"
-        elif file.flag("Unit", "RefuseManualStop", False) or _is_one_of(name, LEFT_ALONE):
-            self._skip[name] = f"{why}, and is not stopped under a running host"
+            self.draft.skip[name] = f"{why}, and is left running (X-StopOnRemoval=false)"
+        elif file.flag("Unit", "RefuseManualStop", False) or is_one_of(name, LEFT_ALONE):
+            self.draft.skip[name] = f"{why}, and is not stopped under a running host"
         else:
-            self._add(self._stop, name, why)
+            self.draft.add(self.draft.stop, name, why)
 
     # -- a unit that runs, and changed -----------------------------------------------------------------------------------
 
@@ -243,11 +171,11 @@ class _Table:
         if kind == "target":
             self._apply_target(name, file, reason)
         elif kind in _QUIET_KINDS:
-            self._skip[name] = f"{reason}; a {kind} takes that up with the next start"
-        elif _is_one_of(name, LEFT_ALONE):
-            self._skip[name] = f"{reason}; it is not restarted under a running host, but at its next boot"
+            self.draft.skip[name] = f"{reason}; a {kind} takes that up with the next start"
+        elif is_one_of(name, LEFT_ALONE):
+            self.draft.skip[name] = f"{reason}; it is not restarted under a running host, but at its next boot"
         elif not found.restart and self._can_reload(name, new, file, found):
-            self._add(self._reload, name, reason)
+            self.draft.add(self.draft.reload, name, reason)
         else:
             self._apply_restart(name, old, new, reason)
 
@@ -255,64 +183,74 @@ class _Table:
         if name in _QUIET_TARGETS or name in NEVER_STARTED_TARGETS:
             return
         if file.flag("Unit", "RefuseManualStart", False) or file.flag("Unit", "X-OnlyManualStart", False):
-            self._skip[name] = f"{reason}; it is not started by hand"
+            self.draft.skip[name] = f"{reason}; it is not started by hand"
             return
         if file.flag("Unit", "X-StopOnReconfiguration", False):
-            self._stop.add(name)
-        self._add(self._start, name, reason)
+            self.draft.stop.add(name)
+        self.draft.add(self.draft.start, name, reason)
 
     def _apply_restart(self, name: str, old: Unit, new: Unit, reason: str) -> None:
         file, kind = UnitFile.of(new), name.rpartition(".")[2]
         if kind == "mount":
-            self._add(self._reload if name == "-.mount" else self._restart, name, reason)
+            self.draft.add(self.draft.reload if name == "-.mount" else self.draft.restart, name, reason)
         elif _asks(file, "X-ReloadIfChanged", default=False) and self._can_reload(name, new, file, None):
-            self._add(self._reload, name, reason)
+            self.draft.add(self.draft.reload, name, reason)
         elif not _asks(file, "X-RestartIfChanged", default=True):
-            self._skip[name] = f"{reason}; it is not restarted (X-RestartIfChanged=false)"
+            self.draft.skip[name] = f"{reason}; it is not restarted (X-RestartIfChanged=false)"
         elif file.flag("Unit", "RefuseManualStop", False) or UnitFile.of(old).flag("Unit", "RefuseManualStop", False):
-            self._skip[name] = f"{reason}; it refuses to be stopped by hand (RefuseManualStop)"
+            self.draft.skip[name] = f"{reason}; it refuses to be stopped by hand (RefuseManualStop)"
         elif file.flag("Unit", "X-OnlyManualStart", False):
-            self._skip[name] = f"{reason}; it is started by hand only (X-OnlyManualStart)"
+            self.draft.skip[name] = f"{reason}; it is started by hand only (X-OnlyManualStart)"
         elif kind == "socket":
             self._apply_socket(name, file, reason)
         elif kind != "service" or not new.text or not old.text or not self._may_stop(name, file):
-            self._add(self._restart, name, reason)
+            self.draft.add(self.draft.restart, name, reason)
         else:
-            self._apply_service(name, new, file, reason)
+            self._apply_service(name, old, new, reason)
 
-    def _apply_service(self, name: str, new: Unit, file: UnitFile, reason: str) -> None:
-        """Stop with the old definition, start with the new. One that a socket starts gets its socket back instead."""
-        self._add(self._stop, name, reason)
-        sockets = [socket for socket in self._sockets_of(name, file) if socket in self._active]
+    def _apply_service(self, name: str, old: Unit, new: Unit, reason: str) -> None:
+        """Stop with the old definition, start with the new. One that a socket starts gets its socket back instead.
+
+        Where both definitions stop it alike, the new one may: then it runs until that has been loaded, and its socket stays open.
+        """
+        file = UnitFile.of(new)
+        if stops_alike(UnitFile.of(old), file):
+            self._renew.add(name)
+            self.draft.add(self.draft.restart, name, reason)
+            return
+        self.draft.add(self.draft.stop, name, reason)
+        sockets = [socket for socket in self._sockets_of(name, file) if socket in self.active]
         for socket in sockets:
-            self._stop.add(socket)
-            self._add(self._start, socket, f"{name} changed")
+            self.draft.stop.add(socket)
+            self.draft.add(self.draft.start, socket, f"{name} changed")
         if not sockets or new.start:
-            self._start.add(name)
+            self.draft.start.add(name)
 
     def _apply_socket(self, name: str, file: UnitFile, reason: str) -> None:
         """A socket cannot be opened anew while its service holds it."""
         service = file.last("Socket", "Service") or name[: -len("socket")] + "service"
-        self._add(self._start, name, reason)
-        self._stop.add(name)
-        if service in self._active and not file.flag("Socket", "Accept", False):
-            self._add(self._stop, service, f"{name} changed")
-            wanted = declared(service, self._following)
+        self.draft.add(self.draft.start, name, reason)
+        self.draft.stop.add(name)
+        if service in self.active and not file.flag("Socket", "Accept", False):
+            self.draft.add(self.draft.stop, service, f"{name} changed")
+            wanted = declared(service, self.following)
             if wanted is not None and wanted.start and not wanted.masked:
-                self._start.add(service)
+                self.draft.start.add(service)
+            else:
+                self._lazy.add(service)
 
     # -- questions -------------------------------------------------------------------------------------------------------
 
     def _sockets_of(self, name: str, file: UnitFile) -> List[str]:
         named = [*file.words("Service", "Sockets"), name[: -len("service")] + "socket"]
-        return [socket for socket in dict.fromkeys(named) if declared(socket, self._following) is not None]
+        return [socket for socket in dict.fromkeys(named) if declared(socket, self.following) is not None]
 
     def _is_the_hosts(self, name: str) -> bool:
-        return name in self._shipped or _is_one_of(name, LIFELINES) or _is_one_of(name, LEFT_ALONE)
+        return name in self._shipped or is_one_of(name, LIFELINES) or is_one_of(name, LEFT_ALONE)
 
     def _may_stop(self, name: str, file: UnitFile) -> bool:
         """Whether there may be a time without it, between its stop and its start."""
-        return _asks(file, "X-StopIfChanged", default=True) and not _is_one_of(name, LIFELINES)
+        return _asks(file, "X-StopIfChanged", default=True) and not is_one_of(name, LIFELINES)
 
     def _can_reload(self, name: str, new: Unit, file: UnitFile, found: Optional[Difference]) -> bool:
         if not name.endswith(".service"):
@@ -323,19 +261,10 @@ class _Table:
             return file.last("Service", "Type") in _RELOADABLE_TYPES
         return found is not None and ("Unit", "X-Reload-Triggers") in found.reload
 
-    def _add(self, to: Set[str], name: str, reason: str) -> None:
-        to.add(name)
-        self._reasons.setdefault(name, reason)
-
 
 def _asks(file: UnitFile, key: str, *, default: bool) -> bool:
     """A wish to us, which may stand in either section."""
     return file.flag("Service", key, file.flag("Unit", key, default))
-
-
-def _is_one_of(name: str, names: Iterable[str]) -> bool:
-    """`getty@` stands for all instances."""
-    return any(name == one or (one.endswith("@") and name.startswith(one)) for one in names)
 
 
 def _ordered(names: Iterable[str], order: Mapping[str, int]) -> Tuple[str, ...]:

@@ -9,10 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployer.formats.manifest import Unit
-from deployer.host.unit_switch import UnitSwitch, declared, is_template, plan_units, template_of
+from deployer.host.unit_files import declared
+from deployer.host.unit_names import is_template, template_of
+from deployer.host.unit_switch import UnitSwitch, plan_units
 
 A = "[Service]\nExecStart=/bin/a\n"
 B = "[Service]\nExecStart=/bin/b\n"
+A_STOPS = A + "ExecStop=/bin/s\n"
+B_STOPS = B + "ExecStop=/bin/s\n"
 UNIT_A = "[Unit]\nAfter=a.target\n"
 UNIT_B = "[Unit]\nAfter=b.target\n"
 
@@ -35,7 +39,30 @@ def web(text: str, name: str = "web.service", **more: Any) -> list[Unit]:
     [
         pytest.param(A, A, True, {}, id="identical"),
         pytest.param(A, "[Service]\n# note\nExecStart = /bin/a\n[Unit]\nDescription=x\n", True, {}, id="cosmetic"),
-        pytest.param(A, B, True, {"stop": ["web.service"], "start": ["web.service"]}, id="changed"),
+        pytest.param(A, B, True, {"restart": ["web.service"]}, id="changed"),
+        pytest.param(
+            A_STOPS, B_STOPS, True, {"stop": ["web.service"], "start": ["web.service"]}, id="changed, and a program stops it"
+        ),
+        pytest.param(
+            A_STOPS, B, True, {"stop": ["web.service"], "start": ["web.service"]}, id="changed, and a program stopped it"
+        ),
+        pytest.param(
+            A,
+            B + "ExecStopPost=/bin/s\n",
+            True,
+            {"stop": ["web.service"], "start": ["web.service"]},
+            id="changed, and a program stops it now",
+        ),
+        pytest.param(
+            A, A + "KillSignal=SIGINT\n", True, {"stop": ["web.service"], "start": ["web.service"]}, id="changed in how it stops"
+        ),
+        pytest.param(
+            A,
+            A + "RuntimeDirectory=a\n",
+            True,
+            {"stop": ["web.service"], "start": ["web.service"]},
+            id="changed in what goes when it stops",
+        ),
         pytest.param(A, B, False, {"start": ["web.service"]}, id="changed and not running"),
         pytest.param(A, A, False, {"start": ["web.service"]}, id="not running"),
         pytest.param(A, None, True, {"stop": ["web.service"]}, id="gone"),
@@ -54,7 +81,7 @@ def web(text: str, name: str = "web.service", **more: Any) -> list[Unit]:
             A,
             B + "X-ReloadIfChanged=true\n",
             True,
-            {"stop": ["web.service"], "start": ["web.service"]},
+            {"restart": ["web.service"]},
             id="reload if changed, but it cannot reload",
         ),
         pytest.param(A, "[Unit]\nX-RestartIfChanged=false\n" + B, True, {"skip": ["web.service"]}, id="not if changed"),
@@ -72,7 +99,7 @@ def web(text: str, name: str = "web.service", **more: Any) -> list[Unit]:
             "[Unit]\nX-Reload-Triggers=1\n" + A,
             "[Unit]\nX-Reload-Triggers=2\n" + A,
             True,
-            {"stop": ["web.service"], "start": ["web.service"]},
+            {"restart": ["web.service"]},
             id="a trigger without a way to reload",
         ),
         pytest.param(
@@ -93,7 +120,7 @@ def web(text: str, name: str = "web.service", **more: Any) -> list[Unit]:
             A + "ExecReload=/bin/r\n",
             "[Service]\nExecStart=/bin/web -c /nix/store/other\nExecReload=/bin/r\n",
             True,
-            {"stop": ["web.service"], "start": ["web.service"]},
+            {"restart": ["web.service"]},
             id="another configuration file, though it can reload",
         ),
     ],
@@ -140,18 +167,29 @@ class TestSockets:
     socket = Unit("web.socket", "[Socket]\nListenStream=80\n")
     moved = Unit("web.socket", "[Socket]\nListenStream=81\n")
 
-    def test_a_changed_service_gets_its_socket_back(self) -> None:
-        previous = [self.socket, *web(A, start=False)]
+    def test_the_socket_of_a_changed_service_stays_open(self) -> None:
+        assert decide([self.socket, *web(A)], [self.socket, *web(B)], "web.socket web.service") == {"restart": ["web.service"]}
 
-        assert decide(previous, [self.socket, *web(B, start=False)], "web.socket web.service") == {
+    def test_a_service_that_a_program_stops_gets_its_socket_back(self) -> None:
+        previous = [self.socket, *web(A_STOPS, start=False)]
+
+        assert decide(previous, [self.socket, *web(B_STOPS, start=False)], "web.socket web.service") == {
             "stop": ["web.socket", "web.service"],
             "start": ["web.socket"],
         }
 
     def test_one_that_is_to_be_active_anyway_is_started_too(self) -> None:
-        assert decide([self.socket, *web(A)], [self.socket, *web(B)], "web.socket web.service") == {
+        assert decide([self.socket, *web(A_STOPS)], [self.socket, *web(B_STOPS)], "web.socket web.service") == {
             "stop": ["web.socket", "web.service"],
             "start": ["web.socket", "web.service"],
+        }
+
+    def test_where_both_changed_the_socket_starts_the_service(self) -> None:
+        previous, following = [self.socket, *web(A, start=False)], [self.moved, *web(B, start=False)]
+
+        assert decide(previous, following, "web.socket web.service") == {
+            "stop": ["web.socket", "web.service"],
+            "start": ["web.socket"],
         }
 
     def test_a_socket_that_changed_takes_its_service_down(self) -> None:
@@ -181,7 +219,7 @@ class TestSockets:
 
     def test_a_service_may_name_its_socket(self) -> None:
         socket = Unit("front.socket", "[Socket]\nListenStream=80\nService=web.service\n")
-        old, new = web(A + "Sockets=front.socket\n", start=False), web(B + "Sockets=front.socket\n", start=False)
+        old, new = web(A_STOPS + "Sockets=front.socket\n", start=False), web(B_STOPS + "Sockets=front.socket\n", start=False)
 
         assert decide([socket, *old], [socket, *new], "front.socket web.service") == {
             "stop": ["front.socket", "web.service"],
@@ -190,8 +228,8 @@ class TestSockets:
 
     def test_a_socket_that_goes_is_not_started(self) -> None:
         assert decide([self.socket, *web(A)], web(B), "web.socket web.service") == {
-            "stop": ["web.socket", "web.service"],
-            "start": ["web.service"],
+            "stop": ["web.socket"],
+            "restart": ["web.service"],
         }
 
 
@@ -255,10 +293,7 @@ class TestTemplates:
     def test_running_instances_change_with_their_template(self) -> None:
         old, new = web(A, "web@.service"), web(B, "web@.service")
 
-        assert decide(old, new, "web@1.service web@2.service other@1.service") == {
-            "stop": ["web@1.service", "web@2.service"],
-            "start": ["web@1.service", "web@2.service"],
-        }
+        assert decide(old, new, "web@1.service web@2.service other@1.service") == {"restart": ["web@1.service", "web@2.service"]}
 
     def test_a_template_itself_is_never_started(self) -> None:
         assert decide([], web(A, "web@.service")) == {}
@@ -269,10 +304,7 @@ class TestTemplates:
     def test_an_instance_that_goes_falls_back_to_its_template(self) -> None:
         template = web(A, "web@.service")
 
-        assert decide([*template, *web(B, "web@1.service")], template, "web@1.service") == {
-            "stop": ["web@1.service"],
-            "start": ["web@1.service"],
-        }
+        assert decide([*template, *web(B, "web@1.service")], template, "web@1.service") == {"restart": ["web@1.service"]}
         assert decide([*template, *web(A, "web@1.service")], template, "web@1.service") == {}
 
     def test_an_instance_with_drop_ins_has_the_text_of_its_template(self) -> None:
@@ -297,10 +329,7 @@ class TestStart:
 
     def test_a_unit_that_nothing_starts_is_left_alone_unless_it_runs(self) -> None:
         assert decide([], web(A, start=False)) == {}
-        assert decide(web(A, start=False), web(B, start=False), "web.service") == {
-            "stop": ["web.service"],
-            "start": ["web.service"],
-        }
+        assert decide(web(A, start=False), web(B, start=False), "web.service") == {"restart": ["web.service"]}
 
     def test_one_that_becomes_wanted_is_started(self) -> None:
         assert decide(web(A, start=False), web(A)) == {"start": ["web.service"]}
@@ -319,8 +348,87 @@ class TestStart:
         assert decide(units, [], "a.socket b.service c.timer") == {"stop": ["c.timer", "a.socket", "b.service"]}
 
 
+class TestTogether:
+    """Several that changed, and those that change along with them."""
+
+    def test_services_that_changed_are_all_stopped_before_one_of_them_starts(self) -> None:
+        old, new = [[Unit("a.service", text), Unit("b.service", text)] for text in (A, B)]
+        alone = Unit("c.service", B + "X-StopIfChanged=no\n")
+
+        switch = plan_units([*old, Unit("c.service", A)], [*new, alone], {"a.service", "b.service", "c.service"})
+
+        assert (switch.restart, switch.renew) == (("a.service", "b.service", "c.service"), ("a.service", "b.service"))
+
+    @pytest.mark.parametrize("key", ["Requires", "Requisite", "BindsTo", "PartOf"])
+    def test_what_is_bound_to_a_unit_restarts_with_it(self, key: str) -> None:
+        bound = Unit("app.service", f"[Unit]\n{key}=web.service\n{A}")
+        active = {"web.service", "app.service"}
+
+        assert decide([*web(A), bound], [*web(B), bound], " ".join(active)) == {"restart": ["app.service", "web.service"]}
+        assert decide([*web(A), bound], [*web(B), bound], "web.service") == {
+            "restart": ["web.service"],
+            "start": ["app.service"],
+        }
+
+    def test_what_stopped_only_with_a_unit_runs_again_after_it(self) -> None:
+        bound = [Unit("app.service", A, start=False), Unit("far.service", A, start=False)]
+        bonds = {"web.service": ["app.service", "elsewhere.service"], "app.service": ["far.service"]}
+        active = {"web.service", "app.service", "far.service"}
+
+        switch = plan_units([*web(A_STOPS), *bound], [*web(B_STOPS), *bound], active, bound=bonds)
+
+        assert switch.stop == switch.start == ("app.service", "far.service", "web.service")
+        assert switch.reasons["far.service"] == "it stops with app.service"
+
+    def test_what_is_bound_to_a_unit_that_goes_goes_with_it_unless_it_is_to_be_active(self) -> None:
+        bonds = {"web.service": ["app.service"]}
+        active = {"web.service", "app.service"}
+        idle, wanted = [[Unit("app.service", A, start=start)] for start in (False, True)]
+
+        assert plan_units([*web(A), *idle], idle, active, bound=bonds).start == ()
+        assert plan_units([*web(A), *wanted], wanted, active, bound=bonds).start == ("app.service",)
+
+    def test_a_unit_that_is_bound_no_more_is_left_alone_by_a_restart(self) -> None:
+        old = Unit("app.service", f"[Unit]\nRequires=web.service\nX-RestartIfChanged=no\n{A}")
+        new = Unit("app.service", f"[Unit]\nX-RestartIfChanged=no\n{A}")
+        bonds = {"web.service": ["app.service"]}
+
+        switch = plan_units([*web(A), old], [*web(B), new], {"web.service", "app.service"}, bound=bonds)
+
+        assert (switch.restart, list(switch.skip)) == (("web.service",), ["app.service"])
+
+    def test_a_start_pulls_in_what_the_unit_needs_or_wants(self) -> None:
+        needed = [
+            Unit("db.service", A, start=False),
+            Unit("log@.service", A, start=False),
+            Unit("off.service", masked=True, start=False),
+            Unit("team.slice", "[Slice]\n", start=False),
+            Unit("team-web.slice", "[Slice]\n", start=False),
+        ]
+        text = f"[Unit]\nWants=log@%p.service off.service other.service\nRequires=db.service\n{A}Slice=team-web.slice\n"
+
+        assert decide(needed, [*needed, *web(text)]) == {
+            "start": ["team-web.slice", "team.slice", "db.service", "log@web.service", "web.service"]
+        }
+
+    def test_a_start_stops_what_cannot_run_beside_it(self) -> None:
+        blue = Unit("blue.service", A, start=False)
+        green = Unit("green.service", f"[Unit]\nConflicts=blue.service\n{A}")
+
+        assert decide([blue], [blue, green], "blue.service") == {"stop": ["blue.service"], "start": ["green.service"]}
+
+
 TEXTS = st.sampled_from(
-    ["", A, B, A + "ExecReload=/bin/r\n", "[Unit]\nX-StopOnRemoval=no\n" + A, "[Unit]\nX-StopIfChanged=no\n" + B]
+    [
+        "",
+        A,
+        B,
+        A + "ExecReload=/bin/r\n",
+        "[Unit]\nX-StopOnRemoval=no\n" + A,
+        "[Unit]\nX-StopIfChanged=no\n" + B,
+        A_STOPS,
+        "[Unit]\nRequires=a.service\n" + B_STOPS,
+    ]
 )
 NAMES = st.sampled_from(["a.service", "a.socket", "b.timer", "c@.service", "c@1.service", "d.mount", "e.target", "ssh.service"])
 UNITS = st.lists(

@@ -1,0 +1,197 @@
+"""Carrying out what was decided for units, and taking it back: one job's time for each step, and nothing hangs longer."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Collection, Dict, Final, List, Mapping, Sequence, Set
+
+from deployer.errors import DeployerError, DeploymentError
+from deployer.formats.manifest import Manifest
+from deployer.formats.messages import Action
+from deployer.host.machine import Machine, SystemdPort, UnitStatus
+from deployer.host.process import ProgramFailed
+from deployer.host.unit_changes import UnitChanges, unit_changes
+from deployer.host.unit_names import is_template
+
+_LOG_LINES: Final = 15
+_RENEW: Final = "renew"
+"""A restart of several, all of which are stopped before one is started."""
+_RELOADING, _NOT_RELOADED = "reloading", "not-reloaded"
+"""Records of the undo log: systemd may have loaded the new definitions; it refused to."""
+
+
+@dataclass(eq=False)
+class UnitsFailed(DeploymentError):
+    """Units that must run do not."""
+
+    failures: Mapping[str, str]
+
+    @property
+    def message(self) -> str:
+        """Which, and why."""
+        return "; ".join(f"{name}: {reason}" for name, reason in sorted(self.failures.items()))
+
+    @property
+    def remedy(self) -> str:
+        """Where to look."""
+        return "The last lines of each unit's journal are in the report."
+
+
+class UnitJobs:
+    """The units of one host's change from `previous` to `following`."""
+
+    def __init__(self, machine: Machine, previous: Manifest, following: Manifest) -> None:
+        """Each job has the time that the generation gives it whose definitions are loaded then."""
+        self._machine, self._previous, self._next = machine, previous, following
+        self._systemd: SystemdPort = machine.systemd
+
+    # -- forward ---------------------------------------------------------------------------------------------------------
+
+    def record(self, before: Mapping[str, UnitStatus], changes: UnitChanges) -> None:
+        """Lay down what runs, before anything is done to it."""
+        self._machine.undo.append(
+            {
+                "op": "units",
+                "active": sorted(name for name, status in before.items() if status.is_active),
+                "failing": sorted(name for name, status in before.items() if status.is_crashing),
+                "touched": sorted(changes.touched),
+            }
+        )
+
+    def stop(self, changes: UnitChanges) -> None:
+        """What must be stopped with its old definition. Raises `UnitsFailed`."""
+        self._fail_if(self._change("stop", changes.stop, changes, self._previous))
+
+    def reload_definitions(self) -> Mapping[str, UnitStatus]:
+        """Have systemd read its files, and look at what it made of ours. Raises `UnitsFailed`."""
+        self._machine.undo.append({"op": _RELOADING})
+        try:
+            self._systemd.daemon_reload()
+        except ProgramFailed:
+            self._machine.undo.append({"op": _NOT_RELOADED})
+            raise
+        states = self._systemd.states([unit.name for unit in self._next.units if not is_template(unit.name)])
+        wrong = {
+            unit.name: f"systemd does not accept it (LoadState={states[unit.name].load})"
+            for unit in self._next.units
+            if unit.name in states and states[unit.name].load != ("masked" if unit.masked else "loaded")
+        }
+        self._fail_if(wrong)
+        return states
+
+    def start(self, changes: UnitChanges, states: Mapping[str, UnitStatus]) -> None:
+        """Reload, restart and start. `states` are those after the definitions were read. Raises `UnitsFailed`."""
+        # Whoever started a unit again after we stopped it did so with its old definition: a start would leave it that.
+        strays = {name for name in {*changes.stop} & {*changes.start} if name in states and states[name].is_active}
+        alone = [name for name in changes.restart if name not in changes.renew]
+        failures: Dict[str, str] = {}
+        for verb, names in (
+            ("reload", changes.reload),
+            (_RENEW, changes.renew),
+            ("restart", (*alone, *sorted(strays))),
+            ("start", [name for name in changes.start if name not in strays]),
+        ):
+            failures.update(self._change(verb, names, changes, self._next))
+        self._fail_if(failures)
+
+    def _fail_if(self, failures: Mapping[str, str]) -> None:
+        if not failures:
+            return
+        for name in sorted(failures):
+            for line in self._systemd.log_tail(name, _LOG_LINES):
+                self._machine.events.log(f"{name}: {line}")
+        raise UnitsFailed(failures)
+
+    def _change(self, verb: str, names: Sequence[str], changes: UnitChanges, manifest: Manifest) -> Mapping[str, str]:
+        return self._run(verb, names, {name: changes.because.get(name, "") for name in names}, manifest.timing.unit_timeout)
+
+    def _run(self, verb: str, names: Sequence[str], because: Mapping[str, str], timeout: float) -> Mapping[str, str]:
+        if not names:
+            return {}
+        for name in names:
+            self._machine.events.action(Action("unit", "restart" if verb == _RENEW else verb, name, because[name]))
+        return self._systemd.renew(names, timeout) if verb == _RENEW else self._systemd.change(verb, names, timeout)
+
+    # -- back ------------------------------------------------------------------------------------------------------------
+
+    def stop_what_came(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """What runs, and did not before."""
+        units = _laid_down(records)
+        known = {unit.name for unit in self._previous.units}
+        new = {unit.name for unit in self._next.units if unit.name not in known}
+        suspects = sorted((units.touched | new) - units.active)
+        now = self._systemd.states(suspects) if suspects else {}
+        left = [name for name in suspects if now[name].is_active or now[name].is_failed or _is_stopping(now[name])]
+        self._stop_for_good(left, self._previous.timing.unit_timeout)
+
+    def bring_back(self, records: Sequence[Mapping[str, Any]], troubles: List[str], *, booting: bool) -> None:
+        """Once the files are as they were: those that ran run again, with what they ran with. Raises `UnitsFailed`."""
+        units = _laid_down(records)
+        has_units = bool(self._previous.units or self._next.units or units.touched)
+        if not has_units and not any("/systemd/" in record.get("path", "") for record in records):
+            return
+        try:
+            self._systemd.daemon_reload()
+        except DeployerError as error:
+            # Where systemd refused this on the way forward too, the old definitions are those that it has.
+            said = {record["op"] for record in records}
+            if _RELOADING in said and _NOT_RELOADED not in said:
+                troubles.append(error.message)
+        if booting:
+            gone = sorted({unit.name for unit in self._next.units} - {unit.name for unit in self._previous.units})
+            self._systemd.queue("stop", gone)
+            self._systemd.queue("start", ["default.target"])
+            return
+        # What failed before us may fail again: it is tried, and proves nothing. That it failed is not forgotten either.
+        ran = units.touched & units.active
+        self._systemd.queue("start", sorted(ran & units.failing))
+        self._systemd.forget_failures(sorted(units.touched - units.failing))
+        self._start_again(sorted(ran - units.failing))
+
+    def _start_again(self, names: Sequence[str]) -> None:
+        if not names:
+            return
+        timeout = self._previous.timing.unit_timeout
+        now = self._systemd.states(names)
+        stuck = [name for name in names if _is_stopping(now[name])]
+        if stuck:
+            self._stop_for_good(stuck, 0.0)
+            now = self._systemd.states(names)
+        reverse = unit_changes(self._next, self._previous, now)
+        restart = {*reverse.restart, *(name for name in reverse.stop if name in now and now[name].is_active)}
+        failures: Dict[str, str] = {}
+        for verb, group in (
+            ("reload", {*reverse.reload}),
+            (_RENEW, {*reverse.renew}),
+            ("restart", restart - {*reverse.renew}),
+            ("start", {name for name in names if not now[name].is_active}),
+        ):
+            chosen = [name for name in names if name in group]
+            failures.update(self._run(verb, chosen, dict.fromkeys(chosen, "rolled back"), timeout))
+        if failures:
+            raise UnitsFailed(failures)
+
+    def _stop_for_good(self, names: Sequence[str], timeout: float) -> None:
+        """A rollback does not wait for what does not stop. No time: it has had its time."""
+        stuck: Collection[str] = names
+        if names and timeout:
+            stuck = self._systemd.change("stop", names, timeout)
+        for name in stuck:
+            self._systemd.kill(name)
+
+
+@dataclass(frozen=True)
+class _Before:
+    touched: Set[str] = dataclasses.field(default_factory=set)
+    active: Set[str] = dataclasses.field(default_factory=set)
+    failing: Set[str] = dataclasses.field(default_factory=set)
+
+
+def _laid_down(records: Sequence[Mapping[str, Any]]) -> _Before:
+    record: Mapping[str, Any] = next((record for record in records if record["op"] == "units"), {})
+    return _Before(set(record.get("touched", ())), set(record.get("active", ())), set(record.get("failing", ())))
+
+
+def _is_stopping(status: UnitStatus) -> bool:
+    return status.active == "deactivating"
