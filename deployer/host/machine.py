@@ -32,6 +32,8 @@ class UnitStatus:
     """Whether the distribution brings a file for it, besides any of ours."""
     bound: Tuple[str, ...] = ()
     """The units that systemd stops along with it."""
+    run: str = ""
+    """What names this run of the unit among all of its runs; empty: not known."""
 
     @property
     def is_active(self) -> bool:

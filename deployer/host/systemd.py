@@ -40,7 +40,7 @@ _JOB_FOR: Final = re.compile(r"(?:Job|A dependency job) for (\S+) (.+?)(?:\.?$|\
 _PROPERTIES: Final = (
     "Id LoadState ActiveState SubState Result NRestarts MainPID ExecMainStatus Type RemainAfterExit ConditionResult "
     "ConditionTimestampMonotonic ActiveEnterTimestampMonotonic FragmentPath DropInPaths UnitFileState NeedDaemonReload Job "
-    "MemoryCurrent ControlGroup RequiredBy RequisiteOf BoundBy ConsistsOf PropagatesStopTo"
+    "MemoryCurrent ControlGroup InvocationID RequiredBy RequisiteOf BoundBy ConsistsOf PropagatesStopTo"
 )
 _BONDS: Final = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo")
 
@@ -323,6 +323,7 @@ class Systemd(SystemdPort):
             memory=_memory(said.get("MemoryCurrent")),
             control_group=said.get("ControlGroup", ""),
             shipped=self._is_shipped(name),
+            run=said.get("InvocationID", ""),
             bound=tuple(dict.fromkeys(other for key in _BONDS for other in said.get(key, "").split())),
         )
 

@@ -26,6 +26,8 @@ class UnitChanges:
     start: Tuple[str, ...] = ()
     renew: Tuple[str, ...] = ()
     """Of `restart`, those that are all stopped before the first of them starts."""
+    implied: Tuple[str, ...] = ()
+    """Of `restart`, those that systemd restarts along with others, and refuses to where it is asked to."""
     skipped: Tuple[Action, ...] = ()
     because: Mapping[str, str] = dataclasses.field(default_factory=dict)
     reread: Tuple[str, ...] = ()
@@ -61,6 +63,7 @@ def unit_changes(previous: Manifest, following: Manifest, states: Mapping[str, U
         restart=tuple(switch.restart),
         start=tuple(switch.start),
         renew=tuple(switch.renew),
+        implied=tuple(switch.implied),
         skipped=tuple(Action("unit", "skip", name, reason) for name, reason in switch.skip.items()),
         because=dict(switch.reasons),
     )

@@ -56,6 +56,7 @@ class UnitJobs:
                 "active": sorted(name for name, status in before.items() if status.is_active),
                 "failing": sorted(name for name, status in before.items() if status.is_crashing),
                 "touched": sorted(changes.touched),
+                "runs": {name: before[name].run for name in sorted(changes.touched & set(before)) if before[name].run},
             }
         )
 
@@ -84,7 +85,9 @@ class UnitJobs:
         """Reload, restart and start. `states` are those after the definitions were read. Raises `UnitsFailed`."""
         # Whoever started a unit again after we stopped it did so with its old definition: a start would leave it that.
         strays = {name for name in {*changes.stop} & {*changes.start} if name in states and states[name].is_active}
-        alone = [name for name in changes.restart if name not in changes.renew]
+        alone = [name for name in changes.restart if name not in {*changes.renew, *changes.implied}]
+        for name in changes.implied:
+            self._machine.events.action(Action("unit", "restart", name, changes.because.get(name, "")))
         failures: Dict[str, str] = {}
         for verb, names in (
             ("reload", changes.reload),
@@ -147,9 +150,9 @@ class UnitJobs:
         ran = units.touched & units.active
         self._systemd.queue("start", sorted(ran & units.failing))
         self._systemd.forget_failures(sorted(units.touched - units.failing))
-        self._start_again(sorted(ran - units.failing))
+        self._start_again(sorted(ran - units.failing), units.runs)
 
-    def _start_again(self, names: Sequence[str]) -> None:
+    def _start_again(self, names: Sequence[str], runs: Mapping[str, str]) -> None:
         if not names:
             return
         timeout = self._previous.timing.unit_timeout
@@ -159,16 +162,24 @@ class UnitJobs:
             self._stop_for_good(stuck, 0.0)
             now = self._systemd.states(names)
         reverse = unit_changes(self._next, self._previous, now)
-        restart = {*reverse.restart, *(name for name in reverse.stop if name in now and now[name].is_active)}
+        untouched = {name for name in names if now[name].is_active and now[name].run and now[name].run == runs.get(name)}
+        reloading = {name for name in reverse.reload if now[name].active == "reloading"}
+        restart = {*reverse.restart, *(name for name in reverse.stop if name in now and now[name].is_active)} - untouched
         failures: Dict[str, str] = {}
+        unheard: Mapping[str, str] = {}
         for verb, group in (
-            ("reload", {*reverse.reload}),
-            (_RENEW, {*reverse.renew}),
-            ("restart", restart - {*reverse.renew}),
+            ("reload", {*reverse.reload} - reloading),
+            (_RENEW, {*reverse.renew} & restart),
+            ("restart", (restart | reloading) - {*reverse.renew, *reverse.implied}),
             ("start", {name for name in names if not now[name].is_active}),
         ):
-            chosen = [name for name in names if name in group]
-            failures.update(self._run(verb, chosen, dict.fromkeys(chosen, "rolled back"), timeout))
+            # The old configuration must be taken up, by a restart where a reload does not do it.
+            chosen = [name for name in names if name in group or (verb == "restart" and name in unheard)]
+            failed = self._run(verb, chosen, dict.fromkeys(chosen, "rolled back"), timeout)
+            if verb == "reload":
+                unheard = failed
+            else:
+                failures.update(failed)
         if failures:
             raise UnitsFailed(failures)
 
@@ -186,11 +197,13 @@ class _Before:
     touched: Set[str] = dataclasses.field(default_factory=set)
     active: Set[str] = dataclasses.field(default_factory=set)
     failing: Set[str] = dataclasses.field(default_factory=set)
+    runs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def _laid_down(records: Sequence[Mapping[str, Any]]) -> _Before:
     record: Mapping[str, Any] = next((record for record in records if record["op"] == "units"), {})
-    return _Before(set(record.get("touched", ())), set(record.get("active", ())), set(record.get("failing", ())))
+    touched, active, failing = (set(record.get(key, ())) for key in ("touched", "active", "failing"))
+    return _Before(touched, active, failing, record.get("runs", {}))
 
 
 def _is_stopping(status: UnitStatus) -> bool:

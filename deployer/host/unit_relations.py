@@ -30,6 +30,8 @@ class Draft:
     reload: Set[str] = dataclasses.field(default_factory=set)
     restart: Set[str] = dataclasses.field(default_factory=set)
     start: Set[str] = dataclasses.field(default_factory=set)
+    implied: Set[str] = dataclasses.field(default_factory=set)
+    """Of `restart`, those that systemd restarts along with others, and not where we ask it to."""
     skip: Dict[str, str] = dataclasses.field(default_factory=dict)
     reasons: Dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -67,7 +69,8 @@ def _carry_stops(draft: Draft, following: Mapping[str, Unit], active: Collection
         draft.add(draft.stop, name, f"it stops with {by}")
         unit = declared(name, following)
         is_wanted = unit is not None and unit.start and not unit.masked
-        if name not in draft.restart and (is_wanted or by in draft.begun):
+        refuses = unit is not None and UnitFile.of(unit).flag("Unit", "RefuseManualStart", False)
+        if name not in draft.restart and not refuses and (is_wanted or by in draft.begun):
             draft.start.add(name)
 
 
@@ -87,6 +90,8 @@ def _carry_restarts(
     for name, by in _spread(draft.restart - draft.stop, bonds):
         if name not in draft.stop:
             draft.add(draft.restart, name, f"it restarts with {by}")
+            if name in files and _refuses(files[name]):
+                draft.implied.add(name)
 
 
 def _carry_starts(draft: Draft, following: Mapping[str, Unit], active: Collection[str]) -> None:
@@ -115,6 +120,10 @@ def _spread(roots: Collection[str], bonds: Callable[[str], Collection[str]]) -> 
                 following.append(other)
                 yield other, name
         todo = following
+
+
+def _refuses(file: UnitFile) -> bool:
+    return file.flag("Unit", "RefuseManualStop", False) or file.flag("Unit", "RefuseManualStart", False)
 
 
 def _whole(following: Mapping[str, Unit], names: Collection[str]) -> Iterator[Tuple[str, Unit]]:

@@ -33,6 +33,8 @@ class UnitSwitch:
     start: Tuple[str, ...] = ()
     renew: Tuple[str, ...] = ()
     """Of `restart`, those that are all stopped before the first of them starts: they may exchange ports."""
+    implied: Tuple[str, ...] = ()
+    """Of `restart`, those that systemd restarts along with others, and refuses to where it is asked to."""
     skip: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Units that would have to change, and are left as they are, with the reason."""
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -114,7 +116,8 @@ class _Table:
             reload=_ordered(self.draft.reload - self.draft.stop - restart, _START_ORDER),
             restart=_ordered(restart, _START_ORDER),
             start=_ordered(self.draft.start - restart, _START_ORDER),
-            renew=_ordered(self._renew & restart, _START_ORDER),
+            renew=() if self.draft.implied else _ordered(self._renew & restart, _START_ORDER),
+            implied=tuple(sorted(self.draft.implied & restart)),
             skip={name: reason for name, reason in sorted(self.draft.skip.items()) if name not in touched},
             reasons=dict(sorted(self.draft.reasons.items())),
         )

@@ -397,6 +397,19 @@ class TestTogether:
 
         assert (switch.restart, list(switch.skip)) == (("web.service",), ["app.service"])
 
+    def test_what_refuses_to_be_restarted_is_left_to_systemd(self) -> None:
+        bound = Unit("app.service", f"[Unit]\nPartOf=web.service\nRefuseManualStop=yes\n{A}")
+        others = [[Unit("other.service", text)] for text in (A, B)]
+        active = {"web.service", "app.service", "other.service"}
+
+        switch = plan_units([*web(A), bound, *others[0]], [*web(B), bound, *others[1]], active)
+
+        assert (switch.restart, switch.implied, switch.renew) == (
+            ("app.service", "other.service", "web.service"),
+            ("app.service",),
+            (),
+        )
+
     def test_a_start_pulls_in_what_the_unit_needs_or_wants(self) -> None:
         needed = [
             Unit("db.service", A, start=False),
