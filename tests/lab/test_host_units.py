@@ -96,20 +96,13 @@ def test_sockets_timers_instances_and_masks_are_switched(controller: Controller)
 
     changed = move(controller, two, one)
 
-    assert sorted(changed) == [
-        "restart tick.timer",
-        "start front.socket",
-        "start many@a.service",
-        "stop front.service",
-        "stop front.socket",
-        "stop many@a.service",
-    ]
+    assert sorted(changed) == ["restart front.service", "restart many@a.service", "restart tick.timer"]
     assert "1002" in show(controller, "many@a.service", "ExecStart")
     assert "OnCalendar=Mon " in show(controller, "tick.timer", "TimersCalendar")
     assert show(controller, "front.socket", "ActiveState") == "active"
     assert show(controller, "systemd-timesyncd.service", "LoadState") == "masked"
     assert observe(controller) == []
-    assert sorted(move(controller, one, two)) == ["restart tick.timer", "start many@a.service", "stop many@a.service"]
+    assert sorted(move(controller, one, two)) == sorted(changed)
     assert "1001" in show(controller, "many@a.service", "ExecStart")
 
 
