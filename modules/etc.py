@@ -1,7 +1,8 @@
 """Files, links and directories in /etc."""
 
+import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from deployer.config import ConfigView, Fault, Field, Module, Submodule, types
 
@@ -10,6 +11,31 @@ module = Module("etc", "Files, links and directories in /etc.")
 
 LONGEST = 3900
 """Bytes of a path below /etc: with what stands before it in the profile and in the store, Linux takes 4095."""
+
+
+REAL = (
+    "cron.d/*",
+    "crontab",
+    "crypttab",
+    "fstab",
+    "hostname",
+    "pam.d/*",
+    "ssh/sshd_config",
+    "ssh/sshd_config.d/*",
+    "sudoers",
+    "sudoers.d/*",
+)
+"""Entries that are real files where they do not say otherwise: docs/reference/managed.md says why."""
+READ_NO_LINKS = ("cron.d/*", "crontab")
+ACCOUNTS = re.compile(r"(passwd|shadow|group|gshadow|subuid|subgid)-?|\.pwd\.lock")
+NAMES_THAT_ARE_READ = {"cron.d/*": r"[A-Za-z0-9_-]+", "sudoers.d/*": r"[^.]*[^.~]"}
+"""Debian's cron and every sudo skip other names without a word: cron(8), sudoers(5)."""
+
+
+def matches(path: str, patterns: Iterable[str]) -> str:
+    """The first pattern that a path below /etc fits; `*` stands for one name. Empty: none."""
+    fitting = (one for one in patterns if path.count("/") == one.count("/") and fnmatch.fnmatchcase(path, one))
+    return next(fitting, "")
 
 
 def wrong_path(path: str) -> str:
@@ -38,8 +64,8 @@ ENTRY = Submodule(
         "target": Field(types.null_or(types.line), "Makes a plain symbolic link to this, letter for letter.", None),
         "kind": Field(
             types.null_or(types.enumeration("link", "file", "symlink", "directory")),
-            "link: a link that moves with the generation (the default); file: a real file, for readers that refuse links; "
-            "symlink: a link to `target`; directory.",
+            "link: a link that moves with the generation (the default for most); file: a real file (the default for what sudo, "
+            "sshd, PAM and cron read, and for what is read early at boot); symlink: a link to `target`; directory.",
             None,
         ),
         "mode": Field(types.null_or(types.mode), "Permissions of a file or directory.", None),
@@ -66,7 +92,7 @@ def each_entry_has_one_content(config: ConfigView) -> Iterator[Fault]:
     """An entry has one content, and only what its kind can have."""
     for path, entry in config["etc"].items():
         given = [name for name in ("text", "source", "target") if entry[name] is not None]
-        kind = kind_of(entry)
+        kind = kind_of(path, entry)
         if kind == "directory" and given:
             yield Fault(f"etc entry '{path}' is a directory and has `{given[0]}`", f"Remove `{given[0]}`.", f"etc.{path}")
         elif kind != "directory" and len(given) != 1:
@@ -120,7 +146,7 @@ def no_entry_stands_below_another(config: ConfigView) -> Iterator[Fault]:
     for path in entries:
         parents = ["/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 1)]
         for parent in parents:
-            if parent in entries and kind_of(entries[parent]) != "directory":
+            if parent in entries and kind_of(parent, entries[parent]) != "directory":
                 yield Fault(f"etc entry '{path}' stands below '{parent}', which is no directory", "Remove one.", f"etc.{path}")
 
 
@@ -131,7 +157,7 @@ def no_entry_stands_where_others_may_write(config: ConfigView) -> Iterator[Fault
     for path in entries:
         for parent in ("/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 1)):
             entry = entries.get(parent)
-            if entry is None or kind_of(entry) != "directory":
+            if entry is None or kind_of(parent, entry) != "directory":
                 continue
             mode = int(entry["mode"] or "0755", 8)
             if entry["owner"] not in ("root", "0"):
@@ -146,10 +172,39 @@ def no_entry_stands_where_others_may_write(config: ConfigView) -> Iterator[Fault
             )
 
 
-def kind_of(entry: dict[str, object]) -> str:
+@module.asserts
+def account_files_are_not_entries(config: ConfigView) -> Iterator[Fault]:
+    """They belong to the host; accounts are declared, and edited into them."""
+    for path in config["etc"]:
+        if ACCOUNTS.fullmatch(path):
+            yield Fault(f"/etc/{path} is the host's own record of accounts", "Declare `users` and `groups`.", f"etc.{path}")
+
+
+@module.asserts
+def readers_of_links_only_get_files(config: ConfigView) -> Iterator[Fault]:
+    """A file that its reader skips is worse than none."""
+    for path, entry in config["etc"].items():
+        if entry["kind"] == "link" and matches(path, READ_NO_LINKS):
+            message = f"etc entry '{path}' is a link into the store, whose files have several names, and cron reads none of those"
+            yield Fault(message, "Remove `kind: link`: then it is a real file.", f"etc.{path}.kind")
+
+
+@module.warns
+def names_are_read(config: ConfigView) -> Iterator[Fault]:
+    """cron and sudo skip files by their names."""
+    for path in config["etc"]:
+        pattern = matches(path, NAMES_THAT_ARE_READ)
+        if pattern and not re.fullmatch(NAMES_THAT_ARE_READ[pattern], path.rpartition("/")[2]):
+            who = pattern.partition(".")[0].replace("sudoers", "sudo")
+            yield Fault(
+                f"{who} does not read '{path}', because of its name", "Use a name of letters, digits, _ and -.", f"etc.{path}"
+            )
+
+
+def kind_of(path: str, entry: dict[str, object]) -> str:
     """The kind that an entry has, where it does not say."""
     if entry["kind"] is not None:
         return str(entry["kind"])
     if entry["target"] is not None:
         return "symlink"
-    return "file" if entry["mode"] is not None else "link"
+    return "file" if entry["mode"] is not None or matches(path, REAL) else "link"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from deployer.errors import ConfigurationError, Place
+from deployer.formats.etc_readers import reader_of
 from deployer.formats.manifest import (
     DIRECTORY,
     FILE,
@@ -163,11 +164,14 @@ def _unit_files(units: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
 
 
 def _etc(path: str, value: Mapping[str, Any], place: Place | None, store_dir: str) -> tuple[EtcEntry, Content | None]:
-    kind = value.get("kind") or ("symlink" if value.get("target") else "file" if value.get("mode") else "link")
+    reader = reader_of(path)
+    real = value.get("mode") is not None or reader is not None
+    kind = value.get("kind") or ("symlink" if value.get("target") else "file" if real else "link")
+    usual = reader.mode if reader is not None and kind == "file" else "0644"
     common = EtcEntry(
         path,
         kind,
-        mode=(value.get("mode") or ("0755" if kind == "directory" else "0644")).zfill(4),
+        mode=(value.get("mode") or ("0755" if kind == "directory" else usual)).zfill(4),
         owner=value.get("owner", "root"),
         group=value.get("group", "root"),
         replace=value.get("replace", False),

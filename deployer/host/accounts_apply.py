@@ -92,4 +92,5 @@ def _make_homes(machine: Machine, ledger: Ledger, manifest: Manifest, note: Call
         machine.disk.make_directory(home, owner)
         made.append(home)
         note(home_action(home, name))
+    machine.system.relabel(made)
     return dataclasses.replace(ledger, homes=tuple(sorted({*ledger.homes, *made})))

@@ -173,6 +173,14 @@ class SystemPort:
         among them. Raises where they do not answer in time."""
         raise NotImplementedError
 
+    def judge(self, command: Sequence[str]) -> str:
+        """What a program of the host that checks files says against them; empty: nothing, or it is not installed."""
+        raise NotImplementedError
+
+    def relabel(self, paths: Sequence[str]) -> None:
+        """Give paths that we made the security labels that the host's policy has for them, where it has one."""
+        raise NotImplementedError
+
     def forget_accounts(self) -> None:
         """Have the cache of accounts, where one runs, look again."""
         raise NotImplementedError

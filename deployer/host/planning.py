@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Collection, Final, List, Mapping, Optional, Tuple
 
-from deployer.formats.manifest import DIRECTORY, LINK, EtcEntry, Manifest
+from deployer.formats.etc_readers import reader_of
+from deployer.formats.manifest import DIRECTORY, FILE, LINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, Plan, Problem
 from deployer.host import disk as d
 from deployer.host.accounts import AccountEdit, plan_accounts, purged
@@ -188,6 +189,9 @@ def _in_the_way(entry: EtcEntry, stands: str, ledger: Ledger) -> Problem:
 def _because(operation: str, entry: EtcEntry, before: Optional[EtcEntry], ledger: Ledger) -> str:
     if operation == "replace":
         return "what is there is kept, and returns when the entry goes"
+    if operation == "add" and entry.kind == FILE:
+        reader = reader_of(entry.path)
+        return f"a real file: {reader.why}" if reader is not None else ""
     if operation != "change":
         return ""
     if before is None or dataclasses.replace(before, replace=entry.replace) == entry:

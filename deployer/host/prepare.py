@@ -42,9 +42,10 @@ from deployer.host.refusals import (
     RequestRefused,
     SystemMissing,
 )
-from deployer.host.standing import PRIVATE, read_state, write_state
+from deployer.host.standing import PRIVATE, read_ledger, read_state, write_state
 from deployer.host.transaction import Record, is_resuming
 from deployer.host.verdict import plan_for
+from deployer.host.verification import judged
 
 _RESERVE_SIZE: Final = 2 << 20
 _MIN_BYTES: Final = 8 << 20
@@ -114,6 +115,9 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
     if request.system == current.system and not plan.actions:
         machine.store.hold(roots(machine))  # where the store was lost and is back, nothing holds it yet
         return None, plan
+    refused = judged(machine, request.system, manifest, read_ledger(machine.disk), plan)
+    if refused:
+        raise ActivationRefused(refused)
     if any(action.kind in ("user", "group") for action in plan.actions):
         wait_for_lock(machine.disk)
     if not machine.store.runtime(request.system):

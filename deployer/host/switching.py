@@ -87,16 +87,20 @@ class Switch:
         owned: Dict[str, OwnedPath] = dict(ledger.etc)
         made = list(ledger.directories)
         tag = self._record.transaction[:8]
+        known = set(made)
         writer = EtcWriter(self._machine.disk, self._undo, system=self._record.next, tag=tag, note=self._note)
         early, late = in_order_of_removal([path for path in owned if path not in declared], declared)
         for path in early:
             self._take_away(writer, path, owned, actions)
         made = self._make_way(writer, made, declared)
+        put: List[str] = []
         for path in sorted(declared):
             if path not in owned or path in actions or self._must_rewrite(declared[path], owned[path]):
                 owned[path] = writer.put(declared[path], owned.get(path), made)
+                put.append(f"{ETC}/{path}")
                 if path in actions:
                     self._note(actions[path])
+        self._machine.system.relabel(sorted({*put, *made} - known))
         self._switch_profile()
         for path in late:
             self._take_away(writer, path, owned, actions)

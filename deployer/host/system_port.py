@@ -10,10 +10,11 @@ from typing import Dict, Final, Mapping, Optional, Sequence
 from deployer.errors import DeployerError, DeploymentError
 from deployer.host import kernel
 from deployer.host.machine import SystemPort
-from deployer.host.process import ProgramTimedOut, run
+from deployer.host.process import ProgramMissing, ProgramTimedOut, run
 
 _TIMEOUT: Final = 90.0
 _NAMES_TIMEOUT: Final = 10.0
+_JUDGING_TIMEOUT: Final = 15.0
 _NOT_ALL_FOUND: Final = 2
 """The status of getent(1) where a key is unknown."""
 _CACHE_SOCKETS: Final = ("/run/nscd/socket", "/var/run/nscd/socket")
@@ -37,7 +38,11 @@ class NameServiceSilent(DeploymentError):
 
 
 class RealSystem(SystemPort):
-    """The kernel of this host."""
+    """The kernel of this host, and its small programs."""
+
+    def __init__(self, *, selinux: str = "/sys/fs/selinux/enforce", restorecon: str = "restorecon") -> None:
+        """`selinux` is a file that is there where security labels mean something."""
+        self._selinux, self._restorecon = selinux, restorecon
 
     def sysctl(self, key: str) -> Optional[str]:
         """The value of a key; None where the kernel has no such key."""
@@ -67,6 +72,22 @@ class RealSystem(SystemPort):
                 if len(fields) > 2 and fields[2].isdecimal() and len(fields[2]) <= 10:
                     found[fields[0]] = int(fields[2])
         return found
+
+    def judge(self, command: Sequence[str]) -> str:
+        """What a checking program says against files; empty: nothing, or there is no such program. Bounded in time."""
+        try:
+            done = run(command, timeout=_JUDGING_TIMEOUT, check=False)
+        except ProgramMissing:
+            return ""
+        except ProgramTimedOut as error:
+            return error.message
+        return "" if done.status == 0 else done.last_words or f"it ended with {done.status}"
+
+    def relabel(self, paths: Sequence[str]) -> None:
+        """Have restorecon(8) label them, where SELinux is on. Raises `ProgramFailed` and `ProgramMissing`."""
+        if paths and os.path.exists(self._selinux):
+            names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+            run([self._restorecon, "-i", "-0", "-f", "-"], stdin=names, timeout=_TIMEOUT)
 
     def forget_accounts(self) -> None:
         """Have nscd(8), where it runs, look again: it remembers for a while who was not there."""

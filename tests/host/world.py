@@ -223,6 +223,17 @@ class WorldSystem(SystemPort):
         known = self._memory.load().get(f"elsewhere {database}", {})
         return {name: number for name, number in known.items() if name in keys or str(number) in keys}
 
+    def judge(self, command: Sequence[str]) -> str:
+        """Refuses the first file that holds the word `wrong` of those that it is given a copy of."""
+        for place in sorted((self._root / "var/lib/deployer/verify").rglob("*")):
+            if place.is_file() and "wrong" in place.read_text():
+                return f"/{place.relative_to(self._root)}: it is wrong"
+        return ""
+
+    def relabel(self, paths: Sequence[str]) -> None:
+        document = self._memory.load()
+        self._memory.save({**document, "labelled": [*document.get("labelled", []), *paths]})
+
     def forget_accounts(self) -> None:
         pass
 

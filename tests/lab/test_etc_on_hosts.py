@@ -103,3 +103,35 @@ def test_etc_on_a_file_system_of_its_own_is_changed_rolled_back_and_given_back(h
     assert host.fleet.run("uninstall", "--yes").exit_code == 0
 
     assert host.stands() == before
+
+
+RULE = "alice ALL=(ALL) NOPASSWD: /usr/bin/id\n"
+
+
+def test_what_sudo_or_sshd_would_not_read_is_refused_after_the_copy_and_before_any_change(host: Host) -> None:
+    host.run("useradd -m alice; echo 'AcceptEnv FROM_THE_HOST' >/etc/ssh/sshd_config.d/theirs.conf")
+    before = host.stands()
+    good = {"sudoers.d/alice": {"text": RULE}, "ssh/sshd_config.d/ours.conf": {"text": "AcceptEnv OURS\n"}}
+
+    for name, text, program, words in (
+        ("sudoers.d/broken", "alice ALL=(ALL NOPASSWD: /usr/bin/id\n", "visudo", "/etc/sudoers.d/broken:1"),
+        ("sudoers", "@includedir /etc/sudoers.d\nnonsense\n", "visudo", "/etc/sudoers:2"),
+        ("ssh/sshd_config.d/broken.conf", "Nonsense yes\n", "sshd", "Nonsense"),
+        ("ssh/sshd_config", "Include sshd_config.d/*.conf\nPort none\n", "sshd", "Badly formatted port number"),
+    ):
+        done = host.deploy({"etc": {**good, name: {"text": text, "replace": True}}}, 1)
+        assert f"/etc/{name}: {program} of this host refuses it: " in done.text, done.text
+        assert words in done.text
+        after = host.stands()
+        assert (after.etc, after.contents, after.units) == (before.etc, before.contents, before.units)
+        assert host.run("ls -d /var/lib/deployer/verify 2>&1") != "/var/lib/deployer/verify"
+
+    plan = host.deploy({"etc": {**good, "sudoers": {"text": f"root ALL=(ALL) ALL\n{RULE}", "replace": True}}})
+    assert "# a real file: sudo must work also where the store does not" in plan.text
+    assert host.run("stat -c '%F %a %U %h' /etc/sudoers.d/alice /etc/sudoers") == "\n".join(["regular file 440 root 1"] * 2)
+    assert host.run("stat -c '%F %a' /etc/ssh/sshd_config.d/ours.conf") == "regular file 644"
+    assert host.run("runuser -u alice -- sudo -n id -u; sshd -T | grep -i acceptenv | sort") == (
+        "0\nacceptenv FROM_THE_HOST\nacceptenv LANG\nacceptenv LC_*\nacceptenv OURS"
+    )
+    assert host.fleet.run("uninstall", "--yes").exit_code == 0
+    assert host.stands() == before
