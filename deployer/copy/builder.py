@@ -30,6 +30,8 @@ class BuilderSession(Conversation):
     """One connection to a builder, for one build after another."""
 
     broken = BuilderLost
+    longest_answer = 1 << 40
+    """Its answers hold the logs of builds, which have a limit of their own."""
 
     def __init__(
         self, host: Host, session: Session, channel: Channel, runtime: Callable[[], RuntimeImage], patience: float = PATIENCE

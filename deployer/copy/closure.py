@@ -88,7 +88,7 @@ class ClosureSender:
         hashes = await asyncio.to_thread(self._store.file_hashes, wanted)
         _, held = await session.missing((), hashes) if len(missing) < len(closure) else (set(), set())
         offered = await session.compressions()
-        compression = next(name for name in _BEST_FIRST if name in offered)
+        compression = next((name for name in _BEST_FIRST if name in offered), "none")
         stream = await self._stream(compression, wanted, frozenset(held))
 
         def registered(event: Mapping[str, JsonValue]) -> None:

@@ -19,7 +19,7 @@ from deployer.copy.errors import (
 )
 from deployer.copy.interpreter import Interpreter
 from deployer.errors import DeployerError, JsonValue
-from deployer.formats.frames import DATA_KIND, Frame, FrameDecoder, FrameRefused, encode_document
+from deployer.formats.frames import DATA_KIND, HEADER_SIZE, Frame, FrameDecoder, FrameRefused, encode_document
 from deployer.inventory import Host
 from deployer.ssh import Channel, Session
 from deployer.ssh.errors import escaped
@@ -30,6 +30,8 @@ OPENING_TIMEOUT: Final = 30.0
 """Seconds for the script's first lines."""
 KIT_TIMEOUT: Final = 300.0
 """Seconds until a Python that is sent to a host must run there."""
+MAX_ANSWER: Final = 128 << 20
+"""Bytes of documents that a host may answer one request with, events among them: one that talks for ever is not listened to."""
 _PIECE: Final = 1 << 16
 
 EventSink = Callable[[Mapping[str, JsonValue]], None]
@@ -53,6 +55,7 @@ class Conversation:
 
     broken: type[ConversationBroken] = ConversationBroken
     """What is raised where it ends before its time."""
+    longest_answer: int = MAX_ANSWER
 
     def __init__(
         self,
@@ -166,11 +169,15 @@ class Conversation:
         silence: float = REQUEST_TIMEOUT,
         take: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> dict[str, JsonValue]:
+        said = 0
         while True:
             frame = await self._frame(verb, silence)
             if take is not None and frame.kind == DATA_KIND:
                 await take(frame.payload)
                 continue
+            said += len(frame.payload) + HEADER_SIZE
+            if said > self.longest_answer:
+                raise FrameRefused(f"the answer to `{verb}` is longer than {self.longest_answer >> 20} MiB", self.host.name)
             document = frame.document()
             if document.get("id") != number:
                 raise FrameRefused(f"an answer to another request than `{verb}` came")

@@ -9,6 +9,7 @@ sans-I/O: it takes bytes as they come and returns whole frames. All that arrives
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Dict, Final, List, Tuple
 
@@ -23,6 +24,9 @@ MAX_DATA_SIZE: Final = 1 << 20
 MAX_JSON_SIZE: Final = 32 << 20
 """Bytes in one JSON document: a plan's manifest with the text of every unit is the largest that we send."""
 MAX_JSON_DEPTH: Final = 32
+MAX_JSON_VALUES: Final = 1 << 20
+"""Values in one document, of any kind: the smallest takes a hundred times its text in memory."""
+_MOST_DIGITS: Final = 20
 
 
 @dataclass(eq=False)
@@ -114,9 +118,19 @@ class FrameDecoder:
 
 
 def parse_document(payload: bytes) -> Dict[str, JsonValue]:
-    """A JSON object, strictly: UTF-8, no duplicate keys, no NaN, bounded depth. Raises `FrameRefused`."""
+    """A JSON object, strictly: UTF-8, no duplicate keys, finite numbers, bounded depth and size. Raises `FrameRefused`."""
+    if sum(map(payload.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise FrameRefused(f"a JSON document holds more than {MAX_JSON_VALUES} values")
     try:
-        document = json.loads(payload.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        document = json.loads(
+            payload.decode("utf-8"),
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_int=_whole_number,
+            parse_float=_finite_number,
+        )
+        if b"\\u" in payload:
+            json.dumps(document, ensure_ascii=False).encode()  # half a pair of surrogates is no character, and can't be printed
     except (ValueError, RecursionError) as error:
         raise FrameRefused(f"a JSON document is malformed: {str(error)[:200]}") from None
     if not isinstance(document, dict):
@@ -134,6 +148,19 @@ def _unique_keys(pairs: List[Tuple[str, JsonValue]]) -> Dict[str, JsonValue]:
 
 def _refuse_constant(name: str) -> JsonValue:
     raise ValueError(f"{name} is not JSON")
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("a number has too many digits")
+    return int(text)
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 def _check_depth(value: JsonValue, left: int) -> None:

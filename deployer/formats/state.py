@@ -28,6 +28,7 @@ _VERSION: Final = "1"
 _PHASES: Final = frozenset({SETTLED, LOST, BUSY, BROKEN, ABSENT})
 _NOTHING: Final = "-"
 _FIELDS: Final = 6
+_MOST_DIGITS: Final = 36
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class StateLine:
         words = line.split()
         if len(words) != _FIELDS or words[0] != _WORD:
             raise FrameRefused(f"it began with {line[:60]!r}")
-        if words[1] != _VERSION or words[2] not in _PHASES or not (words[3] + words[5]).isdecimal():
+        numbers = words[3] + words[5]
+        sound = numbers.isascii() and numbers.isdecimal() and len(numbers) <= _MOST_DIGITS and words[4].isprintable()
+        if words[1] != _VERSION or words[2] not in _PHASES or not sound:
             raise FrameRefused(f"its state is {line[:200]!r}")
         return cls(words[2], int(words[3]), "" if words[4] == _NOTHING else words[4], int(words[5]))

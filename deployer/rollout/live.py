@@ -206,7 +206,8 @@ class LiveOperations:
         outcome, seen = await self._follow(host, activation, deadline, on_event), -1
         while outcome.state == HEALTHY and outcome.restarts > seen:
             seen = outcome.restarts
-            confirmed = await self._confirm(host, activation.transaction, token, outcome.confirm_seconds)
+            seconds = min(outcome.confirm_seconds, timing.confirm_timeout)  # the host's word for it may be any number
+            confirmed = await self._confirm(host, activation.transaction, token, seconds)
             outcome = confirmed or await self._follow(host, activation, deadline, on_event, unconfirmed=seen)
         await self._hang_up(host)
         return _result(host, outcome)
