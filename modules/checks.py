@@ -22,22 +22,25 @@ HEADERS = types.attributes_of(types.line, wrong_header)
 COMPARISON = types.text(
     "a comparison such as '< 0.05'", pattern=r"(?:<=|>=|==|!=|<|>) ?[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|"
 )
-LONGEST = 600.0
+LONGEST = 120.0
 """Seconds for one attempt."""
 
+FROM = types.enumeration("host", "controller")
+
 COMMON = {
+    "from": Field(FROM, "Who probes: the host itself, or the controller, before it confirms.", "host"),
     "initial_delay": Field(types.seconds, "Seconds before the first attempt.", 0.0),
     "interval": Field(types.seconds, "Seconds between attempts.", 1.0),
-    "timeout": Field(types.seconds, "Seconds for one attempt, at most 600.", 5.0),
+    "timeout": Field(types.seconds, "Seconds for one attempt, at most 120.", 5.0),
     "successes": Field(types.integer(1, 100), "Successes in a row that make it green.", 1),
     "failures": Field(
         types.integer(1, 100), "Failures in a row that make it red again, within `activation.min_healthy_time`.", 1
     ),
 }
 WEB = {
-    "url": Field(types.line, "http: the address, asked from the host itself. prometheus: the server's, without /api.", ""),
+    "url": Field(types.line, "http: the address. prometheus: the server's, without /api.", ""),
     "headers": Field(HEADERS, "http, prometheus: headers that are sent. All users of the host can read them.", {}),
-    "ca": Field(types.line, "http, prometheus: the host's file of certificates to believe; empty: the system's.", ""),
+    "ca": Field(types.line, "http, prometheus: a file of certificates to believe, of whoever probes; empty: its own.", ""),
     "verify": Field(types.boolean, "http, prometheus: whether the certificate must be good.", True),
     "server_name": Field(types.line, "http, prometheus: the host name to present and to find in the certificate.", ""),
 }
@@ -85,6 +88,8 @@ MAY_HAVE = {
     "file": ["path", "mode", "max_age", "pattern"],
     "prometheus": [*WEB, "query", "comparison", "inconclusive"],
 }
+FROM_CONTROLLER = ["http", "tcp", "prometheus"]
+"""Kinds that run no program: a configuration runs none on the controller."""
 SECRET = {"authorization", "cookie", "proxy-authorization", "x-api-key"}
 METADATA = {"fd00:ec2::254", "100.100.100.200", "192.0.0.192"}
 
@@ -167,8 +172,11 @@ def web_faults(name: str, check: Mapping[str, Any]) -> Iterator[Fault]:
 @module.asserts
 def each_check_ends(config: ConfigView) -> Iterator[Fault]:
     """No attempt is endless, and a check can become green before the deadline."""
-    deadline = config["activation"]["check_deadline"]
+    times = config["activation"]
     for name, check in config["checks"].items():
+        said, deadline = "`activation.check_deadline`", times["check_deadline"]
+        if check["from"] == "controller":
+            said, deadline = "half of `activation.confirm_timeout`", times["confirm_timeout"] / 2
         if not 0 < check["timeout"] <= LONGEST:
             yield Fault(
                 f"check '{name}': a time-out of {check['timeout']:g} s is not from 0 to {LONGEST:g}",
@@ -178,9 +186,22 @@ def each_check_ends(config: ConfigView) -> Iterator[Fault]:
         soonest = check["initial_delay"] + (check["successes"] - 1) * check["interval"]
         if 0 < deadline <= soonest:
             yield Fault(
-                f"check '{name}' can't be green before {soonest:g} s, and `activation.check_deadline` is {deadline:g} s",
-                "Make the deadline longer, or `initial_delay`, `interval` and `successes` smaller.",
+                f"check '{name}' can't be green before {soonest:g} s, and {said} is {deadline:g} s",
+                "Make that longer, or `initial_delay`, `interval` and `successes` smaller.",
                 f"checks.{name}",
+            )
+
+
+@module.asserts
+def the_controller_can_probe(config: ConfigView) -> Iterator[Fault]:
+    """What the controller is to probe can be seen from there."""
+    for name, check in config["checks"].items():
+        if check["from"] == "controller" and check["kind"] not in FROM_CONTROLLER:
+            kinds = ", ".join(FROM_CONTROLLER)
+            yield Fault(
+                f"check '{name}' is of kind {check['kind']}, which only the host can probe",
+                f"Leave out `from`. The controller probes: {kinds}.",
+                f"checks.{name}.from",
             )
 
 

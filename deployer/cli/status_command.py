@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import click
 
 from deployer.cli.connections import UNREACHABLE, on_each
@@ -12,12 +15,16 @@ from deployer.cli.passwords import become_options
 from deployer.copy import HostSession
 from deployer.errors import DeployerError, ExitCode, JsonValue
 from deployer.formats.messages import ROLLBACK_FAILED, CheckResult, HostStatus
-from deployer.ui import status_table
+from deployer.rollout.controller_checks import probe_once
+from deployer.ui import Paint, escape, status_table
+
+if TYPE_CHECKING:
+    from deployer.generation import System
 
 
 @click.command("status")
 @on_option
-@click.option("--check", "with_checks", is_flag=True, help="Run the hosts' health checks once, now.")
+@click.option("--check", "with_checks", is_flag=True, help="Run the health checks once, now.")
 @become_options
 @json_option
 @click.pass_context
@@ -26,13 +33,25 @@ def command(context: click.Context, selector: str | None, with_checks: bool) -> 
     what = project(context)
     hosts = what.select(selector)
     display = Display(what.settings)
+    codes = [ExitCode.DONE]
+    systems: Mapping[str, System] = {}
+    if with_checks:
+        try:
+            systems = what.systems([host for host in hosts if host.configuration is not None])
+        except DeployerError as error:  # the hosts can tell of theirs all the same
+            display.error(error)
+            codes.append(error.exit_code)
 
     async def ask(session: HostSession) -> tuple[HostStatus, tuple[CheckResult, ...]]:
-        return await session.status(), await session.check() if with_checks else ()
+        status = await session.status()
+        if not with_checks:
+            return status, ()
+        system = systems.get(session.host.name)
+        outside = system.controller_checks if system is not None and str(system.output) == status.system else ()
+        return status, (*await session.check(), *await probe_once(outside))
 
     async def work() -> int:
         answers = await on_each(what, hosts, ask)
-        codes = [ExitCode.DONE]
         for name, answer in answers.items():
             if isinstance(answer, DeployerError):
                 codes.append(answer.exit_code)
@@ -55,10 +74,16 @@ def command(context: click.Context, selector: str | None, with_checks: bool) -> 
             display.text(status_table(statuses, what.history.last_of_hosts(list(answers)), display.paint).rstrip("\n"))
             for name, answer in answers.items():
                 for check in () if isinstance(answer, DeployerError) else answer[1]:
-                    display.text(f"{name}  {check.name}: {'healthy' if check.healthy else 'red'}  {check.message}")
+                    display.text(_told(name, check, display.paint))
         return int(max(codes))
 
     run(work)
+
+
+def _told(host: str, check: CheckResult, paint: Paint) -> str:
+    health = paint("healthy", "green") if check.healthy else paint("red", "red")
+    where = " from the controller" if check.from_controller else ""
+    return f"{host}  {escape(check.name)} ({escape(check.kind)}{where}): {health}  {escape(check.message)}"
 
 
 def _state_of(error: DeployerError) -> str:

@@ -23,6 +23,7 @@ def targets_of_configurations(
             timing=system.manifest.timing,
             repair=repair,
             expected=(expected or {}).get(name),
+            checks=system.controller_checks,
         )
         for name, system in project.systems(hosts).items()
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 from collections.abc import Awaitable, Callable, Collection
+from typing import Final
 
 from deployer.copy.bootstrap import COMMAND
 from deployer.copy.conversation import (
@@ -38,6 +40,9 @@ from deployer.formats.messages import Collection as Removed
 from deployer.formats.state import StateLine
 from deployer.inventory import Host
 from deployer.ssh import GATE, Channel, Session
+
+CHECKS_TIMEOUT: Final = 180.0
+"""Seconds without a word while health checks run: one attempt of each may take two minutes."""
 
 
 class HostSession(Conversation):
@@ -95,9 +100,9 @@ class HostSession(Conversation):
         """Make the healthy system permanent. Only a fresh connection may do this."""
         return Outcome.from_document(await self.request("confirm", transaction=transaction, token=token))
 
-    async def cancel(self, transaction: str) -> Outcome:
+    async def cancel(self, transaction: str, reason: str = "") -> Outcome:
         """Have the host go back now."""
-        return Outcome.from_document(await self.request("cancel", transaction=transaction))
+        return Outcome.from_document(await self.request("cancel", transaction=transaction, reason=reason))
 
     async def manifest(self, system: str) -> bytes:
         """The manifest of a system that is on the host."""
@@ -112,7 +117,9 @@ class HostSession(Conversation):
 
     async def check(self) -> tuple[CheckResult, ...]:
         """Run the current generation's health checks once."""
-        return tuple(CheckResult.from_document(item) for item in items_of(await self.request("check"), "checks"))
+        answer = await self._answer("check", await self._begin("check", {}), None, CHECKS_TIMEOUT)
+        results = (CheckResult.from_document(item) for item in items_of(answer, "checks"))
+        return tuple(dataclasses.replace(result, from_controller=False) for result in results)
 
     async def observe(self, ignore: Collection[str] = ()) -> tuple[DriftItem, ...]:
         """Where the host differs from what its current generation declares."""

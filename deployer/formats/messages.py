@@ -15,7 +15,7 @@ Requests are served one at a time, in order.
                events `{"state": …}`, `{"action": Action}`, `{"check": CheckResult}`, `{"log": LINE}`
     attach     `transaction` → as `activate`, from the beginning of that transaction
     confirm    `transaction`, `token` → `Outcome` at `confirmed`; error `ConfirmRefused`
-    cancel     `transaction` → `Outcome` at `rolled-back`
+    cancel     `transaction`, `reason` → `Outcome` at `rolled-back`
     manifest   `system` → `manifest`: the text of its manifest.json
     status     asks nothing → `HostStatus`
     check      asks nothing → `checks`: list of `CheckResult` of the current generation, run once now
@@ -161,6 +161,8 @@ class CheckResult(Message):
     """Whether it was red before the activation too."""
     kind: str = ""
     """`http`, `unit` …"""
+    from_controller: bool = False
+    """Whether the controller probed, and not the host."""
 
 
 @dataclass(frozen=True)

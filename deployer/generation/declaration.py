@@ -100,6 +100,8 @@ class Declaration:
     """By `EtcEntry.path`, for kinds `link` and `file`."""
     packages: tuple[str, ...]
     """Names of the packages on PATH."""
+    controller_checks: tuple[Check, ...] = ()
+    """Those that the controller probes: hosts do not hear of them, and they change no system."""
 
 
 def declare(config: Evaluated, store_dir: str) -> Declaration:
@@ -115,6 +117,7 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
         entries.append(entry)
         if content is not None:
             contents[path] = content
+    checks = _checks(config.get("checks"))
     manifest = Manifest(
         etc=tuple(entries),
         units=tuple(
@@ -131,11 +134,11 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
         groups=tuple(_fields(Group, name, value) for name, value in sorted(config.get("groups").items())),
         sysctl={key: str(value) for key, value in sorted(config.get("sysctl").items())},
         tmpfiles=tuple(config.get("tmpfiles.rules")),
-        checks=tuple(_check(name, value) for name, value in sorted(config.get("checks").items())),
+        checks=checks["host"],
         timing=_timing(config.get("activation")),
         generations=_retention(config.get("generations")),
     )
-    return Declaration(manifest, contents, tuple(config.get("packages")))
+    return Declaration(manifest, contents, tuple(config.get("packages")), checks["controller"])
 
 
 def _retention(value: Mapping[str, Any]) -> Retention:
@@ -207,6 +210,14 @@ def _with_source(entry: EtcEntry, source: Path, place: Place | None) -> tuple[Et
         except UnicodeDecodeError:
             pass
     return dataclasses.replace(entry, sha256=hashlib.sha256(data).hexdigest()), Content(local=source)
+
+
+def _checks(given: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Check, ...]]:
+    """By who probes."""
+    return {
+        where: tuple(_check(name, value) for name, value in sorted(given.items()) if value["from"] == where)
+        for where in ("host", "controller")
+    }
 
 
 def _check(name: str, value: Mapping[str, Any]) -> Check:

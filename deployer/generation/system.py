@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from deployer.config import Config
 from deployer.errors import ConfigurationError, Place, near
 from deployer.formats import StorePath
-from deployer.formats.manifest import EtcEntry, Manifest
+from deployer.formats.manifest import Check, EtcEntry, Manifest
 from deployer.generation.declaration import Content, Declaration, declare
 from deployer.generation.runtime import Runtime
 from deployer.packages import PackageSet
@@ -54,6 +54,8 @@ class System:
     """Its derivation, with all that it needs."""
     runtime: Runtime
     warnings: tuple[str, ...] = ()
+    controller_checks: tuple[Check, ...] = ()
+    """Those that the controller probes. They are no part of the system."""
 
     @property
     def output(self) -> StorePath:
@@ -92,7 +94,7 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
         inputs=(*inputs, *([environment] if environment is not None else [])),
         sources=tuple(sources),
     )
-    return System(manifest, made, runtime, config.warnings)
+    return System(manifest, made, runtime, config.warnings, declaration.controller_checks)
 
 
 def instantiate(store: Store, system: System, packages: PackageSet) -> StorePath:

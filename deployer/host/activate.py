@@ -43,7 +43,7 @@ from deployer.host.paths import (
     RESERVE,
 )
 from deployer.host.service import start_after_boot
-from deployer.host.standing import PRIVATE, read_confirmation, read_ledger, read_request, write_state
+from deployer.host.standing import PRIVATE, read_cancellation, read_confirmation, read_ledger, read_request, write_state
 from deployer.host.switching import Switch
 from deployer.host.transaction import UNINSTALLING, Event, Record, advance, is_overdue, is_resuming, refuse_confirmation
 from deployer.host.verdict import judge, mark_journal
@@ -138,7 +138,7 @@ class Driver:
 
     def _arm_again(self, record: Record) -> _STEP:
         if self._is_cancelled():
-            return Event.FAIL, "it was cancelled"
+            return Event.FAIL, read_cancellation(self._machine.disk)
         self._machine.disk.remove(CONFIRMATION)  # one of the boot before: only a fresh connection of this one counts
         deadman.arm(self._machine, self._recovering(record), record, self._limits(record).total_again)
         start_after_boot(self._machine, record)
@@ -150,7 +150,7 @@ class Driver:
         mark_journal(machine, checks)
         self._before = take_baseline(checks, machine.systemd, should_stop=self._is_cancelled)
         if self._is_cancelled():
-            return Event.FAIL, "it was cancelled"
+            return Event.FAIL, read_cancellation(machine.disk)
         plan = read_request(machine.disk)[1]
         self._switch_of(record).forward(plan)
         return Event.GO_ON, ""
@@ -164,7 +164,7 @@ class Driver:
         machine = self._machine
         while True:
             if self._is_cancelled():
-                return Event.FAIL, "it was cancelled"
+                return Event.FAIL, read_cancellation(machine.disk)
             confirmation = read_confirmation(machine.disk)
             now = machine.clock.now()
             if confirmation is not None:

@@ -11,8 +11,9 @@ from deployer.host.activate import Driver, outcome
 from deployer.host.lock import locked
 from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.paths import CANCELLATION, CONFIRMATION
+from deployer.host.process import one_line
 from deployer.host.refusals import ConfirmRefused, UnknownTransaction
-from deployer.host.standing import PRIVATE, read_state
+from deployer.host.standing import PRIVATE, read_cancellation, read_state
 from deployer.host.transaction import UNINSTALLING, Event, Record, is_for, is_resuming, refuse_confirmation
 
 _POLL: Final = 0.05
@@ -72,7 +73,7 @@ def confirm(machine: Machine, transaction: str, token: str) -> Outcome:
         machine.clock.sleep(_POLL)
 
 
-def cancel(machine: Machine, transaction: str) -> Outcome:
+def cancel(machine: Machine, transaction: str, reason: str = "") -> Outcome:
     """Have a transaction rolled back, whatever it is doing; one that has ended stays as it is, save that a failed rollback is
     tried once more. Raises `UnknownTransaction`."""
     record = machine.journal.read()
@@ -83,14 +84,14 @@ def cancel(machine: Machine, transaction: str) -> Outcome:
             if ours:
                 return outcome(machine, Driver(machine).take_over("", Event.RETRY))
     if not record.is_terminal:
-        machine.disk.write(CANCELLATION, b"", PRIVATE)
+        machine.disk.write(CANCELLATION, one_line(reason).encode(), PRIVATE)
         waited = 0.0
         while waited < _CANCEL_TIMEOUT and not _is_ending(machine.journal.read()):
             machine.clock.sleep(_POLL)
             waited += _POLL
         if not _is_ending(machine.journal.read()):
             machine.systemd.kill(ACTIVATION)
-        recover(machine, "it was cancelled", _ROLLBACK_TIMEOUT)
+        recover(machine, read_cancellation(machine.disk), _ROLLBACK_TIMEOUT)
     return outcome(machine, await_rest(machine, _ROLLBACK_TIMEOUT))
 
 

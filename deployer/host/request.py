@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Final, List
+from typing import Dict, Final, List, Optional
 
 from deployer.errors import DeployerError, DeploymentError, JsonValue
 from deployer.host.refusals import RequestRefused
@@ -34,9 +34,9 @@ class Request:
         """Whether there is such a field."""
         return key in self._document
 
-    def string(self, key: str) -> str:
-        """A field that must be a string."""
-        value = self._document.get(key)
+    def string(self, key: str, *, missing: Optional[str] = None) -> str:
+        """A field that must be a string; `missing` where it may be left out, and is."""
+        value = self._document.get(key, missing)
         if not isinstance(value, str):
             raise RequestRefused(f"{key} is not a string")
         return value

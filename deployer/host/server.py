@@ -54,7 +54,9 @@ class Server:
             "activate": self._activate,
             "attach": lambda request: self._follow(request, request.string("transaction")),
             "confirm": self._confirm,
-            "cancel": lambda request: follow.cancel(self._machine, request.string("transaction")).to_document(),
+            "cancel": lambda request: follow.cancel(
+                self._machine, request.string("transaction"), request.string("reason", missing="")
+            ).to_document(),
             "manifest": self._manifest,
             "status": lambda request: host_status(self._machine).to_document(),
             "check": lambda request: {"checks": [result.to_document() for result in check_now(self._machine)]},

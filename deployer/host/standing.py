@@ -11,7 +11,8 @@ from deployer.formats.messages import Activation, Plan
 from deployer.formats.state import BUSY, StateLine
 from deployer.host.disk import Disk
 from deployer.host.ledger import Ledger, Metadata
-from deployer.host.paths import CONFIRMATION, LEDGER, REQUEST, STATE
+from deployer.host.paths import CANCELLATION, CONFIRMATION, LEDGER, REQUEST, STATE
+from deployer.host.process import one_line
 
 PRIVATE: Final = Metadata(0o600, 0, 0)
 
@@ -56,3 +57,12 @@ def read_confirmation(disk: Disk) -> Optional[Tuple[str, str]]:
         return str(document["transaction"]), str(document["token"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def read_cancellation(disk: Disk) -> str:
+    """Why somebody wants the transaction to end."""
+    try:
+        said = disk.read(CANCELLATION)
+    except FileNotFoundError:
+        said = b""
+    return one_line(said.decode("utf-8", "replace")) or "it was cancelled"

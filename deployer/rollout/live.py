@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +15,7 @@ from deployer.copy import ClosureSender, HostSession
 from deployer.copy.errors import ConversationBroken, HostRefused
 from deployer.copy.session import token_digest
 from deployer.errors import DeployerError, DeploymentError, JsonValue, NeedsPersonError
-from deployer.formats.manifest import CONFIRM_AGAIN, Timing
+from deployer.formats.manifest import CONFIRM_AGAIN, Check, Timing
 from deployer.formats.messages import (
     CONFIRMED,
     HEALTHY,
@@ -28,6 +29,7 @@ from deployer.formats.messages import (
 )
 from deployer.formats.state import BROKEN, BUSY, LOST
 from deployer.history import HostOutcome
+from deployer.rollout.controller_checks import red_now, turn_green
 from deployer.rollout.errors import HostBroken, HostBusy, PlanChanged, PlanRefused
 from deployer.rollout.events import (
     ActionDone,
@@ -66,6 +68,8 @@ class Target:
     """An earlier generation to return to, by its number on the host."""
     expected: Plan | None = None
     """A plan that was shown before: what is done is this, or nothing."""
+    checks: tuple[Check, ...] = ()
+    """Those that the controller probes before it confirms; of a configuration that was evaluated here."""
 
 
 @dataclass(slots=True)
@@ -129,7 +133,12 @@ class LiveOperations:
         plan = await self.plan(host)
         if not plan.actions and plan.previous == target.system and not visit.lost:
             return HostResult(HostOutcome.UNCHANGED, plan.generation, target.system)
-        await self._copy(host, on_event)
+        probing = asyncio.create_task(red_now(target.checks))
+        try:
+            await self._copy(host, on_event)
+            red_before = await probing
+        finally:
+            probing.cancel()
         session = await self._session(host)
         token = secrets.token_hex(32)
         activation = Activation(
@@ -144,7 +153,7 @@ class LiveOperations:
             actions=plan.actions,
             exact=True,
         )
-        return await self._activate(host, activation, token, on_event)
+        return await self._activate(host, activation, token, on_event, target.checks, red_before)
 
     async def rollback(self, host: str, to_generation: int, on_event: EventSink) -> HostResult:
         """Return to an earlier generation, with the same transaction as any other change; 0: leave the host as it was found."""
@@ -196,7 +205,15 @@ class LiveOperations:
             seconds = time.monotonic() - started
             on_event(ClosureCopied(host, bytes=copied.bytes, paths=copied.paths, seconds=round(seconds, 3)))
 
-    async def _activate(self, host: str, activation: Activation, token: str, on_event: EventSink) -> HostResult:
+    async def _activate(
+        self,
+        host: str,
+        activation: Activation,
+        token: str,
+        on_event: EventSink,
+        checks: Sequence[Check] = (),
+        red_before: Collection[str] = (),
+    ) -> HostResult:
         timing = self._targets[host].timing
         waits = timing.check_deadline + timing.min_healthy_time + timing.confirm_timeout
         patience = 2 * timing.unit_timeout + waits + RECOVERY
@@ -207,10 +224,33 @@ class LiveOperations:
         while outcome.state == HEALTHY and outcome.restarts > seen:
             seen = outcome.restarts
             seconds = min(outcome.confirm_seconds, timing.confirm_timeout)  # the host's word for it may be any number
-            confirmed = await self._confirm(host, activation.transaction, token, seconds)
+            until = time.monotonic() + seconds
+            red = await self._look_from_here(host, checks, red_before, seconds / 2, on_event)
+            if red:
+                outcome = await self._take_back(host, activation, red, deadline, on_event, seen)
+                continue
+            confirmed = await self._confirm(host, activation.transaction, token, until - time.monotonic())
             outcome = confirmed or await self._follow(host, activation, deadline, on_event, unconfirmed=seen)
         await self._hang_up(host)
         return _result(host, outcome)
+
+    async def _look_from_here(
+        self, host: str, checks: Sequence[Check], red_before: Collection[str], seconds: float, on_event: EventSink
+    ) -> str:
+        """What is red from the controller, in words; empty: nothing. The time left is for the confirmation."""
+        results = await turn_green(checks, seconds, red_before, lambda result: on_event(CheckReported(host, result=result)))
+        return "; ".join(f"{one.name} (from the controller): {one.message}" for one in results if not one.healthy)
+
+    async def _take_back(
+        self, host: str, activation: Activation, reason: str, deadline: float, on_event: EventSink, restarts: int
+    ) -> Outcome:
+        """Have the host go back now. One that can't be told does so when nobody confirms."""
+        try:
+            await (await self._session(host)).cancel(activation.transaction, reason)
+        except DeploymentError:
+            await self._hang_up(host)
+        outcome = await self._follow(host, activation, deadline, on_event, unconfirmed=restarts)
+        return dataclasses.replace(outcome, reason=reason) if outcome.state == ROLLED_BACK else outcome
 
     async def _follow(
         self, host: str, activation: Activation, deadline: float, on_event: EventSink, *, unconfirmed: int | None = None
@@ -325,6 +365,7 @@ def _translate(host: str, event: Mapping[str, JsonValue], on_event: EventSink) -
         case {"action": dict(action)}:
             on_event(ActionDone(host, action=Action.from_document(action)))
         case {"check": dict(result)}:
-            on_event(CheckReported(host, result=CheckResult.from_document(result)))
+            told = dataclasses.replace(CheckResult.from_document(result), from_controller=False)
+            on_event(CheckReported(host, result=told))
         case {"log": str(line)}:
             on_event(HostLog(host, line=line))

@@ -40,7 +40,8 @@ class Failures:
             case events.HostLog(host, line):
                 self._logs.setdefault(host, deque(maxlen=LOG_LINES)).append(line)
             case events.CheckReported(host, result) if not result.healthy:
-                self._checks.setdefault(host, []).append(f"check {result.name}: {result.message}")
+                where = " (from the controller)" if result.from_controller else ""
+                self._checks.setdefault(host, []).append(f"check {result.name}{where}: {result.message}")
             case events.HostRolledBack(host, reason, log):
                 self._found[host] = _Failure("rolled back", reason, log=log)
             case events.HostFailed(host, error, log):

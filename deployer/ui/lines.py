@@ -101,7 +101,8 @@ def sentence(event: Event, paint: Paint, *, verbose: bool) -> str:
             return f"{escape(host)}: {paint('kept', 'yellow')} {escape(action.target)} ({escape(action.because)})"
         case events.CheckReported(host, result) if verbose or not result.healthy:
             health = paint("healthy", "green") if result.healthy else paint("not healthy", "red")
-            return f"{escape(host)}: check {escape(result.name)} {health}: {escape(result.message)}"
+            where = " (from the controller)" if result.from_controller else ""
+            return f"{escape(host)}: check {escape(result.name)}{where} {health}: {escape(result.message)}"
         case events.HostConfirmed(host, generation, _, seconds):
             return f"{escape(host)}: {paint('confirmed', 'green')} generation {generation} in {duration(seconds)}"
         case events.HostRolledBack(host, reason):

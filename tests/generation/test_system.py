@@ -109,6 +109,20 @@ async def test_a_program_that_a_check_runs_is_in_the_closure(tmp_path: Path):
     assert packages.output_path("tool") in {str(path) for path in store.closure([made.output])}
 
 
+def test_checks_from_the_controller_are_no_part_of_the_system(tmp_path: Path):
+    own = "a: {kind: tcp, port: 80}"
+    outside = "b: {kind: http, from: controller, url: 'http://${host.name}/', status: 2xx}"
+    plain, _ = system(fleet(tmp_path, f"checks: {{{own}}}\n"))
+
+    watched, _ = system(fleet(tmp_path, f"checks: {{{own}, {outside}}}\n"), "web7")
+
+    assert watched.output == plain.output
+    assert [check.name for check in watched.manifest.checks] == ["a"]
+    assert [(check.name, check.url, check.statuses) for check in watched.controller_checks] == [
+        ("b", "http://web7/", ("200-299",))
+    ]
+
+
 def test_the_manifest_tells_hosts_all_that_the_configuration_declares(tmp_path: Path):
     manifest = system(fleet(tmp_path, EVERYTHING))[0].manifest
 

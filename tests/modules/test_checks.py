@@ -35,9 +35,12 @@ REFUSED = {
     "kind: http, url: http://x/, certificate_days: 9": "check 'a': `certificate_days` needs a certificate that is verified",
     "kind: http, url: https://x/, verify: false, ca: /x": "check 'a': `ca` needs a certificate that is verified",
     "kind: http, url: https://x/, ca: x.pem": "check 'a': 'x.pem' is no absolute path",
-    "kind: tcp, port: 80, timeout: 0": "check 'a': a time-out of 0 s is not from 0 to 600",
-    "kind: tcp, port: 80, timeout: 1h": "check 'a': a time-out of 3600 s is not from 0 to 600",
+    "kind: tcp, port: 80, timeout: 0": "check 'a': a time-out of 0 s is not from 0 to 120",
+    "kind: tcp, port: 80, timeout: 1h": "check 'a': a time-out of 3600 s is not from 0 to 120",
     "kind: tcp, port: 80, initial_delay: 1min": "check 'a' can't be green before 60 s, and `activation.check_deadline` is 60 s",
+    "kind: unit, unit: x.service, from: controller": "check 'a' is of kind unit, which only the host can probe",
+    "kind: command, from: controller, command: [/bin/y]": "check 'a' is of kind command, which only the host can probe",
+    "kind: tcp, port: 80, from: controller, initial_delay: 15": "before 15 s, and half of `activation.confirm_timeout` is 15 s",
     "kind: tcp, port: 80, successes: 7, interval: 10": "check 'a' can't be green before 60 s",
 }
 

@@ -42,7 +42,7 @@ def test_checks_and_times_have_the_manifests_defaults(directory):
     arguments: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key in known
     }
-    assert set(given) - known == {"declared"}
+    assert set(given) - known == {"declared", "from"}
     assert Check("a", **arguments) == Check("a", "http", url="http://x/")
     assert Timing(**config.get("activation")) == Timing()
 

@@ -25,6 +25,7 @@ STORY: tuple[Event, ...] = (
     events.ActionDone("web1", Action("kept", "add", "/var/lib/deployer/kept/1-motd", "/etc/motd: it was changed by hand")),
     events.HostLog("web1", "bad \x1b[31mred"),
     events.CheckReported("web1", CheckResult("page", healthy=False, message="status 500")),
+    events.CheckReported("web1", CheckResult("door", healthy=False, message="shut", from_controller=True)),
     events.HostRolledBack("web1", "check page: status 500", ("Traceback",)),
     events.RolloutStopped("the canary web1 is not good"),
     events.RolloutFinished(
@@ -40,11 +41,13 @@ web1: copied 3 paths, 2.0 KiB
 web1: switching
 web1: kept /var/lib/deployer/kept/1-motd (/etc/motd: it was changed by hand)
 web1: check page not healthy: status 500
+web1: check door (from the controller) not healthy: shut
 web1: rolled back: check page: status 500
 Stopping: the canary web1 is not good
 
 web1: rolled back: check page: status 500
     check page: status 500
+    check door (from the controller): shut
     | Traceback
     Next: deployer deploy --on web1 --dry-run
 
