@@ -18,17 +18,18 @@ from deployer.host.asking import ask
 from deployer.host.control_groups import memory_of
 from deployer.host.dialing import dial, left_until
 from deployer.host.machine import SystemdPort
+from deployer.host.matching import first_match
 from deployer.host.process import one_line, run_alone
 from deployer.host.readings import (
     LARGEST_READING,
     Attempt,
     FileReading,
-    first_match,
     of_answer,
     of_conversation,
     of_file,
     of_samples,
     undecided,
+    unmatched,
 )
 from deployer.host.systemd import Systemd, UnitState
 
@@ -51,7 +52,7 @@ class Prober:
         self._cursors: Dict[str, str] = {}
         self._found: Dict[str, str] = {}
         self._kinds: Mapping[str, Callable[[Check], Attempt]] = {
-            "http": lambda check: of_answer(check, ask(check), time.time()),
+            "http": _http,
             "tcp": _tcp,
             "command": _command,
             "unit": self._unit,
@@ -113,7 +114,7 @@ class Prober:
             after = self._cursors.get(check.name, self._journal)
             lines, last = self._systemd.journal_lines(after=after, unit=check.unit, timeout=check.timeout)
             self._cursors[check.name] = last
-            match = first_match(check.pattern, lines)
+            match = first_match(check.pattern, lines, check.timeout)
             if match is None:
                 return Attempt(True, f"{told} is free of '{one_line(check.pattern, 80)}'")
             self._found[check.name] = one_line(match, 160)
@@ -136,6 +137,20 @@ def _steady(check: Check, state: object) -> Attempt:
     return Attempt(True, f"{told} and {shown}")
 
 
+def _http(check: Check) -> Attempt:
+    deadline = time.monotonic() + check.timeout
+    answer = ask(check)
+    return _matching(check, of_answer(check, answer, time.time()), answer.body, deadline)
+
+
+def _matching(check: Check, reading: Attempt, data: bytes, deadline: float) -> Attempt:
+    """What is healthy so far, and whether its pattern is found too."""
+    if not reading.healthy or not check.pattern:
+        return reading
+    found = first_match(check.pattern, data.decode("utf-8", "replace").splitlines(), left_until(deadline))
+    return unmatched(check, reading) if found is None else reading
+
+
 def _tcp(check: Check) -> Attempt:
     deadline = time.monotonic() + check.timeout
     said = b""
@@ -144,7 +159,7 @@ def _tcp(check: Check) -> Attempt:
             connection.settimeout(left_until(deadline))
             connection.sendall(check.send.encode())
         while (check.expect or check.pattern) and len(said) < LARGEST_READING:
-            reading = of_conversation(check, said)
+            reading = _matching(check, of_conversation(check, said), said, deadline)
             if reading.healthy:
                 return reading
             try:
@@ -155,7 +170,7 @@ def _tcp(check: Check) -> Attempt:
             if not piece:
                 break
             said += piece
-    return of_conversation(check, said)
+    return _matching(check, of_conversation(check, said), said, deadline)
 
 
 def _command(check: Check) -> Attempt:
@@ -171,6 +186,7 @@ def _command(check: Check) -> Attempt:
 
 
 def _file(check: Check) -> Attempt:
+    deadline = time.monotonic() + check.timeout
     try:
         found, content = os.stat(check.path), b""
         if check.pattern and stat.S_ISREG(found.st_mode):
@@ -178,7 +194,8 @@ def _file(check: Check) -> Attempt:
                 content = file.read(LARGEST_READING)
     except (FileNotFoundError, NotADirectoryError):
         return Attempt(False, f"{one_line(check.path, 120)} is not there")
-    return of_file(check, FileReading(found.st_mode, time.time() - found.st_mtime, content))
+    reading = of_file(check, FileReading(found.st_mode, time.time() - found.st_mtime))
+    return _matching(check, reading, content, deadline)
 
 
 def _prometheus(check: Check) -> Attempt:

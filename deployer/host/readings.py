@@ -1,4 +1,4 @@
-"""What the readings of health checks mean: a web server's answer, a file, lines of a log, a metric's samples. Pure."""
+"""What the readings of health checks mean, but for patterns: a web server's answer, a file, a metric's samples. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import operator
 import re
 import stat
 from dataclasses import dataclass
-from typing import Any, Callable, Final, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Final, List, Mapping, Optional, Tuple
 
 from deployer.formats.manifest import Check
 from deployer.host.process import one_line
@@ -58,8 +58,6 @@ class FileReading:
     """As `stat` gives it, with the kind of file."""
     age: float
     """Seconds since it was last written."""
-    content: bytes = b""
-    """Where a pattern asks for it."""
 
 
 def of_answer(check: Check, answer: Answer, now: float) -> Attempt:
@@ -75,9 +73,8 @@ def of_answer(check: Check, answer: Answer, now: float) -> Attempt:
             return Attempt(False, f"{told} without the header '{one_line(name, 80)}'")
         if text not in value:
             return Attempt(False, f"{told} with {one_line(name, 80)}: {one_line(value, 80)}, without '{one_line(text, 80)}'")
-    missing = _missing(check.body, check.pattern, answer.body)
-    if missing:
-        return Attempt(False, f"{told} {missing}")
+    if check.body and check.body.encode() not in answer.body:
+        return Attempt(False, f"{told} without the text '{one_line(check.body, 80)}'")
     if check.certificate_days:
         if answer.expires is None:
             return Attempt(False, f"{told} without a certificate that was verified")
@@ -91,11 +88,14 @@ def of_answer(check: Check, answer: Answer, now: float) -> Attempt:
 def of_conversation(check: Check, said: bytes) -> Attempt:
     """Whether what a port said is what it should say."""
     told = f"{one_line(check.address, 100)} port {check.port}"
-    missing = _missing(check.expect, check.pattern, said)
-    if missing:
+    if not (check.expect or check.pattern):
+        return Attempt(True, f"{told} accepts connections")
+    if not said:
+        return Attempt(False, f"{told} accepts connections, and said nothing")
+    if check.expect.encode() not in said:
         words = one_line(said.decode("utf-8", "replace"), _SHORT)
-        return Attempt(False, f"{told} answered {missing}: {words}" if words else f"{told} accepts connections, and said nothing")
-    return Attempt(True, f"{told} {'answered' if check.expect or check.pattern else 'accepts connections'}")
+        return Attempt(False, f"{told} answered without the text '{one_line(check.expect, 80)}': {words}")
+    return Attempt(True, f"{told} answered")
 
 
 def of_file(check: Check, reading: FileReading) -> Attempt:
@@ -106,19 +106,14 @@ def of_file(check: Check, reading: FileReading) -> Attempt:
         return Attempt(False, f"{told} has mode {mode:04o}, and {check.mode.zfill(4)} is healthy")
     if check.max_age and reading.age > check.max_age:
         return Attempt(False, f"{told} was written {reading.age:.0f} s ago, and {check.max_age:g} s is the most")
-    if check.pattern:
-        if not stat.S_ISREG(reading.mode):
-            return Attempt(False, f"{told} is no regular file")
-        missing = _missing("", check.pattern, reading.content)
-        if missing:
-            return Attempt(False, f"{told} is there, {missing}")
+    if check.pattern and not stat.S_ISREG(reading.mode):
+        return Attempt(False, f"{told} is no regular file")
     return Attempt(True, f"{told} is there")
 
 
-def first_match(pattern: str, lines: Sequence[str]) -> Optional[str]:
-    """The first line in which a pattern is found."""
-    compiled = re.compile(pattern)
-    return next((line for line in lines if compiled.search(line)), None)
+def unmatched(check: Check, reading: Attempt) -> Attempt:
+    """What is healthy but for its pattern."""
+    return Attempt(False, f"{reading.message} without a match of '{one_line(check.pattern, 80)}'")
 
 
 def of_samples(check: Check, body: bytes) -> Attempt:
@@ -150,15 +145,6 @@ def undecided(check: Check, reason: str) -> Attempt:
 def _is_in(status: int, span: str) -> bool:
     low, _, high = span.partition("-")
     return low.isdecimal() and int(low) <= status <= int(high if high.isdecimal() else low)
-
-
-def _missing(text: str, pattern: str, data: bytes) -> str:
-    """What is not in some data, in words; empty: nothing."""
-    if text and text.encode() not in data:
-        return f"without the text '{one_line(text, 80)}'"
-    if pattern and not re.search(pattern, data.decode("utf-8", "replace"), re.MULTILINE):
-        return f"without a match of '{one_line(pattern, 80)}'"
-    return ""
 
 
 def _samples(document: Any) -> List[Tuple[str, float]]:

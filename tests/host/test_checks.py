@@ -183,6 +183,8 @@ class TestTcpAndCommand:
         os.mkfifo(pipe)
 
         assert attempt(check("file", path=str(file), pattern="^state: ok$", max_age=600)).healthy
+        found = attempt(check("file", path=str(file), pattern="^state: bad"))
+        assert found == Attempt(False, f"{file} is there without a match of '^state: bad'")
         os.utime(file, (0, 0))
         assert not attempt(check("file", path=str(file), max_age=600)).healthy
         assert attempt(check("file", path=str(tmp_path / "none"))) == Attempt(False, f"{tmp_path}/none is not there")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deployer.formats.manifest import Check
-from deployer.host.readings import Answer, Attempt, FileReading, first_match, of_answer, of_conversation, of_file, of_samples
+from deployer.host.readings import Answer, Attempt, FileReading, of_answer, of_conversation, of_file, of_samples
 
 DAY = 86400.0
 
@@ -38,10 +38,6 @@ class TestAnswers:
         found = http(headers={"content-type": "text/\x1b[31m", "x-any": ""}, expect_headers=wanted)
         assert found.message == "http://x/ answered 200 with Content-Type: text/ [31m, without 'json'"
 
-    def test_a_pattern_is_searched_for_line_by_line(self) -> None:
-        assert http(body=b"one\nready: 7\n", pattern=r"^ready: \d$").healthy
-        assert http(body=b"not ready: 7", pattern=r"^ready").message.endswith("without a match of '^ready'")
-
     def test_a_certificate_must_be_good_for_some_days(self) -> None:
         assert http(expires=31 * DAY, certificate_days=30).healthy
         assert "good for 29.0 days, and 30 is the least" in http(expires=29 * DAY, certificate_days=30).message
@@ -64,23 +60,15 @@ def test_a_conversation_is_healthy_once_it_has_what_is_expected() -> None:
         ({"mode": "0600"}, FileReading(0o100644, 0), "/x has mode 0644, and 0600 is healthy"),
         ({"max_age": 60.0}, FileReading(0o100600, 61), "/x was written 61 s ago, and 60 s is the most"),
         ({"max_age": 60.0}, FileReading(0o100600, -5), "/x is there"),
-        ({"pattern": "^ok$"}, FileReading(0o100600, 0, b"so\nok\n"), "/x is there"),
-        ({"pattern": "ok"}, FileReading(0o100600, 0, b"password"), "/x is there, without a match of 'ok'"),
+        ({"pattern": "^ok$"}, FileReading(0o100600, 0), "/x is there"),
         ({"pattern": ""}, FileReading(0o040755, 0), "/x is there"),
         ({"pattern": "x"}, FileReading(0o040755, 0), "/x is no regular file"),
     ],
 )
-def test_a_file_has_a_mode_an_age_and_a_content_that_is_not_told(
-    check: dict[str, Any], reading: FileReading, message: str
-) -> None:
+def test_a_file_has_a_mode_and_an_age(check: dict[str, Any], reading: FileReading, message: str) -> None:
     found = of_file(Check("a", "file", path="/x", **check), reading)
 
     assert found == Attempt(message == "/x is there", message)
-
-
-def test_the_first_line_that_matches_is_found() -> None:
-    assert first_match("(?i)panic", ["all well", "Panic: x", "panic: y"]) == "Panic: x"
-    assert first_match("panic", []) is None
 
 
 def samples(body: object, comparison: str = "< 0.05", **check: Any) -> Attempt:

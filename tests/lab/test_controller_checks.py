@@ -22,7 +22,7 @@ def configuration(page: str, *, wanted: str = "hello") -> dict[str, Any]:
         "checks": {
             "inside": {"kind": "file", "path": "/etc/site/page"},
             "outside": outside,
-            "way-in": {"kind": "tcp", "from": "controller", "address": "${host.address}", "port": 22, "pattern": "^SSH-2.0-"},
+            "way-in": {"kind": "tcp", "from": "controller", "address": "${host.address}", "port": 22, "pattern": "^SSH-[0-9.]+-"},
         },
         "activation": TIMES,
     }
