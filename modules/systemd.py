@@ -56,16 +56,18 @@ SECTIONS = {
     "timers": ("timer", "Timer", "When the service of the same name runs."),
     "sockets": ("socket", "Socket", "Where to listen for the service of the same name."),
     "mounts": ("mount", "Mount", "What is mounted where. The name is the escaped path, as `systemd-escape -p` prints it."),
+    "automounts": ("automount", "Automount", "What is mounted once somebody looks there: the mount of the same name."),
+    "swaps": ("swap", "Swap", "Where memory is swapped to. The name is the escaped path, as `systemd-escape -p` prints it."),
     "paths": ("path", "Path", "Which paths to watch for the service of the same name."),
     "slices": ("slice", "Slice", "What its members may use together."),
     "targets": ("target", "", "A point that units can hang on."),
 }
 
 
-def unit_type(suffix: str, section: str, what: str) -> Submodule:
+def unit_type(suffix: str, section: str, what: str, *, of_user: bool = False) -> Submodule:
     """What a unit of one kind may say."""
     own = {suffix: Field(SECTION, f"Directives of [{section}].", {})} if section else {}
-    if suffix == "service":
+    if suffix == "service" and not of_user:
         own["check"] = Field(types.boolean, "Whether it must be active, and stay so, before a generation is confirmed.", False)
     return Submodule({**COMMON, **own}, f"a mapping that describes a {suffix}")
 
@@ -75,6 +77,17 @@ for plural, (suffix, section, what) in SECTIONS.items():
         f"systemd.{plural}",
         types.attributes_of(unit_type(suffix, section, what), wrong_plain_name),
         f"Units of kind {suffix}, by name without `.{suffix}`. {what}",
+        default={},
+    )
+
+OF_USERS = ("services", "timers", "sockets", "paths", "slices", "targets")
+
+for plural in OF_USERS:
+    suffix, section, what = SECTIONS[plural]
+    module.option(
+        f"systemd.user.{plural}",
+        types.attributes_of(unit_type(suffix, section, what, of_user=True), wrong_plain_name),
+        f"Units of kind {suffix} for every user's own systemd, by name without `.{suffix}`. {what}",
         default={},
     )
 
@@ -141,26 +154,36 @@ def wrong_drop_in_name(name: str) -> str:
     return "" if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.conf", name) else "is a file name that ends with .conf"
 
 
+UNITS = types.attributes_of(
+    Submodule(
+        {
+            "text": Field(types.string, "The unit file; empty for a unit of the distribution that is only extended.", ""),
+            "drop_ins": Field(
+                types.attributes_of(types.string, wrong_drop_in_name), "Drop-ins, by file name: `override.conf`.", {}
+            ),
+            "start": Field(types.boolean, "Whether it is active once the generation is.", False),
+            "masked": Field(types.boolean, "Whether nothing can start it.", False),
+            "wanted_by": Field(NAMES, "Targets that start it.", []),
+            "required_by": Field(NAMES, "Units that need it.", []),
+            "reload_on_change": RELOAD,
+        },
+        "a mapping with `text` or `drop_ins`",
+    ),
+    wrong_unit_name,
+)
+
 module.option(
     "systemd.units",
-    types.attributes_of(
-        Submodule(
-            {
-                "text": Field(types.string, "The unit file; empty for a unit of the distribution that is only extended.", ""),
-                "drop_ins": Field(
-                    types.attributes_of(types.string, wrong_drop_in_name), "Drop-ins, by file name: `override.conf`.", {}
-                ),
-                "start": Field(types.boolean, "Whether it is active once the generation is.", False),
-                "masked": Field(types.boolean, "Whether nothing can start it.", False),
-                "wanted_by": Field(NAMES, "Targets that start it.", []),
-                "required_by": Field(NAMES, "Units that need it.", []),
-                "reload_on_change": RELOAD,
-            },
-            "a mapping with `text` or `drop_ins`",
-        ),
-        wrong_unit_name,
-    ),
+    UNITS,
     "Units by whole name, as text. The options by kind (`systemd.services` …) define these.",
+    default={},
+    apply=with_triggers,
+)
+
+module.option(
+    "systemd.user.units",
+    UNITS,
+    "Units for every user's own systemd, by whole name, as text. The options by kind (`systemd.user.services` …) define these.",
     default={},
     apply=with_triggers,
 )
@@ -212,9 +235,21 @@ def directives_of_unit(unit: Mapping[str, Any]) -> dict[str, list[str]]:
 @module.defines("systemd.units")
 def units_by_kind(config: ConfigView) -> dict[str, object]:
     """The units of all kinds, as text."""
+    return rendered(config, "systemd", tuple(SECTIONS))
+
+
+@module.defines("systemd.user.units")
+def user_units_by_kind(config: ConfigView) -> dict[str, object]:
+    """The units of users of all kinds, as text."""
+    return rendered(config, "systemd.user", OF_USERS)
+
+
+def rendered(config: ConfigView, above: str, kinds: tuple[str, ...]) -> dict[str, object]:
+    """The units that the options by kind say, as text."""
     made: dict[str, object] = {}
-    for plural, (suffix, section, _) in SECTIONS.items():
-        for name, unit in config[f"systemd.{plural}"].items():
+    for plural in kinds:
+        suffix, section, _ = SECTIONS[plural]
+        for name, unit in config[f"{above}.{plural}"].items():
             sections: dict[str, Any] = {"Unit": directives_of_unit(unit)}
             if section:
                 sections[section] = unit[suffix]
@@ -248,20 +283,26 @@ def service_checks(config: ConfigView) -> dict[str, object]:
     return {f"{name}-service": {"kind": "unit", "unit": f"{name}.service"} for name, one in services if one["check"]}
 
 
-def said_at(name: str, config: ConfigView) -> str:
-    """The option that a unit comes from: one of those by kind, or `systemd.units` itself."""
+def said_at(name: str, config: ConfigView, above: str, kinds: tuple[str, ...]) -> str:
+    """The option that a unit comes from: one of those by kind, or `units` itself."""
     plain, _, suffix = name.rpartition(".")
-    for plural, (kind, _, _) in SECTIONS.items():
-        if kind == suffix and plain in config[f"systemd.{plural}"]:
-            return f"systemd.{plural}.{plain}"
-    return f"systemd.units.{name}"
+    for plural in kinds:
+        if SECTIONS[plural][0] == suffix and plain in config[f"{above}.{plural}"]:
+            return f"{above}.{plural}.{plain}"
+    return f"{above}.units.{name}"
 
 
 @module.asserts
 def units_are_whole(config: ConfigView) -> Iterator[Fault]:
     """A unit says something, and what it hangs on is a unit."""
-    for name, unit in config["systemd.units"].items():
-        at = said_at(name, config)
+    yield from wrong_units(config, "systemd", tuple(SECTIONS))
+    yield from wrong_units(config, "systemd.user", OF_USERS)
+
+
+def wrong_units(config: ConfigView, above: str, kinds: tuple[str, ...]) -> Iterator[Fault]:
+    """What is wrong with the host's units, or with those of users."""
+    for name, unit in config[f"{above}.units"].items():
+        at = said_at(name, config, above, kinds)
         if not (unit["text"] or unit["drop_ins"] or unit["masked"]):
             yield Fault(f"unit '{name}' has neither `text` nor `drop_ins`, and is not masked", "Give it one of them.", at)
         if unit["masked"] and unit["text"]:
@@ -271,12 +312,12 @@ def units_are_whole(config: ConfigView) -> Iterator[Fault]:
         for other in [*unit["wanted_by"], *unit["required_by"]]:
             if not UNIT_NAME.fullmatch(other):
                 yield Fault(f"unit '{name}' is to be started by '{other}', which is no unit", "Write multi-user.target.", at)
-    for name, service in config["systemd.services"].items():
+    for name, service in config[f"{above}.services"].items():
         if "ExecStart" not in service["service"] and service["service"].get("Type") != "oneshot":
-            yield Fault(f"service '{name}' has no ExecStart", "Say what it runs.", f"systemd.services.{name}")
-    for name in config["systemd.timers"]:
-        if f"{name}.service" not in config["systemd.units"] and "Unit" not in config["systemd.timers"][name]["timer"]:
-            yield Fault(f"timer '{name}' has no service '{name}.service' to start", "Declare it.", f"systemd.timers.{name}")
+            yield Fault(f"service '{name}' has no ExecStart", "Say what it runs.", f"{above}.services.{name}")
+    for name, timer in config[f"{above}.timers"].items():
+        if f"{name}.service" not in config[f"{above}.units"] and "Unit" not in timer["timer"]:
+            yield Fault(f"timer '{name}' has no service '{name}.service' to start", "Declare it.", f"{above}.timers.{name}")
 
 
 @module.warns

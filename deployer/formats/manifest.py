@@ -217,6 +217,8 @@ class Manifest:
     """Store path of the host runtime, a directory that holds `deployer.pyz`."""
     timing: Timing = Timing()
     generations: Retention = Retention()
+    user_units: Tuple[Unit, ...] = ()
+    """Those that every user's own systemd has; their files are in `etc` below `systemd/user`."""
 
     @property
     def is_empty(self) -> bool:
@@ -261,6 +263,7 @@ class ManifestRefused(DeploymentError):
 _MEMBERS: Final[Mapping[str, type]] = {
     "etc": EtcEntry,
     "units": Unit,
+    "user_units": Unit,
     "users": User,
     "groups": Group,
     "checks": Check,

@@ -86,13 +86,13 @@ class Action(Message):
     """One thing that an activation does (or would do) to a host."""
 
     kind: str
-    """`etc`, `unit`, `user`, `group`, `home`, `sysctl`, `tmpfiles`, `environment`, `generation`, `store`, and `kept`: what
-    people wrote by hand."""
+    """`etc`, `unit`, `user-unit`, `user`, `group`, `home`, `sysctl`, `tmpfiles`, `environment`, `generation`, `store`, and
+    `kept`: what people wrote by hand."""
     operation: str
     """`add` `change` `remove` `replace` `restore` `lock` `unlock` `discard`; of units: `start` `stop` `restart` `reload`
     `skip`."""
     target: str
-    """The path, unit, account or key."""
+    """The path, unit, account or key; of a user's unit `USER/UNIT`."""
     because: str = ""
     """Why, where that is not plain: `the unit changed: ExecStart`."""
 

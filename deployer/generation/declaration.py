@@ -30,6 +30,7 @@ from deployer.formats.manifest import (
 LARGEST_TEXT: Final = 256 << 10
 """Bytes. Larger files of the user's, and those that are not UTF-8, become store paths of their own."""
 UNIT_DIRECTORY: Final = "systemd/system"
+USER_UNIT_DIRECTORY: Final = "systemd/user"
 
 
 class Evaluated(Protocol):
@@ -108,7 +109,8 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
     """Read the options that hosts act on. Raises `SourceUnreadable`."""
     entries: list[EtcEntry] = []
     contents: dict[str, Content] = {}
-    unit_files = _unit_files(config.get("systemd.units"))
+    unit_files = _unit_files(config.get("systemd.units"), UNIT_DIRECTORY)
+    unit_files |= _unit_files(config.get("systemd.user.units"), USER_UNIT_DIRECTORY)
     for path, value in sorted({**unit_files, **config.get("etc")}.items()):
         place = config.place_of(f"etc.{path}")
         if path in unit_files and path in config.get("etc"):
@@ -120,16 +122,8 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
     checks = _checks(config.get("checks"))
     manifest = Manifest(
         etc=tuple(entries),
-        units=tuple(
-            Unit(
-                name,
-                text=value.get("text") or "",
-                drop_ins=dict(sorted((value.get("drop_ins") or {}).items())),
-                start=value.get("start", True),
-                masked=value.get("masked", False),
-            )
-            for name, value in sorted(config.get("systemd.units").items())
-        ),
+        units=_units(config.get("systemd.units")),
+        user_units=_units(config.get("systemd.user.units")),
         users=tuple(_fields(User, name, value) for name, value in sorted(config.get("users").items())),
         groups=tuple(_fields(Group, name, value) for name, value in sorted(config.get("groups").items())),
         sysctl={key: str(value) for key, value in sorted(config.get("sysctl").items())},
@@ -150,19 +144,32 @@ def _timing(values: Mapping[str, Any]) -> Timing:
     return Timing(**seconds, on_reboot=values["on_reboot"])
 
 
-def _unit_files(units: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _units(units: Mapping[str, Mapping[str, Any]]) -> tuple[Unit, ...]:
+    return tuple(
+        Unit(
+            name,
+            text=value.get("text") or "",
+            drop_ins=dict(sorted((value.get("drop_ins") or {}).items())),
+            start=value.get("start", True),
+            masked=value.get("masked", False),
+        )
+        for name, value in sorted(units.items())
+    )
+
+
+def _unit_files(units: Mapping[str, Mapping[str, Any]], directory: str) -> dict[str, dict[str, Any]]:
     """The files of units, where systemd looks for them."""
     files: dict[str, dict[str, Any]] = {}
     for name, unit in units.items():
         if unit["masked"]:
-            files[f"{UNIT_DIRECTORY}/{name}"] = {"target": "/dev/null"}
+            files[f"{directory}/{name}"] = {"target": "/dev/null"}
         elif unit["text"]:
-            files[f"{UNIT_DIRECTORY}/{name}"] = {"text": unit["text"]}
+            files[f"{directory}/{name}"] = {"text": unit["text"]}
         for drop_in, text in unit["drop_ins"].items():
-            files[f"{UNIT_DIRECTORY}/{name}.d/{drop_in}"] = {"text": text}
+            files[f"{directory}/{name}.d/{drop_in}"] = {"text": text}
         for kind, others in (("wants", unit["wanted_by"]), ("requires", unit["required_by"])):
             for other in others:
-                files[f"{UNIT_DIRECTORY}/{other}.{kind}/{name}"] = {"target": f"../{name}"}
+                files[f"{directory}/{other}.{kind}/{name}"] = {"target": f"../{name}"}
     return files
 
 

@@ -32,6 +32,8 @@ class UnitStatus:
     """Whether the distribution brings a file for it, besides any of ours."""
     bound: Tuple[str, ...] = ()
     """The units that systemd stops along with it."""
+    fragment: str = ""
+    """The unit file that it was loaded from; as far as is known."""
     run: str = ""
     """What names this run of the unit among all of its runs; empty: not known."""
 
@@ -71,6 +73,10 @@ class SystemdPort:
     def states(self, names: Collection[str]) -> Mapping[str, UnitStatus]:
         """Of each, and of the running instances of each that is a template."""
         raise NotImplementedError
+
+    def user_managers(self) -> Mapping[str, SystemdPort]:
+        """By account, the systemd of each user for whom one runs."""
+        return {}
 
     def change(self, verb: str, names: Sequence[str], timeout: float) -> Mapping[str, str]:
         """`stop`, `start`, `restart` or `reload` units, together; what failed, with the reason."""
@@ -249,10 +255,10 @@ class Limits:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Limits:
-        """Stop, start, restart and reload are one job's time each; files, accounts and programs have a minute. Before that,
-        each check is probed once; so are some at the end."""
+        """Stop, start, restart and reload are one job's time each, and for users once more; files, accounts and programs have
+        a minute. Before that, each check is probed once; so are some at the end."""
         timing, once = manifest.timing, max((check.timeout + 1.0 for check in manifest.checks), default=0.0)
-        switching = 4 * timing.unit_timeout + 60.0 + once
+        switching = (8 if manifest.user_units else 4) * timing.unit_timeout + 60.0 + once
         checking = timing.check_deadline + timing.min_healthy_time + once + 5.0
         return cls(switching, checking, timing.confirm_timeout)
 

@@ -26,6 +26,7 @@ from deployer.host.obstacles import file_obstacles, leftover_of, obstacles
 from deployer.host.paths import ETC, PROFILE
 from deployer.host.switching import tmpfiles_paths
 from deployer.host.unit_changes import look_at_units, unit_repairs
+from deployer.host.user_units import look_at_user_units
 
 _STORE_ROOTS: Final = "/nix/var/deployer/gcroots"
 UNKNOWN: Final = "?"
@@ -46,6 +47,8 @@ class Observed:
     """Path of an entry to why nothing can be done to it, where something is to be done."""
     units: Mapping[str, UnitStatus] = dataclasses.field(default_factory=dict)
     """How systemd sees each unit, and each running instance of a template."""
+    user_units: Mapping[str, Mapping[str, UnitStatus]] = dataclasses.field(default_factory=dict)
+    """How the managers of users see theirs, by user."""
     system: str = ""
     """Store path of the current system."""
     foreign: FrozenSet[str] = frozenset()
@@ -107,6 +110,7 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
         owners={path: lacking for path, entry in declared.items() for lacking in [_lacking(entry, ids)] if lacking},
         obstacles=obstacles(machine.disk, declared, ledger),
         units=units,
+        user_units=look_at_user_units(machine.systemd, previous, manifest),
         system=system,
         foreign=frozenset(path for path in foreign if _may_go(machine, path, ledger)),
         accounts=accounts,

@@ -23,6 +23,7 @@ from deployer.host.unit_changes import UnitChanges, unit_changes, unit_repairs
 from deployer.host.unit_faults import REREAD, may_start
 from deployer.host.unit_files import declared
 from deployer.host.unit_names import is_template, template_of
+from deployer.host.user_units import user_actions
 
 __all__ = ["Observed", "observe_for_plan", "plan_activation"]
 
@@ -51,6 +52,8 @@ def plan_activation(
     units, foreign = _unit_changes(previous, manifest, observed, repair=repair)
     actions = list(units.skipped)
     actions += [Action("unit", "stop", name, units.because.get(name, "")) for name in units.stop]
+    of_users = user_actions(previous, manifest, {} if repair else observed.user_units)
+    actions += of_users[0]
     accounts = _accounts(previous, manifest, observed, ledger)
     actions += accounts.actions
     problems += accounts.problems
@@ -66,6 +69,7 @@ def plan_activation(
         units = dataclasses.replace(units, start=units.start + _waiting(manifest, observed))
     for verb, names in ((REREAD, units.reread), ("reload", units.reload), ("restart", units.restart), ("start", units.start)):
         actions += [Action("unit", verb, name, units.because.get(name, "")) for name in names]
+    actions += of_users[1]
     problems += _units(previous, manifest, observed, foreign)
     return Plan("", "", 0, tuple(actions), tuple(dict.fromkeys(problems)))
 

@@ -31,7 +31,8 @@ from deployer.host.readings import (
     undecided,
     unmatched,
 )
-from deployer.host.systemd import Systemd, UnitState
+from deployer.host.systemd import Systemd
+from deployer.host.unit_state import UnitState
 
 SETTLED: Final = 1.0
 """Seconds for which a unit must have been active: one that dies at once is active for a moment too."""

@@ -26,6 +26,7 @@ from deployer.host.paths import ETC, NEXT_LEDGER
 from deployer.host.transaction import Record
 from deployer.host.unit_changes import look_at_units, planned_changes, unit_changes
 from deployer.host.unit_jobs import UnitJobs
+from deployer.host.user_units import UserUnits
 
 _PRIVATE = Metadata(0o600, 0, 0)
 
@@ -65,10 +66,13 @@ class Switch:
         repairs = self._record.repair
         changes = planned_changes(plan.actions) if repairs else unit_changes(self._previous, self._next, before)
         units = UnitJobs(self._machine, self._previous, self._next)
+        users = UserUnits(self._machine, self._previous, self._next)
         units.record(before, changes)
         for action in changes.skipped:
             self._events.action(action)
         units.stop(changes)
+        if not repairs:
+            users.stop()
         ledger = apply_accounts(self._machine, self._ledger, self._next, note=self._note, restore=restore_accounts)
         ledger = self._change_etc(plan, ledger)
         if repairs:
@@ -80,6 +84,7 @@ class Switch:
         for name in changes.reread:
             self._note(Action("unit", "change", name, changes.because.get(name, "")))
         units.start(changes, states)
+        users.start()
 
     def _change_etc(self, plan: Plan, ledger: Ledger) -> Ledger:
         declared: Dict[str, EtcEntry] = {entry.path: entry for entry in self._next.etc}
@@ -200,15 +205,22 @@ class Switch:
         """Put everything back as the undo log says. At boot nothing is waited for."""
         records = self._undo.records()
         units = UnitJobs(self._machine, self._previous, self._next)
+        of_host = [record for record in records if not record.get("user")]
+        users = UserUnits(self._machine, self._previous, self._next)
         if not booting and records:
-            units.stop_what_came(records)
+            users.stop_what_came(records)
+            units.stop_what_came(of_host)
         troubles: List[str] = []
         for record in reversed(records):
             try:
                 self._undo_one(record)
             except (DeployerError, OSError) as error:
                 troubles.append(error.message if isinstance(error, DeployerError) else str(error))
-        units.bring_back(records, troubles, booting=booting)
+        try:
+            units.bring_back(of_host, troubles, booting=booting)
+        finally:
+            if not booting:
+                users.bring_back(records, troubles)
         if troubles:
             raise NotRestored(troubles)
 

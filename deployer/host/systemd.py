@@ -7,23 +7,26 @@ waits without a bound, and a job that outlives its bound is cancelled.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
+import pwd
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Collection, Dict, Final, Iterable, List, Mapping, Sequence, Tuple
 
 from deployer.errors import DeployerError, DeploymentError
-from deployer.host.machine import SystemdPort, UnitStatus
+from deployer.host.machine import SystemdPort
 from deployer.host.process import Completed, ProgramTimedOut, one_line, run
 from deployer.host.unit_names import is_template, template_of
+from deployer.host.unit_state import UnitState
 
 QUICK: Final = 30.0
 """Seconds for what systemd answers at once."""
 RELOAD: Final = 90.0
 """Seconds for reading all unit files again: generators run then."""
+QUICK_FOR_USERS: Final = 5.0
+RELOAD_FOR_USERS: Final = 20.0
+"""The same for a user's systemd, which that user can make hang."""
 SETTLE: Final = 0.1
 """Seconds after which a service that was started is looked at: one whose program is missing has failed by then."""
 MAX_LOG_LINE: Final = 500
@@ -32,6 +35,7 @@ _POLL: Final = 0.05
 _CHUNK: Final = 200
 """Units a call."""
 _SHIPPED: Final = ("usr/lib/systemd/system", "lib/systemd/system", "usr/local/lib/systemd/system")
+_SHIPPED_FOR_USERS: Final = ("usr/lib/systemd/user", "lib/systemd/user", "usr/local/lib/systemd/user")
 _OVER: Final = ("inactive", "failed")
 _AT_ANY_TIME: Final = ("DefaultDependencies=no", "Conflicts=shutdown.target", "Before=shutdown.target")
 """Of units that must start in the middle of a boot too."""
@@ -54,80 +58,21 @@ class JournalUnreadable(DeploymentError):
         return "the journal can't be read, or there is none"
 
 
-@dataclass(frozen=True)
-class UnitState(UnitStatus):
-    """All that we want to know of a unit."""
-
-    result: str = "success"
-    n_restarts: int = 0
-    main_pid: int = 0
-    exit_status: int = 0
-    """Of the main process, where it has ended."""
-    type: str = ""
-    """Of a service."""
-    remains: bool = False
-    """Whether it stays active once its processes have ended."""
-    condition: bool = True
-    """Whether its conditions held when it was last started; systemd forgets that of a unit that nothing wants."""
-    fragment: str = ""
-    """The unit file that it was loaded from."""
-    drop_ins: Tuple[str, ...] = ()
-    enabled: str = ""
-    """`enabled`, `static`, `masked` …"""
-    active_since: float = 0.0
-    """Seconds of CLOCK_MONOTONIC."""
-    needs_reload: bool = False
-    """Whether its files have changed since they were read."""
-    job: int = 0
-    """0: none."""
-    memory: int = dataclasses.field(default=-1, compare=False)
-    """Bytes that its processes use now; -1: systemd does not count."""
-    control_group: str = ""
-    """The path of its control group; empty where it has none."""
-
-    @property
-    def is_crashing(self) -> bool:
-        """Whether it failed, or failed and waits to be started again."""
-        return self.active == "failed" or (self.sub == "auto-restart" and (self.result != "success" or self.exit_status != 0))
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether it does not run because its conditions did not hold when it was last started."""
-        return self.load == "loaded" and self.active == "inactive" and not self.condition
-
-    @property
-    def is_once(self) -> bool:
-        """Whether it is done, and no longer active, once its work has ended."""
-        return self.type == "oneshot" and not self.remains
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it does not run because there is nothing (left) for it to do."""
-        done = self.load == "loaded" and self.active == "inactive" and self.is_once and self.result == "success"
-        return done or self.is_waiting
-
-    def __str__(self) -> str:
-        """For people."""
-        details = [self.sub]
-        if self.result != "success":
-            details.append(f"result {self.result}")
-        if self.exit_status:
-            details.append(f"status {self.exit_status}")
-        return f"{self.active} ({', '.join(details)})"
-
-
 class Systemd(SystemdPort):
     """This host's PID 1."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         """`root` is where the distribution's unit files are looked for."""
         self._root = root
+        self._command: Tuple[str, ...] = ("systemctl",)
+        self._places = _SHIPPED
+        self._quick = QUICK
 
     # -- asking ----------------------------------------------------------------------------------------------------------
 
     def version(self) -> int:
         """`252`; 0 where it does not say."""
-        found = re.search(r"systemd (\d+)", _systemctl(["--version"], check=False).text)
+        found = re.search(r"systemd (\d+)", self._systemctl(["--version"], check=False).text)
         return int(found.group(1)) if found else 0
 
     def states(self, names: Collection[str]) -> Mapping[str, UnitState]:
@@ -144,8 +89,18 @@ class Systemd(SystemdPort):
     def active_units(self, patterns: Sequence[str] = ()) -> List[str]:
         """The names of all units that run, or of those that match."""
         options = ["--no-legend", "--plain", "--full", "--state=active,activating,reloading,deactivating"]
-        lines = _systemctl(["list-units", *options, "--", *patterns]).text.splitlines()
+        lines = self._systemctl(["list-units", *options, "--", *patterns]).text.splitlines()
         return sorted(words[0] for words in (line.split() for line in lines) if words)
+
+    def user_managers(self) -> Mapping[str, SystemdPort]:
+        """By account, the systemd of each user for whom one runs."""
+        found: Dict[str, SystemdPort] = {}
+        for unit in self.active_units(["user@*.service"]):
+            number = unit.partition("@")[2].partition(".")[0]
+            with contextlib.suppress(KeyError, ValueError, OverflowError):
+                account = pwd.getpwuid(int(number))
+                found[account.pw_name] = UserSystemd(account, self._root)
+        return found
 
     def log_tail(self, name: str, lines: int) -> Sequence[str]:
         """The last lines of a unit's last run."""
@@ -194,7 +149,7 @@ class Systemd(SystemdPort):
 
     def daemon_reload(self, timeout: float = RELOAD) -> None:
         """Read all unit files again. It succeeds also where a unit file says nothing: look at `states` afterwards."""
-        _systemctl(["daemon-reload"], timeout=timeout)
+        self._systemctl(["daemon-reload"], timeout=timeout)
 
     def start(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
         """Start units together; what failed, with the reason."""
@@ -226,7 +181,7 @@ class Systemd(SystemdPort):
             return self._stop(names, timeout)
         failures: Dict[str, str] = {}
         try:
-            ended = _systemctl([verb, "--", *names], timeout=timeout, check=False)
+            ended = self._systemctl([verb, "--", *names], timeout=timeout, check=False)
         except ProgramTimedOut:
             failures = self._cancel(verb, names, timeout)
         else:
@@ -251,18 +206,18 @@ class Systemd(SystemdPort):
     def queue(self, verb: str, names: Sequence[str]) -> None:
         """The same without waiting, for the boot."""
         if names:
-            _systemctl(["--no-block", verb, "--", *names], check=False)
+            self._systemctl(["--no-block", verb, "--", *names], check=False)
 
     def forget_failures(self, names: Sequence[str]) -> None:
         """Clear failed states and counted restarts."""
         if names:
-            _systemctl(["reset-failed", "--", *names], check=False)
+            self._systemctl(["reset-failed", "--", *names], check=False)
 
     def kill(self, name: str) -> None:
         """Kill all processes of a service, and those that it starts to end itself, until it is gone."""
         deadline = time.monotonic() + QUICK
         while time.monotonic() < deadline:
-            _systemctl(["kill", "--signal=KILL", "--", name], check=False)
+            self._systemctl(["kill", "--signal=KILL", "--", name], check=False)
             time.sleep(_POLL)
             if self.states([name])[name].active in _OVER:
                 return
@@ -270,7 +225,7 @@ class Systemd(SystemdPort):
     def discard(self, *names: str) -> None:
         """Stop transient units, where there are any."""
         if names:
-            _systemctl(["stop", "--", *names], check=False)
+            self._systemctl(["stop", "--", *names], check=False)
 
     # -- transient units -------------------------------------------------------------------------------------------------
 
@@ -292,9 +247,13 @@ class Systemd(SystemdPort):
 
     # -- details ---------------------------------------------------------------------------------------------------------
 
+    def _systemctl(self, arguments: Sequence[str], *, timeout: float = 0.0, check: bool = True) -> Completed:
+        command = [*self._command, "--no-pager", "--no-ask-password", *arguments]
+        return _run(command, timeout=timeout or self._quick, check=check)
+
     def _show(self, names: Sequence[str]) -> Dict[str, UnitState]:
         options = [f"--property={','.join(_PROPERTIES.split())}", "--"]
-        blocks = _systemctl(["show", *options, *names]).text.strip("\n").split("\n\n")
+        blocks = self._systemctl(["show", *options, *names]).text.strip("\n").split("\n\n")
         if len(blocks) != len(names):
             if len(names) == 1:
                 return {names[0]: UnitState()}
@@ -331,13 +290,13 @@ class Systemd(SystemdPort):
         if "/" in name:
             return False
         files = [name, template_of(name) or name]
-        return any((self._root / place / file).is_file() for place in _SHIPPED for file in files)
+        return any((self._root / place / file).is_file() for place in self._places for file in files)
 
     def _stop(self, names: Sequence[str], timeout: float) -> Dict[str, str]:
         """What is down is stopped, however it ended: that is forgotten. So is what somebody has started again meanwhile."""
         late: Dict[str, str] = {}
         try:
-            ended = _systemctl(["stop", "--", *names], timeout=timeout, check=False).status == 0
+            ended = self._systemctl(["stop", "--", *names], timeout=timeout, check=False).status == 0
         except ProgramTimedOut:
             ended, late = False, self._cancel("stop", names, timeout)
         states = self.states(names)
@@ -349,8 +308,31 @@ class Systemd(SystemdPort):
         states = self.states(names)
         pending = {name: str(states[name].job) for name in names if states[name].job}
         if pending:
-            _systemctl(["cancel", "--", *pending.values()], check=False)
+            self._systemctl(["cancel", "--", *pending.values()], check=False)
         return dict.fromkeys(pending, f"it did not {verb} within {timeout:g} s")
+
+
+class UserSystemd(Systemd):
+    """The systemd of one user. It is asked as that user, since its socket is where the user may put another in its place."""
+
+    def __init__(self, account: pwd.struct_passwd, root: Path = Path("/")) -> None:
+        """Of an account for which one runs."""
+        super().__init__(root)
+        self._uid = account.pw_uid
+        become = ("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups", "--")
+        place = f"/run/user/{account.pw_uid}"
+        speak = ("env", f"XDG_RUNTIME_DIR={place}", f"DBUS_SESSION_BUS_ADDRESS=unix:path={place}/bus", f"HOME={account.pw_dir}")
+        self._command = (*become, *speak, "systemctl", "--user")
+        self._places = _SHIPPED_FOR_USERS
+        self._quick = QUICK_FOR_USERS
+
+    def daemon_reload(self, timeout: float = RELOAD_FOR_USERS) -> None:
+        """Read all unit files again."""
+        super().daemon_reload(timeout)
+
+    def log_tail(self, name: str, lines: int) -> Sequence[str]:
+        """The last lines of a unit's journal."""
+        return _journal([f"--lines={lines}", "--boot", f"_SYSTEMD_USER_UNIT={name}", f"_UID={self._uid}"])
 
 
 def literal(command: Iterable[str]) -> List[str]:
@@ -409,10 +391,6 @@ def _journalctl(arguments: Sequence[str]) -> str:
         return _run(["journalctl", "--no-pager", "--quiet", *arguments], check=False).text
     except DeployerError:
         return ""
-
-
-def _systemctl(arguments: Sequence[str], *, timeout: float = QUICK, check: bool = True) -> Completed:
-    return _run(["systemctl", "--no-pager", "--no-ask-password", *arguments], timeout=timeout, check=check)
 
 
 def _run(arguments: Sequence[str], *, timeout: float = QUICK, check: bool = True) -> Completed:

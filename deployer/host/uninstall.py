@@ -27,6 +27,7 @@ from deployer.host.refusals import HostBroken, KeptFiles
 from deployer.host.standing import PRIVATE, read_ledger, write_state
 from deployer.host.switching import Switch, remove_made
 from deployer.host.transaction import UNINSTALLING, Record
+from deployer.host.user_units import look_at_user_units, user_actions
 
 DISCARD = "discard"
 """The operation on what people wrote by hand."""
@@ -95,6 +96,7 @@ def planned(machine: Machine) -> Tuple[Action, ...]:
     manifest = manifest_of(machine, system)
     states = machine.systemd.states([unit.name for unit in manifest.units]) if manifest.units else {}
     actions += [Action("unit", "stop", name) for name, status in states.items() if status.is_active]
+    actions += user_actions(manifest, Manifest(), look_at_user_units(machine.systemd, manifest, Manifest()))[0]
     for path, owned in sorted(ledger.etc.items()):
         if not owned.adopted:
             actions.append(Action("etc", "restore" if owned.original else "remove", f"{ETC}/{path}"))

@@ -10,9 +10,9 @@ from typing import Final, Iterator, Mapping, Tuple
 
 from deployer.formats.manifest import Unit
 from deployer.host.machine import UnitStatus
-from deployer.host.systemd import UnitState
 from deployer.host.unit_files import UnitFile, declared, runs_once
 from deployer.host.unit_names import NEVER_STARTED_TARGETS, is_template
+from deployer.host.unit_state import UnitState
 
 UNITS: Final = "/etc/systemd/system"
 MASKS: Final = (UNITS, "/run/systemd/system")

@@ -41,8 +41,9 @@ class UnitsFailed(DeploymentError):
 class UnitJobs:
     """The units of one host's change from `previous` to `following`."""
 
-    def __init__(self, machine: Machine, previous: Manifest, following: Manifest) -> None:
-        """Each job has the time that the generation gives it whose definitions are loaded then."""
+    def __init__(self, machine: Machine, previous: Manifest, following: Manifest, *, user: str = "") -> None:
+        """Each job has the time that the generation gives it whose definitions are loaded then. `user`: whose manager it is."""
+        self._user = user
         self._machine, self._previous, self._next = machine, previous, following
         self._systemd: SystemdPort = machine.systemd
 
@@ -53,6 +54,7 @@ class UnitJobs:
         self._machine.undo.append(
             {
                 "op": "units",
+                **({"user": self._user} if self._user else {}),
                 "active": sorted(name for name, status in before.items() if status.is_active),
                 "failing": sorted(name for name, status in before.items() if status.is_crashing),
                 "touched": sorted(changes.touched),
@@ -66,11 +68,12 @@ class UnitJobs:
 
     def reload_definitions(self) -> Mapping[str, UnitStatus]:
         """Have systemd read its files, and look at what it made of ours. Raises `UnitsFailed`."""
-        self._machine.undo.append({"op": _RELOADING})
+        mine = {"user": self._user} if self._user else {}
+        self._machine.undo.append({"op": _RELOADING, **mine})
         try:
             self._systemd.daemon_reload()
         except ProgramFailed:
-            self._machine.undo.append({"op": _NOT_RELOADED})
+            self._machine.undo.append({"op": _NOT_RELOADED, **mine})
             raise
         states = self._systemd.states([unit.name for unit in self._next.units if not is_template(unit.name)])
         wrong = {
@@ -87,7 +90,7 @@ class UnitJobs:
         strays = {name for name in {*changes.stop} & {*changes.start} if name in states and states[name].is_active}
         alone = [name for name in changes.restart if name not in {*changes.renew, *changes.implied}]
         for name in changes.implied:
-            self._machine.events.action(Action("unit", "restart", name, changes.because.get(name, "")))
+            self._note("restart", name, changes.because.get(name, ""))
         failures: Dict[str, str] = {}
         for verb, names in (
             ("reload", changes.reload),
@@ -113,8 +116,12 @@ class UnitJobs:
         if not names:
             return {}
         for name in names:
-            self._machine.events.action(Action("unit", "restart" if verb == _RENEW else verb, name, because[name]))
+            self._note("restart" if verb == _RENEW else verb, name, because[name])
         return self._systemd.renew(names, timeout) if verb == _RENEW else self._systemd.change(verb, names, timeout)
+
+    def _note(self, verb: str, name: str, because: str) -> None:
+        kind, target = ("user-unit", f"{self._user}/{name}") if self._user else ("unit", name)
+        self._machine.events.action(Action(kind, verb, target, because))
 
     # -- back ------------------------------------------------------------------------------------------------------------
 

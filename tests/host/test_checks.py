@@ -20,7 +20,7 @@ from deployer.host import asking, checks, probes
 from deployer.host.checks import Baseline, run_checks, take_baseline
 from deployer.host.probes import Prober
 from deployer.host.readings import Attempt
-from deployer.host.systemd import UnitState
+from deployer.host.unit_state import UnitState
 
 BRIEF = Timing(check_deadline=1.0)
 ONCE = Timing(check_deadline=0.0)

@@ -14,7 +14,7 @@ from deployer.host.ledger import Ledger
 from deployer.host.machine import UnitStatus
 from deployer.host.observe import observe
 from deployer.host.standing import read_ledger
-from deployer.host.systemd import UnitState
+from deployer.host.unit_state import UnitState
 from deployer.host.verdict import observe_now
 from tests.host.test_crashes import deploy, first_system
 from tests.host.world import World

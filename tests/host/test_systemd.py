@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deployer.host.process import Completed
-from deployer.host.systemd import UnitState, complaints, last_run, literal
+from deployer.host.systemd import complaints, last_run, literal
+from deployer.host.unit_state import UnitState
 
 
 def test_the_journal_of_the_last_run_begins_where_systemd_started_it() -> None:

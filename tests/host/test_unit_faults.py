@@ -13,9 +13,9 @@ from deployer.formats.manifest import EtcEntry, Manifest, Unit
 from deployer.host.ledger import Ledger
 from deployer.host.machine import UnitStatus
 from deployer.host.planning import Observed, plan_activation
-from deployer.host.systemd import UnitState
 from deployer.host.unit_changes import unit_changes
 from deployer.host.unit_faults import unit_faults
+from deployer.host.unit_state import UnitState
 
 TEXT = "[Service]\nExecStart=/bin/web\n"
 ONCE = "[Service]\nType=oneshot\nExecStart=/bin/web\n"

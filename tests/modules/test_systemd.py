@@ -197,3 +197,22 @@ def test_known_users_are_not(directory, user):
     config = directory.evaluate(f"users: {{bob: {{}}}}\nsystemd: {{services: {{a: {{service: {{ExecStart: /x, {user}}}}}}}}}\n")
 
     assert config.warnings == ()
+
+
+def test_units_of_users_are_rendered_as_the_hosts_are(directory):
+    config = directory.evaluate(
+        textwrap.dedent(
+            """
+            systemd:
+              services: {a: {service: {ExecStart: /x}}}
+              user:
+                services: {a: {wanted_by: [default.target], service: {ExecStart: /y}}}
+                units: {pipewire.socket: {masked: true}}
+            """
+        )
+    )
+
+    found = config.get("systemd.user.units")
+    assert (found["a.service"]["text"], found["a.service"]["start"]) == ("[Service]\nExecStart=/y\n", True)
+    assert found["pipewire.socket"]["masked"]
+    assert config.get("systemd.units")["a.service"]["text"] == "[Service]\nExecStart=/x\n"
