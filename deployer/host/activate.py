@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from typing import Callable, Dict, Final, Mapping, Tuple
+from typing import Callable, Dict, Final, List, Mapping, Tuple
 
 from deployer.errors import DeployerError
 from deployer.formats.messages import (
@@ -32,15 +32,21 @@ from deployer.host.disk import Disk
 from deployer.host.lost import manifest_of
 from deployer.host.machine import Limits, Machine
 from deployer.host.paths import (
+    BEFORE,
+    BOOTED,
     CANCELLATION,
     CONFIRMATION,
     GOOD,
     JOURNAL,
+    KEPT,
     LEDGER,
     NEXT_LEDGER,
     ORIGINALS,
+    PROFILE,
     QUARANTINE,
     RESERVE,
+    STATE_DIRECTORY,
+    TRANSACTION,
 )
 from deployer.host.service import start_after_boot
 from deployer.host.standing import PRIVATE, read_cancellation, read_confirmation, read_ledger, read_request, write_state
@@ -218,7 +224,10 @@ def _outcome(work: Callable[[Record], _STEP], record: Record) -> _STEP:
 def settle(machine: Machine, record: Record) -> None:
     """Tidy up after a transaction that stands still. As often as it takes; the boot unit goes last."""
     disk, profile = machine.disk, machine.profile
-    if not record.is_terminal or disk.entry(JOURNAL) is None:
+    if not record.is_terminal:
+        return
+    _sweep(disk)
+    if disk.entry(JOURNAL) is None:
         return
     if record.state == CONFIRMED:
         with contextlib.suppress(FileNotFoundError):
@@ -242,8 +251,14 @@ def settle(machine: Machine, record: Record) -> None:
 def settle_again(machine: Machine, record: Record) -> None:
     """Tidy up after a driver that is gone. What was read of it may be in memory only, where its last sync failed: so it is
     recorded once more, and on the disk, before anything follows from it."""
-    machine.journal.write(record)
+    if machine.disk.entry(JOURNAL) is not None:
+        machine.journal.write(record)
     settle(machine, record)
+
+
+def is_left_over(machine: Machine) -> bool:
+    """Whether a request was cut off while it prepared a transaction."""
+    return machine.disk.entry(RESERVE) is not None or bool(_half_written(machine.disk))
 
 
 def roots(machine: Machine, following: str = "") -> Dict[str, str]:
@@ -280,6 +295,18 @@ def _quarantine(disk: Disk, record: Record) -> None:
     if name:
         note = {"system": record.next, "transaction": record.transaction, "reason": record.reason}
         disk.write(f"{QUARANTINE}/{name}", json.dumps(note, sort_keys=True).encode() + b"\n", PRIVATE)
+
+
+def _sweep(disk: Disk) -> None:
+    """Remove what drivers and requests that were cut off have left half written."""
+    for path in _half_written(disk):
+        disk.remove(path)
+
+
+def _half_written(disk: Disk) -> List[str]:
+    """Connections write their words to a transaction without the lock: theirs are left alone."""
+    places = (STATE_DIRECTORY, PROFILE, ORIGINALS, KEPT, QUARANTINE, TRANSACTION, BEFORE, BOOTED.rpartition("/")[0])
+    return [path for place in places for path in disk.half_written(place, but=(CONFIRMATION, CANCELLATION))]
 
 
 def _sweep_originals(disk: Disk) -> None:

@@ -103,9 +103,9 @@ def made_wants(machine: Machine) -> bool:
 
 
 def is_left_over(machine: Machine) -> bool:
-    """Whether something of the boot unit is still in `/etc`."""
+    """Whether something of the boot unit is still in `/etc`, or in systemd's memory."""
     places = (f"{WANTS}/{RECOVER}", f"{_UNITS}/{RECOVER}", _MADE_WANTS)
-    return any(machine.disk.entry(place) is not None for place in places)
+    return any(machine.disk.entry(place) is not None for place in places) or _is_loaded(machine)
 
 
 def disarm(machine: Machine) -> None:
@@ -118,8 +118,12 @@ def disarm(machine: Machine) -> None:
     if disk.entry(_MADE_WANTS) is not None:
         disk.remove_directory(WANTS)
         disk.remove(_MADE_WANTS)
-    if machine.systemd.states([RECOVER])[RECOVER].load == "loaded":
+    if _is_loaded(machine):
         machine.systemd.daemon_reload()
+
+
+def _is_loaded(machine: Machine) -> bool:
+    return machine.systemd.states([RECOVER])[RECOVER].load == "loaded"
 
 
 def _install_boot_unit(machine: Machine, command: Sequence[str]) -> None:

@@ -13,11 +13,12 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Final, Iterator, List, Optional, Tuple
+from typing import Callable, Collection, Dict, Final, Iterator, List, Optional, Tuple
 
 from deployer.errors import DeploymentError
 from deployer.host.ledger import Metadata
@@ -31,6 +32,7 @@ OTHER: Final = "other"
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_TEMPORARY: Final = re.compile(r"\.deployer-[0-9a-f]{16}")
 _STATE_PARENT: Final = STATE_DIRECTORY.rsplit("/", 1)[0]
 _OTHER_IOCTLS: Final = ("alpha", "mips", "parisc", "ppc", "sparc")
 """Machines whose ioctl numbers have the direction elsewhere: asm/ioctl.h of Linux."""
@@ -136,6 +138,11 @@ class Disk:
         """Whether a directory lies on a file system that is mounted read-only. Raises `FileNotFoundError`."""
         with self._directory(path) as directory:
             return bool(os.fstatvfs(directory).f_flag & os.ST_RDONLY)
+
+    def half_written(self, path: str, *, but: Collection[str] = ()) -> List[str]:
+        """What interrupted writes left in a directory of ours, save what is on its way to the paths `but`."""
+        spared = {_temporary(other.rpartition("/")[2]) for other in but if other.rpartition("/")[0] == path}
+        return [f"{path}/{name}" for name in self.names(path) if _TEMPORARY.fullmatch(name) and name not in spared]
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -320,7 +327,7 @@ class Disk:
 
     def _sweep(self, path: str, directory: int, name: str) -> str:
         """The name under which a successor of `name` is made; what an interrupted write left there goes first."""
-        temporary = ".deployer-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        temporary = _temporary(name)
         try:
             os.lstat(temporary, dir_fd=directory)
         except FileNotFoundError:
@@ -372,6 +379,10 @@ def _sealed(descriptor: int) -> str:
     except OSError:
         return ""  # its file system knows no such thing
     return next((word for bit, word in _SEALS if flags & bit), "")
+
+
+def _temporary(name: str) -> str:
+    return ".deployer-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 def _is_link(name: str, directory: int) -> bool:

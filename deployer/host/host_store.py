@@ -94,6 +94,8 @@ class HostStore(StorePort):
             entry = self._disk.entry(f"{_ROOTS}/{name}")
             if entry is None or entry.target != path:
                 self._disk.link(f"{_ROOTS}/{name}", path)
+        for path in self._disk.half_written(_ROOTS):
+            self._disk.remove(path)
         for name in self._disk.names(_ROOTS):
             if name.startswith(_OURS) and name not in roots:
                 self._disk.remove(f"{_ROOTS}/{name}")

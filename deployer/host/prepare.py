@@ -12,7 +12,7 @@ from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Acti
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
 from deployer.host.account_files import wait_for_lock
-from deployer.host.activate import Driver, roots, settle_again
+from deployer.host.activate import Driver, is_left_over, roots, settle_again
 from deployer.host.boots import note_booted
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
@@ -83,7 +83,7 @@ def ready(machine: Machine) -> Record:
     """The journal's record, after finishing what a driver that is gone left behind. Hold the lock."""
     record = read_or_rebuild(machine)
     if record.is_terminal:
-        if read_state(machine.disk).phase == BUSY or deadman.is_left_over(machine):
+        if read_state(machine.disk).phase == BUSY or is_left_over(machine) or deadman.is_left_over(machine):
             settle_again(machine, record)
         return record
     if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active or is_resuming(record, machine.clock.now()):

@@ -14,11 +14,11 @@ from deployer.process import ProgramFailed, run
 _OVERLAYFS: Final = "overlay"
 
 
-async def prepare_home(directory: Path, record: Record) -> None:
-    """Make the directory of the hosts' disks; in memory where it would be on an overlay, which cannot hold another's changes."""
+async def prepare_home(directory: Path, record: Record, *, in_memory: bool = False) -> None:
+    """Make the directory of the hosts' disks; in memory also where it is on an overlay, which cannot hold another's changes."""
     directory.mkdir(parents=True, exist_ok=True)
     kind = (await run(["stat", "--file-system", "--format=%T", directory])).text
-    if kind.startswith(_OVERLAYFS):
+    if in_memory or kind.startswith(_OVERLAYFS):
         record.note(MOUNT, directory)
         await run(["mount", "-t", "tmpfs", "-o", "mode=0700", "deployer-lab", directory])
 

@@ -125,13 +125,15 @@ async def up(
     base: str = FULL,
     hosts: Sequence[str] = (),
     owner: int | None = None,
+    in_memory: bool = False,
     on_build: Callable[[Base], None] = lambda base: None,
 ) -> Lab:
     """Bring a lab up with at least these hosts, all of them `running`.
 
     `hosts` names them; otherwise they are `host1`, `host2` … up to `count`. Hosts that the lab has already stay as they are, and
     are booted where they are down: so a run that was killed is completed by running it again, and a lab can grow.
-    `owner` is the process for which the lab lives: `down_orphans` removes it once that process has ended.
+    `owner` is the process for which the lab lives: `down_orphans` removes it once that process has ended. `in_memory`: the disks
+    of a new lab's hosts are in memory, where syncing costs nothing.
     """
     raise_all(missing_needs())
     names = tuple(check_name(host) for host in hosts) or tuple(f"host{number}" for number in range(1, count + 1))
@@ -149,7 +151,7 @@ async def up(
             record.note(NAMESPACE, network.namespace_of(name))
             await network.make_controller(name)
         if not (directory / "hosts").is_dir():
-            await disks.prepare_home(directory / "hosts", record)
+            await disks.prepare_home(directory / "hosts", record, in_memory=in_memory)
         for host in wanted:
             await _make_host(host, record)
         lab = Lab(name, (*lab.hosts, *wanted))

@@ -143,6 +143,11 @@ def state_of(world: World) -> dict[str, Any]:
     }
 
 
+def left_over(world: World) -> list[Path]:
+    """What interrupted writes left half written."""
+    return list(world.root.rglob(".deployer-*"))
+
+
 def recover_by_request(world: World) -> None:
     machine = world.machine()
     if (world.root / "var/lib/deployer").is_dir():
@@ -196,6 +201,8 @@ def test_killed_at_any_effect_the_host_is_old_or_new_and_whole(world: World, tmp
         found = state_of(trial)
         sysctl_at_boot = recover is recover_by_boot and found["sysctl"] != old["sysctl"]
         assert found in (old, new) or sysctl_at_boot, f"killed at effect {count}"
+        recover_by_request(trial)
+        assert left_over(trial) == [], f"killed at effect {count}"
         seen.add(found == new)
         if (trial.root / "var/lib/deployer/journal").exists():
             assert read_state(trial.machine().disk).phase == SETTLED or found == old
@@ -220,6 +227,7 @@ def test_killed_at_any_effect_of_a_rollback_the_host_is_as_before(world: World, 
         recover(trial)
 
         assert state_of(trial) == old, f"killed at effect {count}"
+        assert left_over(trial) == [], f"killed at effect {count}"
         assert trial.times() == times
         if status == 0:
             break
