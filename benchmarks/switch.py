@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.fleet import Failed, Stage
+from benchmarks.fleet import PATIENCE, Failed, Stage
 from benchmarks.peers.tools import ANSIBLE
 from benchmarks.report import Row, report, row
 from deployer.lab import down, inside, up
@@ -209,9 +209,12 @@ def measure_files(bench: Bench, runs: int, *, ansible: bool) -> list[Row]:
         bench.configure_files(token)
         source = bench.files(token)
         took = {"ours": bench.stage.deploy(), "rsync + systemctl": bench.by_rsync(source)}
-        if ansible:
-            took["ansible copy"] = bench.by_ansible(source)
-        for name in ("ours", "rsync", *(["ansible"] if ansible else [])):
+        verified = ["ours", "rsync"]
+        # It transfers every file, the first time too; once it has taken so long, it is not asked again.
+        if ansible and sum(times["ansible copy"]) < PATIENCE:
+            times["ansible copy"].append(bench.by_ansible(source))
+            verified.append("ansible")
+        for name in verified:
             bench.verify(token, name)
         if token:
             for name, seconds in took.items():
@@ -253,7 +256,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="script/bench switch")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--without-ansible", action="store_true", help="it takes a minute a run")
+    parser.add_argument("--without-ansible", action="store_true", help="it takes minutes")
     given = parser.parse_args()
     try:
         results = bench(given.runs, ansible=not given.without_ansible)

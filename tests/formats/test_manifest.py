@@ -46,11 +46,15 @@ def test_a_check_of_a_newer_version_does_not_keep_a_host_from_going_back():
     assert manifest.checks == (Check("a", "sonar", unknown="depth"),)
 
 
+def test_keys_of_a_newer_version_do_not_keep_a_host_from_going_back():
+    newer = document(sonar=1, units=[{"name": "a.service", "depth": 7}])
+
+    assert Manifest.from_bytes(newer) == Manifest.from_bytes(document(units=[{"name": "a.service"}]))
+
+
 @pytest.mark.parametrize(
     "newer",
     [
-        document(sonar=1),
-        document(units=[{"name": "a.service", "depth": 7}]),
         document(checks=[{"name": "a", "kind": "http", "headers": {"a": 1}}]),
         document(checks=[{"name": "a", "kind": "http", "verify": 1}]),
         document(checks=[{"name": "a", "kind": "http", "port": True}]),
