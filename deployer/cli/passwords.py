@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import os
 from collections.abc import Callable
@@ -87,6 +86,8 @@ def _password(value: str, source: str) -> BecomePassword:
 
 
 def _first_line(file: Path) -> str:
+    import asyncio
+
     from deployer.errors import DeployerError
     from deployer.process import run
 
