@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from deployer.store import Store
+from deployer.store.owners import owned
 from deployer.store.trees import remove
 
 
@@ -15,8 +15,7 @@ def scratch_directory(store: Store) -> Path:
     """A new directory on the store's file system, that only we can enter."""
     parent = store.temporary_directory
     parent.mkdir(parents=True, exist_ok=True)
-    # By its process's number the collector knows when it is nobody's any more.
-    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-build-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=owned("build-"), dir=parent))
 
 
 def keep(build_directory: Path, name: str) -> Path:

@@ -23,6 +23,7 @@ from deployer.store.database import Database, PathInfo, nix_hash
 from deployer.store.errors import PathCorrupt, PathOccupied, ReferenceInvalid, StoreError, translate
 from deployer.store.layout import Layout, exchange, sync_directory, sync_file_system
 from deployer.store.locks import TemporaryRoots, held
+from deployer.store.owners import owned
 
 Read = Callable[[int], bytes]
 MAX_LINKS: Final = 30_000
@@ -85,7 +86,7 @@ class Batch:
 
     def place(self) -> str:
         """A name aside at which nothing stands."""
-        return str(self._layout.aside / f"{os.getpid()}-{secrets.token_hex(8)}")
+        return str(self._layout.aside / owned(secrets.token_hex(8)))
 
     def commit(self) -> Tuple[PathInfo, ...]:
         """Make all of them valid. Raises `ReferenceInvalid`; then none of them is."""

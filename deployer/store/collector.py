@@ -15,6 +15,7 @@ from deployer.store.batch import rename
 from deployer.store.closures import in_order, reached
 from deployer.store.errors import PathAlive
 from deployer.store.locks import held, temporary_roots
+from deployer.store.owners import has_owner, is_abandoned
 from deployer.store.processes import in_use
 from deployer.store.store import AnyPath, Store, roots_of
 
@@ -103,9 +104,7 @@ def _take_left(store: Store, live: Set[str]) -> List[str]:
     """Move aside what crashes left: what was being made, and trees that were never registered."""
     left: List[str] = []
     for entry in _entries(store.layout.aside):
-        owner = entry.name.split("-")[0]
-        mine_no_more = owner.isdecimal() and not os.path.exists(f"/proc/{owner}")
-        if mine_no_more or (not owner.isdecimal() and _is_old(entry.path)):
+        if is_abandoned(entry.name) or (not has_owner(entry.name) and _is_old(entry.path)):
             left.append(entry.path)
     valid = {os.path.basename(path) for path in live}
     locked = {name[: -len(".lock")] for name in os.listdir(store.layout.locks)}

@@ -24,6 +24,7 @@ from deployer.host.request import UNEXPECTED, Answer, HostFailed, Request, told
 from deployer.sandbox import end_orphans
 from deployer.sandbox.scratch import clear
 from deployer.store import Store, collect, delete
+from deployer.store.owners import is_abandoned
 
 _PATIENCE: Final = 60.0
 """Seconds, until the controller says how often it will be heard."""
@@ -93,8 +94,7 @@ class BuilderServer:
         """Remove the directories of builds whose process was killed."""
         aside = self._store.temporary_directory
         for name in os.listdir(aside) if aside.is_dir() else ():
-            owner = name.split("-")[0]
-            if owner.isdecimal() and not os.path.exists(f"/proc/{owner}"):
+            if is_abandoned(name):
                 with contextlib.suppress(FileNotFoundError):  # Another that came at the same time had the same thought.
                     place = self._store.batch().place()
                     os.rename(aside / name, place)
