@@ -51,7 +51,7 @@ async def run_in_sandbox(bubblewrap: Sequence[str], spec: SandboxSpec, *, limits
         etc = {name: _descriptor_with(text.encode(), theirs) for name, text in spec.etc_files.items()}
         passed += etc.values()
         options = [*extra, *bubblewrap_options(spec, etc)]
-        passed.append(_descriptor_with(b"".join(os.fsencode(option) + b"\0" for option in options), theirs))
+        passed.append(_descriptor_with(os.fsencode("".join(f"{option}\0" for option in options)), theirs))
         command = (*bubblewrap, "--args", str(passed[-1]), "--", spec.builder, *spec.arguments)
         process = _start(scoped(command) if spec.network else command, write_end, passed)
         theirs.close()

@@ -9,6 +9,7 @@ and where we have no filter, the bits are lost when the output is given a store'
 from __future__ import annotations
 
 import errno
+import functools
 import platform
 import struct
 from typing import Final, List, Optional
@@ -48,6 +49,7 @@ _IO_URING_CALLS: Final = (425, 426, 427)
 """Setup, enter, register: on both."""
 
 
+@functools.cache
 def sandbox_filter(machine: Optional[str] = None) -> Optional[bytes]:
     """The program for this machine, or None where we have none for its architecture."""
     machine = machine or platform.machine()

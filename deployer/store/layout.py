@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 STATE = "nix/var/deployer"
@@ -21,52 +22,52 @@ class Layout:
     root: Path
     store_dir: str
 
-    @property
+    @cached_property
     def store(self) -> Path:
         """Where the paths lie."""
         return self.root / self.store_dir.lstrip("/")
 
-    @property
+    @cached_property
     def links(self) -> Path:
         """Every file's content once, by hash; files of paths are hard links to these."""
         return self.store / ".links"
 
-    @property
+    @cached_property
     def aside(self) -> Path:
         """Where things are made before they are whole, on the same file system as the store."""
         return self.store / ".making"
 
-    @property
+    @cached_property
     def state(self) -> Path:
         """All that is not paths."""
         return self.root / STATE
 
-    @property
+    @cached_property
     def database(self) -> Path:
         """The registration."""
         return self.state / "db.sqlite"
 
-    @property
+    @cached_property
     def nix_database(self) -> Path:
         """Where this is, the store is a real Nix's too: what we don't know may be valid there, and is never swept."""
         return self.root / "nix/var/nix/db"
 
-    @property
+    @cached_property
     def roots(self) -> Path:
         """Links to what must stay."""
         return self.state / "gcroots"
 
-    @property
+    @cached_property
     def temporary_roots(self) -> Path:
         """One file a process, with paths that must stay as long as it lives."""
         return self.state / "temproots"
 
-    @property
+    @cached_property
     def locks(self) -> Path:
         """Lock files of paths that are being made."""
         return self.state / "locks"
 
-    @property
+    @cached_property
     def logs(self) -> Path:
         """Builds' logs."""
         return self.state / "log"
