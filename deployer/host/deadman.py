@@ -77,9 +77,9 @@ def arm(machine: Machine, runtime: str, record: Record, seconds: float) -> None:
     systemd, units = machine.systemd, [_TIMER] if record.trivial else [_TIMER, SENTINEL]
     systemd.discard(*units)
     if not record.trivial:
+        _install_boot_unit(machine, [*command, "--boot"])  # the first to come and the last to go: what it finds left over, goes
         action = [*command, "--sentinel", record.transaction]
         systemd.start_service(SENTINEL, sentinel.command(seconds + _LATER, action), sentinel.PROPERTIES, wait=False)
-        _install_boot_unit(machine, [*command, "--boot"])
     systemd.start_timer(DEADMAN, [*command, "--timer", record.transaction], seconds, _AGAIN)
     _read_back(machine, units)
 

@@ -45,6 +45,9 @@ NONE: Final = ""
 UNINSTALLING: Final = "uninstalling"
 TERMINAL: Final = frozenset({NONE, CONFIRMED, ROLLED_BACK, ROLLBACK_FAILED})
 MAX_ROLLBACK_ATTEMPTS: Final = 3
+"""How many rollbacks may fail."""
+MAX_CUTS: Final = 10
+"""How often one may be cut off by a crash or a reboot. It is not its fault, unless it causes them: so not without end."""
 _MAX_REASON: Final = 300
 """Characters: two reasons must fit into a journal slot in any script."""
 
@@ -88,7 +91,9 @@ class Record:
     """By CLOCK_BOOTTIME, of the boot `boot_id`: when the state's work must have ended."""
     token_sha256: str = ""
     attempts: int = 0
-    """How many rollbacks have begun."""
+    """How many rollbacks have begun, besides those that were only cut off."""
+    cuts: int = 0
+    """How often one was cut off."""
     tries: int = 0
     """How many restarts of the host it may yet survive while it waits: counted down before the host boots into `next`."""
     restarts: int = 0
@@ -167,7 +172,8 @@ TABLE: Final[Mapping[Tuple[str, Event], str]] = {
 }
 """The next state. A pair that is not here changes nothing: terminal states stay as they are, whoever asks.
 
-Two entries have a bound: `restarted` without tries left is `rolling-back`, and the fourth `rolling-back` is `rollback-failed`.
+Two entries have bounds: `restarted` without tries left is `rolling-back`, and `rolling-back` for the fourth time, or cut off
+for the eleventh, is `rollback-failed`.
 """
 
 
@@ -182,13 +188,18 @@ def advance(record: Record, event: Event, reason: str = "") -> Record:
         state = ROLLING_BACK
     if state is None:
         return record
-    attempts, tries, restarts = record.attempts, record.tries, record.restarts
+    attempts, cuts, tries, restarts = record.attempts, record.cuts, record.tries, record.restarts
     if state == RESTARTED:
         state, tries, restarts = (RESTARTED, tries - 1, restarts + 1) if tries > 0 else (ROLLING_BACK, tries, restarts)
     if state == ROLLING_BACK:
-        attempts = 1 if event is Event.RETRY else attempts + 1
-        if attempts > MAX_ROLLBACK_ATTEMPTS:
-            state, attempts = ROLLBACK_FAILED, MAX_ROLLBACK_ATTEMPTS
+        if event is Event.RETRY:
+            attempts, cuts = 1, 0
+        elif record.state == ROLLING_BACK and event is not Event.FAIL:
+            cuts += 1
+        else:
+            attempts += 1
+        if attempts > MAX_ROLLBACK_ATTEMPTS or cuts > MAX_CUTS:
+            state, attempts, cuts = ROLLBACK_FAILED, min(attempts, MAX_ROLLBACK_ATTEMPTS), min(cuts, MAX_CUTS)
     because = _one_line(reason)
     kept = record.reason or because
     if record.state == ROLLING_BACK and because:
@@ -197,6 +208,7 @@ def advance(record: Record, event: Event, reason: str = "") -> Record:
         record,
         state=state,
         attempts=attempts,
+        cuts=cuts,
         tries=tries,
         restarts=restarts,
         reason="" if state in (CONFIRMED, RESTARTED) else kept,

@@ -17,7 +17,7 @@ from deployer.host.lock import locked
 from deployer.host.machine import RECOVER, Machine
 from deployer.host.paths import CURRENT, JOURNAL, STATE_DIRECTORY
 from deployer.host.prepare import lay_out, prepare
-from deployer.host.transaction import MAX_ROLLBACK_ATTEMPTS, NONE, TABLE, TERMINAL, UNINSTALLING, Event
+from deployer.host.transaction import MAX_CUTS, MAX_ROLLBACK_ATTEMPTS, NONE, TABLE, TERMINAL, UNINSTALLING, Event
 from tests.docs.project_pages import ROOT
 from tests.host.test_recovery import lay_confirmation
 from tests.host.world import World, activation, link
@@ -25,7 +25,7 @@ from tests.host.world import World, activation, link
 PAGE = (ROOT / "docs" / "explanation" / "activation.md").read_text(encoding="utf-8")
 UNIT = "[Service]\nExecStart=/bin/web\n"
 NOTHING = "–"
-NUMBERS = {3: "three"}
+NUMBERS = {3: "three", 10: "ten"}
 COLUMNS = (Event.GO_ON, Event.FAIL, Event.INTERRUPT, Event.REBOOT)
 
 
@@ -44,7 +44,8 @@ def cell(state: str, event: Event) -> str:
     if following == RESTARTED:
         return f"`{RESTARTED}` while tries are left, else `{ROLLING_BACK}`"
     if state == following == ROLLING_BACK:
-        return f"`{ROLLING_BACK}` up to {NUMBERS[MAX_ROLLBACK_ATTEMPTS]} times, then `{ROLLBACK_FAILED}`"
+        bound = NUMBERS[MAX_ROLLBACK_ATTEMPTS if event is Event.FAIL else MAX_CUTS]
+        return f"`{ROLLING_BACK}` up to {bound} times, then `{ROLLBACK_FAILED}`"
     return f"`{following}`"
 
 
@@ -73,6 +74,8 @@ def test_the_only_event_without_a_column_is_told_below_the_table() -> None:
 
 def classified(operation: str, path: str) -> str:
     """What of a host an effect on the disk touches."""
+    if operation == "change":
+        return ""  # of PID 1, which is compared before and after
     if RECOVER in path or path.startswith(WANTS):
         return "the switch"
     return "" if path.startswith(STATE_DIRECTORY) and path != CURRENT else "the host"

@@ -21,6 +21,7 @@ from deployer.formats.messages import (
     SWITCHING,
 )
 from deployer.host.transaction import (
+    MAX_CUTS,
     MAX_ROLLBACK_ATTEMPTS,
     TABLE,
     TERMINAL,
@@ -81,6 +82,17 @@ def test_no_order_of_events_begins_more_rollbacks_than_allowed_without_a_person(
             assert record.attempts <= MAX_ROLLBACK_ATTEMPTS
 
 
+def test_a_rollback_that_is_cut_off_is_begun_again_without_being_counted_among_those_that_failed() -> None:
+    record = dataclasses.replace(BEGIN, state=ROLLING_BACK, attempts=1)
+
+    for _ in range(MAX_CUTS):
+        record = advance(record, Event.REBOOT, "the power went")
+        assert (record.state, record.attempts) == (ROLLING_BACK, 1)
+    assert advance(record, Event.FAIL, "a unit hangs").state == ROLLING_BACK
+
+    assert advance(record, Event.INTERRUPT, "killed").state == ROLLBACK_FAILED
+
+
 def test_nothing_is_rolled_back_that_was_never_switched() -> None:
     for history in histories(BEGIN, DEPTH):
         states = [record.state for record in history]
@@ -91,7 +103,7 @@ def test_nothing_is_rolled_back_that_was_never_switched() -> None:
 def test_every_history_ends_in_a_terminal_state_once_its_drivers_die_often_enough() -> None:
     for history in histories(BEGIN, 5):
         record = history[-1]
-        for _ in range(2 + MAX_ROLLBACK_ATTEMPTS):
+        for _ in range(2 + MAX_CUTS):
             record = advance(record, Event.INTERRUPT, "killed")
         assert record.state in TERMINAL
 

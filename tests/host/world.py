@@ -11,7 +11,9 @@ import json
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,14 @@ class FileBacked:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.before_save: Callable[[], None] = lambda: None
 
     def load(self) -> dict[str, Any]:
         return json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def save(self, document: dict[str, Any]) -> None:
-        temporary = self.path.with_suffix(".new")
+        self.before_save()
+        temporary = self.path.with_suffix(f".{threading.get_ident()}")
         temporary.write_text(json.dumps(document))
         temporary.rename(self.path)
 
@@ -114,7 +118,7 @@ class WorldSystemd(SystemdPort):
         self._memory.save(document)
 
     def kill(self, name: str) -> None:
-        pass
+        self.discard(name)
 
     def discard(self, *names: str) -> None:
         document = self._memory.load()
@@ -126,7 +130,8 @@ class WorldSystemd(SystemdPort):
         return [f"{name} says why"]
 
     def reboot(self) -> None:
-        """Everything in memory is gone; nothing runs yet."""
+        """Everything in memory is gone, and whoever looked on; nothing runs yet."""
+        self._memory.before_save = lambda: None
         shutil.rmtree(self._root / "run/deployer", ignore_errors=True)
         document = self._memory.load()
         document.update(active={}, timers={}, boots=document.get("boots", 0) + 1)
@@ -139,6 +144,10 @@ class WorldSystemd(SystemdPort):
 
     def timers(self) -> list[str]:
         return sorted(self._memory.load().get("timers", {}))
+
+    def memory(self) -> dict[str, Any]:
+        """All that it knows."""
+        return self._memory.load()
 
     def command_of(self, name: str) -> list[str]:
         """What a service of ours was started with."""
@@ -260,6 +269,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.root = directory / "root"
         memory = directory / "memory"
+        self._memories = [FileBacked(memory / name) for name in ("systemd.json", "sysctl.json")]
         if not self.root.exists():
             (self.root / "etc/systemd/system").mkdir(parents=True)
             (self.root / "var/lib").mkdir(parents=True)
@@ -272,12 +282,15 @@ class World:
             (self.root / "etc/motd").write_text("welcome\n")
             os.chmod(self.root / "etc/motd", 0o640)
             os.utime(self.root / "etc/motd", (12345, 12345))
-            FileBacked(memory / "sysctl.json").save({"net.ipv4.ip_forward": "0"})
-        self.systemd = WorldSystemd(self.root, FileBacked(memory / "systemd.json"))
+            self._memories[1].save({"net.ipv4.ip_forward": "0"})
+        self.systemd = WorldSystemd(self.root, self._memories[0])
         self.store = WorldStore(self.root)
-        self.system = WorldSystem(self.root, FileBacked(memory / "sysctl.json"))
+        self.system = WorldSystem(self.root, self._memories[1])
 
     def machine(self, before_effect: Callable[[str, str], None] = lambda operation, path: None) -> Machine:
+        """Its parts, as one process has them. What it does to PID 1 and to the kernel is announced as effects on the disk are."""
+        for memory in self._memories:
+            memory.before_save = partial(before_effect, "change", memory.path.stem)
         disk = Disk(self.root, before_effect)
         return Machine(disk, self.systemd, self.store, self.system, WorldClock(self.systemd), ("python3", "-I"))
 

@@ -224,7 +224,8 @@ def test_a_change_is_made_confirmed_and_taken_back_at_uninstall(controller: Cont
 
 
 def test_what_nobody_confirms_is_rolled_back_and_a_late_confirmation_is_told_so(controller: Controller) -> None:
-    one, two = web(controller, "one"), web(controller, "two", TWO, motd=False)
+    patient = dataclasses.replace(QUICK, confirm_timeout=12)
+    one, two = web(controller, "one"), web(controller, "two", TWO, motd=False, timing=patient)
     controller.deploy(one, "")
     etc = controller.run(LISTING)
 

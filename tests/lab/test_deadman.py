@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 
 from deployer.formats.manifest import Timing
 from deployer.lab import crash, start
-from tests.lab.test_activation import LISTING, TWO, Controller, web
+from tests.lab.test_activation import LISTING, Controller, web
 from tests.lab.test_rollback import Patient, configuration, patient
 
 __all__ = ["patient"]
 
-BRIEF = Timing(unit_timeout=1, check_deadline=1, confirm_timeout=1)
+ACTIVATION = "deployer-activation.service"
+BRIEF = Timing(unit_timeout=4, check_deadline=1, confirm_timeout=1)
 OURS = "systemctl list-units --all --plain --no-legend 'deployer-*'"
 
 
@@ -29,22 +31,28 @@ def controllers(machines: Any, fresh_hosts: Any, tmp_path: Path) -> list[Control
 
 
 def test_a_frozen_service_is_undone_by_the_timer_or_by_the_sentinel_whichever_is_left(controllers: list[Controller]) -> None:
-    """Both at once: each waits for the whole time that an activation may take."""
-    cuts = ("kill -9 $(systemctl show -P MainPID deployer-sentinel.service)", "systemctl stop deployer-deadman.timer")
-    before = []
-    for controller, cut in zip(controllers, cuts, strict=True):
-        one, two = web(controller, "one"), web(controller, "two", TWO, timing=BRIEF)
-        controller.deploy(one, "")
-        before.append((one, controller.run(LISTING)))
-        assert controller.activate(two, one)["state"] == "healthy"
-        controller.run(f"systemctl kill -s STOP deployer-activation.service; {cut}")
-        controller.run("systemctl daemon-reload; systemctl daemon-reexec")
-    left = [controller.run(OURS) for controller in controllers]
-    assert ["deployer-deadman.timer" in units for units in left] == [True, False]
-    assert ["deployer-sentinel.service" in units for units in left] == [False, True]
+    """Both at once: each waits for the whole time that an activation may take. A new unit does the harm, in its start job."""
+    cuts = ("systemctl kill -s KILL deployer-sentinel.service", "systemctl stop deployer-deadman.timer")
 
-    for controller, (one, etc) in zip(controllers, before, strict=True):
-        assert f"settled 1 {one}" in controller.wait_for("settled", 130)
+    def harm(controller: Controller, cut: str) -> tuple[str, str, str, str]:
+        one = web(controller, "one")
+        script = f"{cut}; systemctl daemon-reload; systemctl list-units --all >/run/left; systemctl kill -s STOP {ACTIVATION}"
+        unit = f"[Service]\nType=oneshot\nExecStart=/bin/sh -c '{script}; sleep 3600'\n"
+        two = web(controller, "two", unit, timing=BRIEF)
+        controller.deploy(one, "")
+        etc = controller.run(LISTING)
+        return one, etc, controller.activate(two, one)["state"], controller.run("grep deployer- /run/left")
+
+    with ThreadPoolExecutor(2) as both:
+        found = list(both.map(harm, controllers, cuts))
+
+    for controller, (one, etc, state, left), survivor in zip(controllers, found, ("timer", "sentinel"), strict=True):
+        assert ("deployer-deadman.timer" in left, "deployer-sentinel.service" in left) == (
+            survivor == "timer",
+            survivor == "sentinel",
+        )
+        assert state == "rolled-back"
+        assert f"settled 1 {one}" in controller.state()
         assert controller.run(LISTING) == etc
         controller.wait_until_empty(OURS)
 
