@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Final, Mapping
+from typing import Dict, Final, Mapping
 
 from deployer.formats import StorePath, StorePathRefused
 from deployer.formats.hashes import Hash
@@ -12,6 +12,8 @@ from deployer.formats.manifest import Manifest
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.machine import StorePort
+from deployer.host.nix_beside import ROOTS as NIX_ROOTS
+from deployer.host.nix_beside import NixBeside, changes
 from deployer.host.refusals import SystemLost
 from deployer.store import PathCorrupt, PathNotValid, Store, trees
 from deployer.store.database import PathInfo
@@ -83,13 +85,15 @@ class HostStore(StorePort):
                     trees.remove(aside)
                     raise
                 batch.move(PathInfo(path, nar_hash, nar_size), aside)
+                NixBeside(self.store).keep_from_collecting()
                 batch.commit()
-        self._make_roots()
+        self._make_roots(_ROOTS)
         self._disk.link(f"{_ROOTS}/{_INTERPRETER}", path)
+        self._share_with_nix()
 
     def hold(self, roots: Mapping[str, str]) -> None:
         """Make exactly these paths, by name, the roots that are ours. New ones are made before old ones go."""
-        self._make_roots()
+        self._make_roots(_ROOTS)
         for name, path in roots.items():
             entry = self._disk.entry(f"{_ROOTS}/{name}")
             if entry is None or entry.target != path:
@@ -99,10 +103,29 @@ class HostStore(StorePort):
         for name in self._disk.names(_ROOTS):
             if name.startswith(_OURS) and name not in roots:
                 self._disk.remove(f"{_ROOTS}/{name}")
+        self._share_with_nix()
 
-    def _make_roots(self) -> None:
+    def _share_with_nix(self) -> None:
+        """Where the host has a Nix: let it know all that our roots keep, and have the same roots there. Raises `NixUnusable`."""
+        beside = NixBeside(self.store)
+        if not beside.is_there:
+            return
+        wanted = self._links(_ROOTS)
+        beside.register(wanted.values())
+        self._make_roots(NIX_ROOTS)
+        for name, path in changes(self._links(NIX_ROOTS), wanted).items():
+            if path is None:
+                self._disk.remove(f"{NIX_ROOTS}/{name}")
+            else:
+                self._disk.link(f"{NIX_ROOTS}/{name}", path)
+
+    def _links(self, directory: str) -> Dict[str, str]:
+        entries = {name: self._disk.entry(f"{directory}/{name}") for name in self._disk.names(directory)}
+        return {name: entry.target for name, entry in entries.items() if entry is not None and entry.target}
+
+    def _make_roots(self, directory: str) -> None:
         above = ""
-        for part in _ROOTS.split("/")[1:]:
+        for part in directory.split("/")[1:]:
             above += "/" + part
             if self._disk.entry(above) is None:
                 self._disk.make_directory(above, _DIRECTORY)
@@ -115,6 +138,7 @@ class HostStore(StorePort):
             for place in sorted((root / "nix/store").glob("*")) + sorted((root / "nix/store").glob(".*")):
                 _remove(place)
         _remove(root / "nix/var/deployer")
+        _remove(root / NIX_ROOTS.lstrip("/"))
         if not has_nix:
             for name in ("/nix/var", "/nix/store", "/nix"):
                 if self._disk.entry(name) is not None:

@@ -23,6 +23,7 @@ from deployer.host.channel import Channel
 from deployer.host.facts import host_facts, host_status
 from deployer.host.lock import locked
 from deployer.host.machine import Machine
+from deployer.host.nix_beside import NixBeside
 from deployer.host.paths import KIT
 from deployer.host.prepare import busy, check_space, lay_out, prepare, unchanged
 from deployer.host.refusals import RequestRefused
@@ -41,6 +42,7 @@ class Server:
         """Until the channel closes."""
         self._machine, self._channel = machine, channel
         self._store = store or Store(machine.disk.root)
+        self._nix = NixBeside(self._store)
         self._verbs: Mapping[str, Callable[[Request], _Answer]] = {
             "hello": lambda request: host_facts(self._machine.disk).to_document(),
             "missing": lambda request: importing.missing(self._store, request.strings("paths"), request.strings("files")),
@@ -101,6 +103,7 @@ class Server:
 
         stream = self._channel.stream()
         try:
+            self._nix.keep_from_collecting()
             registered = importing.import_paths(self._store, request.string("compression"), request.number("paths"), stream, tell)
         finally:
             for _ in stream:

@@ -28,10 +28,12 @@ FULL: Final = "full"
 MINIMAL_PYTHON: Final = "minimal-python"
 """With python3-minimal only, which lacks most of the standard library."""
 NO_PYTHON: Final = "no-python"
-VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON)
+WITH_NIX: Final = "nix"
+"""With the whole of python3, and a real Nix."""
+VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX)
 
 _COMMON: Final = "systemd systemd-sysv dbus openssh-server iproute2 procps ca-certificates curl sudo nftables"
-_PYTHON: Final = {FULL: "python3", MINIMAL_PYTHON: "python3-minimal", NO_PYTHON: ""}
+_PYTHON: Final = {FULL: "python3", MINIMAL_PYTHON: "python3-minimal", NO_PYTHON: "", WITH_NIX: "python3 nix-bin"}
 _RECIPE: Final = 1
 """Counted up when `_finish` changes what it leaves in a tree."""
 _KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

@@ -27,7 +27,13 @@ def lab() -> None:
 @lab.command()
 @click.argument("count", type=click.IntRange(min=1), default=3)
 @click.option("--release", type=click.Choice(RELEASES), default="bookworm", show_default=True, help="Release of Debian.")
-@click.option("--base", type=click.Choice(VARIANTS), default=FULL, show_default=True, help="How much Python the hosts have.")
+@click.option(
+    "--base",
+    type=click.Choice(VARIANTS),
+    default=FULL,
+    show_default=True,
+    help="How much Python they have, or a Nix.",
+)
 @click.option("--hosts", default="", metavar="NAME,NAME...", help="Names of the hosts, instead of host1, host2 …")
 @_lab_option
 def up(count: int, release: str, base: str, hosts: str, lab_name: str) -> None:
