@@ -10,7 +10,7 @@ import pytest
 
 from deployer.formats.manifest import Timing
 from deployer.lab import crash, start
-from tests.lab.test_activation import LISTING, Controller, web
+from tests.lab.test_activation import LISTING, TWO, Controller, web
 from tests.lab.test_rollback import Patient, configuration, patient
 
 __all__ = ["patient"]
@@ -120,3 +120,45 @@ def test_a_second_crash_while_it_waits_is_undone(patient: Patient) -> None:
         assert deploy.wait() == 1
 
     patient.assert_whole()
+
+
+WAITS = Timing(unit_timeout=20, check_deadline=10, confirm_timeout=12)
+
+
+def test_of_two_controllers_one_wins_the_other_is_told_who_and_an_older_epoch_is_fenced(
+    controllers: list[Controller],
+) -> None:
+    first = controllers[0]
+    one, two = web(first, "one", timing=WAITS), web(first, "two", timing=WAITS)
+    first.deploy(one, "")
+
+    assert first.activate(two, one, epoch=8)["state"] == "healthy"
+    transaction = first.transaction
+    refusal = first.activate(two, one, epoch=9)
+    assert refusal["error"] == "HostBusy"
+    assert "alice@laptop" in refusal["message"]
+    first.transaction = transaction
+    assert first.confirm()["state"] == "confirmed"
+
+    assert first.activate(one, two, epoch=7)["error"] == "Fenced"
+    assert f"settled 2 {two}" in first.state()
+
+
+def test_a_disk_that_is_full_when_the_host_must_go_back_does_not_stop_it(controllers: list[Controller]) -> None:
+    """A small file system for all that is ours beside the store: the journal is allocated, and the reserve gives way."""
+    host = controllers[0]
+    host.run("mkdir -p /var/lib/deployer && mount -t tmpfs -o size=24m,mode=711 small /var/lib/deployer")
+    one, two = web(host, "one", timing=WAITS), web(host, "two", TWO, motd=False, timing=WAITS)
+    host.deploy(one, "")
+    etc = host.run(LISTING)
+
+    assert host.activate(two, one)["state"] == "healthy"
+    host.run("cat /dev/zero >/var/lib/deployer/fill")
+    assert host.run("df --output=avail /var/lib/deployer | tail -1") == "0"
+
+    assert f"settled 1 {one}" in host.wait_for("settled")
+    assert host.run(LISTING) == etc
+    host.wait_until_empty(OURS)
+    host.run("cat /dev/zero >/var/lib/deployer/fill")
+    assert host.activate(two, one)["error"] == "NoSpace"
+    assert f"settled 1 {one}" in host.state()
