@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,10 @@ from typing import Any
 import pytest
 
 from deployer.formats.manifest import Timing
+from deployer.host.disk import Disk
+from deployer.host.journal import Journal
 from deployer.lab import crash, start
+from deployer.lab.machines import leader
 from tests.lab.test_activation import LISTING, TWO, Controller, web
 from tests.lab.test_rollback import Patient, configuration, patient
 
@@ -162,3 +168,27 @@ def test_a_disk_that_is_full_when_the_host_must_go_back_does_not_stop_it(control
     host.run("cat /dev/zero >/var/lib/deployer/fill")
     assert host.activate(two, one)["error"] == "NoSpace"
     assert f"settled 1 {one}" in host.state()
+
+
+def test_a_host_whose_first_process_is_frozen_at_the_deadline_goes_back_once_that_goes_on(controllers: list[Controller]) -> None:
+    host = controllers[0]
+    one, two = web(host, "one", timing=WAITS), web(host, "two", TWO, motd=False, timing=WAITS)
+    host.deploy(one, "")
+    etc = host.run(LISTING)
+    assert host.activate(two, one)["state"] == "healthy"
+    first = leader(host.host)
+    assert first is not None
+
+    os.kill(first, signal.SIGSTOP)
+    try:
+        journal, end = Journal(Disk(host.host.disk / "root")), time.monotonic() + 60
+        while journal.read().state == "healthy" and time.monotonic() < end:
+            time.sleep(0.1)
+        assert journal.read().state == "rolling-back"
+    finally:
+        os.kill(first, signal.SIGCONT)
+
+    assert f"settled 1 {one}" in host.wait_for("settled")
+    assert host.run(LISTING) == etc
+    assert host.run("systemctl is-active web.service") == "active"
+    host.wait_until_empty(OURS)
