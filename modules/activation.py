@@ -14,6 +14,7 @@ module.option(
             "confirm_timeout": Field(
                 types.seconds, "Seconds until the controller must have confirmed over a fresh connection.", 30.0
             ),
+            "boot_timeout": Field(types.seconds, "Seconds until a host that boots into a change must have come up.", 300.0),
             "on_reboot": Field(
                 types.enumeration("roll-back", "confirm-again"),
                 "What becomes of a change that was not confirmed yet when the host is restarted: it goes back before the network "

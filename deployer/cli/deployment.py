@@ -72,7 +72,9 @@ async def carry_out(project: Project, intention: Intention, display: Display, co
         plans, errors = await _plans(operations, changing)
         display.plan(plans, [host.name for host in intention.hosts if host.name not in changing])
         raise_all(errors)
-        if intention.asks and not await asyncio.to_thread(display.ask, f"Change {len(changing)} hosts?"):
+        reboots = any(target.reboot for target in intention.targets.values())
+        question = f"{'Reboot' if reboots else 'Change'} {len(changing)} hosts?"
+        if intention.asks and not await asyncio.to_thread(display.ask, question):
             raise Declined
         await build(project, intention, changing, display)
 

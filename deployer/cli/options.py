@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -12,11 +13,31 @@ import click
 from deployer.cli import settings as known
 from deployer.cli.amounts import duration, size
 from deployer.cli.settings import Settings
+from deployer.errors import ConfigurationError
+from deployer.formats.goals import Goal
 
 if TYPE_CHECKING:
     from deployer.cli.project import Project
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(eq=False)
+class RebootMeansBoot(ConfigurationError):
+    """`--reboot` with a goal that does not go with it."""
+
+    goal: str
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"--reboot brings the new generation with a boot, and the goal is {self.goal}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Leave --goal out, or give `--goal boot`."
+
 
 on_option: Final = click.option(
     "--on", "selector", metavar="SELECTOR", help="Hosts: a name, web*, @group, label=value, a,b, a:&b, a:!b.  [default: all]"
@@ -134,6 +155,31 @@ def strategy_options(function: _F) -> _F:
     ):
         function = option(function)
     return function
+
+
+def goal_options(function: _F) -> _F:
+    """`--goal` and `--reboot`."""
+    goals = click.Choice([str(goal) for goal in Goal])
+    for option in reversed(
+        (
+            click.option(
+                "--goal",
+                type=goals,
+                help="From now on, from the next boot on, until the next boot, copied only, told only.  [default: switch]",
+            ),
+            click.option("--reboot", is_flag=True, help="Reboot into it, wave by wave, and confirm it then; the goal is boot."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def goal_of(goal: str | None, *, reboot: bool) -> Goal:
+    """What the two options mean together. Raises `RebootMeansBoot`."""
+    chosen = Goal.BOOT if goal is None and reboot else Goal(goal or Goal.SWITCH)
+    if reboot and chosen not in (Goal.BOOT, Goal.DRY):
+        raise RebootMeansBoot(str(chosen))
+    return chosen
 
 
 def project(context: click.Context) -> Project:

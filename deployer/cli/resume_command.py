@@ -16,6 +16,7 @@ from deployer.cli.passwords import become_options
 from deployer.cli.project import Project
 from deployer.cli.targets import targets_of_configurations
 from deployer.errors import ConfigurationError
+from deployer.formats.goals import Goal
 from deployer.rollout import Strategy
 
 
@@ -56,10 +57,11 @@ def command(context: click.Context, number: int | None, take_over: bool) -> None
     if isinstance(inventories, list) and inventories:
         what = Project(dataclasses.replace(what.settings, inventories=tuple(Path(str(path)) for path in inventories)))
     hosts = what.select(str(record.details.get("selector") or "") or None)
+    goal = Goal.parse(str(record.details.get("goal") or "")) or Goal.SWITCH
     intention = Intention(
         command=record.command,
         hosts=hosts,
-        targets=targets_of_configurations(what, hosts),
+        targets=targets_of_configurations(what, hosts, goal=goal, reboot=record.details.get("reboot") is True),
         strategy=Strategy.parse(dict(record.strategy)),
         details=dict(record.details),
         resumes=record.number,

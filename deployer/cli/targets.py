@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from deployer.cli.project import Project
+from deployer.formats.goals import Goal
 from deployer.formats.messages import Plan
 from deployer.inventory import Host
 from deployer.rollout import Strategy
@@ -13,7 +14,13 @@ from deployer.rollout.live import Target
 
 
 def targets_of_configurations(
-    project: Project, hosts: Sequence[Host], expected: Mapping[str, Plan] | None = None, *, repair: bool = False
+    project: Project,
+    hosts: Sequence[Host],
+    expected: Mapping[str, Plan] | None = None,
+    *,
+    repair: bool = False,
+    goal: Goal = Goal.SWITCH,
+    reboot: bool = False,
 ) -> dict[str, Target]:
     """Evaluate, and say for each host what it is to have. `expected` are plans that must still hold."""
     return {
@@ -22,6 +29,8 @@ def targets_of_configurations(
             manifest=system.manifest.to_bytes(),
             timing=system.manifest.timing,
             repair=repair,
+            goal=goal,
+            reboot=reboot,
             expected=(expected or {}).get(name),
             checks=system.controller_checks,
         )

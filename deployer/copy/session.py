@@ -24,6 +24,7 @@ from deployer.copy.errors import ConversationBroken
 from deployer.copy.interpreter import Interpreter
 from deployer.errors import JsonValue
 from deployer.formats.frames import FrameRefused
+from deployer.formats.goals import Goal
 from deployer.formats.messages import (
     Action,
     Activation,
@@ -74,10 +75,12 @@ class HostSession(Conversation):
         answer = await self.request("missing", paths=[*sorted(paths)], files=[*sorted(files)])
         return strings_of(answer, "missing") & set(paths), strings_of(answer, "held") & set(files)
 
-    async def plan(self, system: str, manifest: bytes, *, repair: bool = False, generation: int = 0) -> Plan:
+    async def plan(
+        self, system: str, manifest: bytes, *, repair: bool = False, generation: int = 0, goal: Goal = Goal.SWITCH
+    ) -> Plan:
         """What activating a system would do. `generation`: the earlier one that it is to become again; 0: a new one."""
         text = manifest.decode()
-        answer = await self.request("plan", system=system, manifest=text, repair=repair, generation=generation)
+        answer = await self.request("plan", system=system, manifest=text, repair=repair, generation=generation, goal=str(goal))
         return Plan.from_document(answer)
 
     async def activate(self, activation: Activation, on_event: EventSink, *, silence: float = REQUEST_TIMEOUT) -> Outcome:
@@ -103,6 +106,18 @@ class HostSession(Conversation):
     async def cancel(self, transaction: str, reason: str = "") -> Outcome:
         """Have the host go back now."""
         return Outcome.from_document(await self.request("cancel", transaction=transaction, reason=reason))
+
+    async def push(self, system: str) -> bool:
+        """Have a system that was copied kept, though it is not activated; whether it was not kept before."""
+        return (await self.request("push", system=system)).get("held") is True
+
+    async def reboot(self, transaction: str) -> None:
+        """Have the host reboot into what was staged under this name."""
+        await self.request("reboot", transaction=transaction)
+
+    async def unstage(self) -> bool:
+        """Take back what was staged; whether anything was."""
+        return (await self.request("unstage")).get("unstaged") is True
 
     async def manifest(self, system: str) -> bytes:
         """The manifest of a system that is on the host."""

@@ -184,6 +184,8 @@ class Timing:
     """For which they must stay green."""
     confirm_timeout: float = 30.0
     """From healthy until the controller's confirmation must have arrived over a fresh connection."""
+    boot_timeout: float = 300.0
+    """From the moment when a host boots into a new generation until it must have come up."""
     on_reboot: str = ROLL_BACK
     """What becomes of a transaction that waits for its checks or its confirmation while the host is restarted: `roll-back`, or
     `confirm-again`: once, it boots into the new generation, and is checked and confirmed from the beginning."""

@@ -10,12 +10,15 @@ Requests are served one at a time, in order.
     import     `compression`, `paths`: how many; then `D` frames and `E`: the path stream (`formats.pathstream`)
                → `registered`: the paths; an event `{"registered": PATH}` for each
     adopt      `path`, `nar_hash`, `nar_size`: a Python that the host was sent, to be kept and run from now on → nothing
-    plan       `system`, `manifest` (JSON text), `repair`, `generation` → `Plan`
-    activate   an `Activation` → `Outcome` at `healthy`, `rolled-back` or `rollback-failed`;
+    plan       `system`, `manifest` (JSON text), `repair`, `generation`, `goal` → `Plan`
+    push       `system` → nothing; from here on the collector leaves it alone
+    activate   an `Activation` → `Outcome` at `healthy`, `rolled-back` or `rollback-failed`; at `staged` where its goal is `boot`;
                events `{"state": …}`, `{"action": Action}`, `{"check": CheckResult}`, `{"log": LINE}`
     attach     `transaction` → as `activate`, from the beginning of that transaction
     confirm    `transaction`, `token` → `Outcome` at `confirmed`; error `ConfirmRefused`
     cancel     `transaction`, `reason` → `Outcome` at `rolled-back`
+    reboot     `transaction`: that was staged → nothing; the connection may break before the answer
+    unstage    asks nothing → `unstaged`: whether anything was
     manifest   `system` → `manifest`: the text of its manifest.json
     status     asks nothing → `HostStatus`
     check      asks nothing → `checks`: list of `CheckResult` of the current generation, run once now
@@ -40,6 +43,8 @@ from deployer.formats.frames import FrameRefused
 PROTOCOL: Final = 1
 
 PREPARED: Final = "prepared"
+STAGED: Final = "staged"
+"""No state of a transaction: the next boot will begin it."""
 ARMED: Final = "armed"
 SWITCHING: Final = "switching"
 CHECKING: Final = "checking"
@@ -140,6 +145,10 @@ class Activation(Message):
     """Of an earlier generation to return to; 0: a new one."""
     repair: bool = False
     """Set right what has drifted from the current generation; `system` is the current one."""
+    goal: str = ""
+    """`switch` (also where it is empty), `test`, or `boot`: then nothing is done before the next boot."""
+    reboot: bool = False
+    """With `boot`: whether the controller has the host rebooted, waits to confirm it, and lets it reboot once more to go back."""
     actions: Tuple[Action, ...] = ()
     """Where `exact`: what must be done, no more and no less; otherwise refused before anything changes."""
     exact: bool = False
@@ -185,6 +194,8 @@ class Outcome(Message):
     """The last lines of the journal of what failed."""
     confirm_seconds: float = 0.0
     """At `healthy`: how long the host waits for the confirmation."""
+    reboots: bool = False
+    """Whether the host, having gone back, reboots once more."""
     restarts: int = 0
     """How often the host was restarted since, and began to wait for a confirmation anew."""
 
@@ -241,6 +252,10 @@ class HostStatus(Message):
     generation: int
     system: str
     epoch: int
+    next_boot: int = -1
+    """The generation that the next boot brings, where that is not the current one (0: none); otherwise -1."""
+    staged: bool = False
+    """Whether the next boot is to try it, and not to bring it back."""
     generations: Tuple[Generation, ...] = ()
 
 

@@ -16,6 +16,8 @@ SETTLED: Final = "settled"
 """The last transaction ended confirmed or rolled back; `system` is current and good."""
 BUSY: Final = "busy"
 """A transaction is under way (or was cut off, and recovery has yet to finish it)."""
+PENDING: Final = "pending"
+"""Settled, and the next boot will bring another generation than the current one."""
 LOST: Final = "lost"
 """Settled, but `system` is gone from the store. Never in the file: whoever prints the line sees it."""
 BROKEN: Final = "broken"
@@ -25,7 +27,7 @@ ABSENT: Final = "absent"
 
 _WORD: Final = "deployer-state"
 _VERSION: Final = "1"
-_PHASES: Final = frozenset({SETTLED, LOST, BUSY, BROKEN, ABSENT})
+_PHASES: Final = frozenset({SETTLED, PENDING, LOST, BUSY, BROKEN, ABSENT})
 _NOTHING: Final = "-"
 _FIELDS: Final = 6
 _MOST_DIGITS: Final = 36

@@ -25,12 +25,13 @@ from deployer.formats.messages import (
     SWITCHING,
     Outcome,
 )
-from deployer.formats.state import BROKEN, SETTLED, StateLine
+from deployer.formats.state import BROKEN, PENDING, SETTLED, StateLine
 from deployer.host import deadman
 from deployer.host.checks import Baseline, take_baseline
 from deployer.host.disk import Disk
 from deployer.host.lost import manifest_of
 from deployer.host.machine import Limits, Machine
+from deployer.host.next_boot import boot_runtime, read_next_boot, settle_next_boot
 from deployer.host.paths import (
     BEFORE,
     BOOTED,
@@ -43,6 +44,7 @@ from deployer.host.paths import (
     NEXT_LEDGER,
     ORIGINALS,
     PROFILE,
+    PUSHED,
     QUARANTINE,
     RESERVE,
     STATE_DIRECTORY,
@@ -51,8 +53,19 @@ from deployer.host.paths import (
 from deployer.host.service import start_after_boot
 from deployer.host.standing import PRIVATE, read_cancellation, read_confirmation, read_ledger, read_request, write_state
 from deployer.host.switching import Switch
-from deployer.host.transaction import UNINSTALLING, Event, Record, advance, is_overdue, is_resuming, refuse_confirmation
-from deployer.host.verdict import judge, mark_journal
+from deployer.host.transaction import (
+    BACK,
+    BOOT,
+    TEST,
+    UNINSTALLING,
+    Event,
+    Record,
+    advance,
+    is_overdue,
+    is_resuming,
+    refuse_confirmation,
+)
+from deployer.host.verdict import failed_units, judge, mark_journal
 
 _POLL: Final = 0.05
 _STEP = Tuple[Event, str]
@@ -131,6 +144,8 @@ class Driver:
                 HEALTHY: limits.confirming,
                 RESTARTED: limits.booting,
             }[record.state]
+        if self._booting and record.state == ROLLED_BACK:
+            record = dataclasses.replace(record, reboot=False)  # this boot goes on with what there was before
         record = dataclasses.replace(record, boot_id=now.boot_id, deadline=round(now.seconds + seconds, 3))
         self._machine.journal.write(record)
         self._machine.events.state(record.state)
@@ -152,6 +167,10 @@ class Driver:
 
     def _switch(self, record: Record) -> _STEP:
         machine = self._machine
+        if self._booting:
+            plan = read_request(machine.disk)[1]
+            self._switch_of(record).forward(plan, booting=True, restore_accounts=not record.next)
+            return (Event.COME_UP if record.goal == BOOT else Event.GO_ON), ""
         checks = machine.store.manifest(record.next).checks
         mark_journal(machine, checks)
         self._before = take_baseline(checks, machine.systemd, should_stop=self._is_cancelled)
@@ -162,12 +181,20 @@ class Driver:
         return Event.GO_ON, ""
 
     def _check(self, record: Record) -> _STEP:
+        if record.goal == BACK:
+            return Event.GO_ON, ""
         manifest = self._machine.store.manifest(record.next)
+        if record.goal == BOOT:
+            failed = failed_units(self._machine, manifest)
+            if failed:
+                return Event.FAIL, f"since the boot: {failed}"
         verdict = judge(self._machine, manifest, self._before, should_stop=self._is_cancelled)
         return (Event.GO_ON, "") if verdict.healthy else (Event.FAIL, verdict.reason)
 
     def _await_confirmation(self, record: Record) -> _STEP:
         machine = self._machine
+        if record.goal in (BOOT, BACK) and not record.token_sha256:
+            return Event.GO_ON, ""  # nobody is there to confirm it: the host's own checks have decided
         while True:
             if self._is_cancelled():
                 return Event.FAIL, read_cancellation(machine.disk)
@@ -186,7 +213,7 @@ class Driver:
         self._machine.disk.remove(RESERVE)
         if record.attempts > 1:
             self._machine.clock.sleep(1.0)
-        self._switch_of(record).back(booting=self._booting)
+        self._switch_of(record).back(booting=self._booting or record.reboot)
         return Event.GO_ON, ""
 
     # -- details ---------------------------------------------------------------------------------------------------------
@@ -232,20 +259,38 @@ def settle(machine: Machine, record: Record) -> None:
     if record.state == CONFIRMED:
         with contextlib.suppress(FileNotFoundError):
             disk.write(LEDGER, disk.read(NEXT_LEDGER), PRIVATE)
-        disk.link(GOOD, record.next)
+        _note_good(disk, record)
     elif record.state == ROLLED_BACK and record.transaction:
         if record.fresh:
             profile.drop(record.next_generation)
         _quarantine(disk, record)
+    settle_next_boot(disk, record)
     if record.state != ROLLBACK_FAILED:
         disk.remove(NEXT_LEDGER)
         disk.remove(RESERVE)
         _sweep_originals(disk)
         machine.store.hold(roots(machine))
-    current = profile.current()
-    phase = BROKEN if record.state == ROLLBACK_FAILED else SETTLED
+    current, following = profile.current(), read_next_boot(disk)
+    at_rest = SETTLED if following is None else PENDING
+    phase = BROKEN if record.state == ROLLBACK_FAILED else at_rest
     write_state(disk, StateLine(phase, current.number, current.system, record.epoch))
-    deadman.disarm(machine)
+    if record.state == ROLLED_BACK and record.reboot and record.boot_id == machine.clock.now().boot_id:
+        machine.systemd.request_reboot()  # before the switch is disarmed, so that somebody else does it where we are cut off here
+    if following is None:
+        deadman.disarm(machine)
+    else:
+        deadman.stand_by(machine, boot_runtime(machine, following))
+
+
+def _note_good(disk: Disk, record: Record) -> None:
+    """What is to be there after the next boot; a test is not."""
+    pushed, in_trial = disk.entry(PUSHED), record.repair and read_next_boot(disk) is not None
+    if not record.next:
+        disk.remove(GOOD)
+    elif record.goal != TEST and not in_trial:
+        disk.link(GOOD, record.next)
+    if pushed is not None and pushed.target == record.next:
+        disk.remove(PUSHED)
 
 
 def settle_again(machine: Machine, record: Record) -> None:
@@ -267,6 +312,9 @@ def roots(machine: Machine, following: str = "") -> Dict[str, str]:
     good = machine.disk.entry(GOOD)
     if good is not None and good.target:
         held["good"] = good.target
+    pushed = machine.disk.entry(PUSHED)
+    if pushed is not None and pushed.target not in held.values():
+        held["pushed"] = pushed.target
     if following:
         held["next"] = following
     return held
@@ -286,6 +334,7 @@ def outcome(machine: Machine, record: Record) -> Outcome:
         checks=checks,
         log=log[-200:],
         confirm_seconds=round(seconds, 3),
+        reboots=record.state == ROLLED_BACK and record.reboot and record.boot_id == machine.clock.now().boot_id,
         restarts=record.restarts,
     )
 

@@ -18,6 +18,7 @@ from deployer.host.comparing import compare
 from deployer.host.ledger import Metadata
 from deployer.host.lock import locked
 from deployer.host.machine import COLLECT, Machine
+from deployer.host.next_boot import read_next_boot
 from deployer.host.paths import GOOD, PINNED, PROFILE, STATE_DIRECTORY
 from deployer.host.prepare import busy, lay_out
 from deployer.host.refusals import GenerationNeeded, GenerationUnknown, SystemLost
@@ -58,6 +59,7 @@ def known_generations(machine: Machine) -> Known:
     recorded: Set[int] = {record.previous_generation}
     if not record.is_terminal:
         recorded.add(record.next_generation)
+    following = read_next_boot(machine.disk)
     made = {number: _made(machine, number) for number in systems}
     return Known(
         systems=systems,
@@ -65,7 +67,8 @@ def known_generations(machine: Machine) -> Known:
         current=profile.current().number,
         booted=booted_generation(machine),
         good=good.target if good is not None else "",
-        recorded=frozenset(recorded),
+        recorded=frozenset(recorded if following is None else {*recorded, following.back_generation}),
+        next_boot=following.generation if following is not None else 0,
         pinned=_pinned(machine),
     )
 

@@ -6,6 +6,7 @@ sentinel does without it. The boot unit is in `/etc` only as long as the transac
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Final, Sequence
 
@@ -14,12 +15,12 @@ from deployer.host import sentinel
 from deployer.host.disk import DIRECTORY
 from deployer.host.ledger import Metadata
 from deployer.host.machine import ACTIVATION, DEADMAN, RECOVER, SENTINEL, Machine
-from deployer.host.paths import STATE_DIRECTORY, TRANSACTION
+from deployer.host.paths import STATE_DIRECTORY
 from deployer.host.transaction import Record
 
 _UNITS: Final = "/etc/systemd/system"
 WANTS: Final = _UNITS + "/sysinit.target.wants"
-_MADE_WANTS: Final = TRANSACTION + "/made-sysinit.target.wants"
+_MADE_WANTS: Final = STATE_DIRECTORY + "/made-sysinit.target.wants"
 _TIMER: Final = DEADMAN + ".timer"
 _AGAIN: Final = 20.0
 _LATER: Final = 10.0
@@ -108,10 +109,15 @@ def is_left_over(machine: Machine) -> bool:
     return any(machine.disk.entry(place) is not None for place in places) or _is_loaded(machine)
 
 
+def stand_by(machine: Machine, runtime: str) -> None:
+    """Leave the boot unit alone, run by `runtime`: the next boot has something to do."""
+    _discard(machine)
+    _install_boot_unit(machine, [*machine.interpreter, runtime, "recover", "--boot"])
+
+
 def disarm(machine: Machine) -> None:
     """Take all away: the boot unit last, since it is what is left if we are cut off here. As often as it takes."""
-    machine.systemd.discard(*(name for name in (_TIMER, SENTINEL) if name != machine.within))
-    machine.systemd.forget_failures([ACTIVATION])
+    _discard(machine)
     disk = machine.disk
     disk.remove(f"{WANTS}/{RECOVER}")
     disk.remove(f"{_UNITS}/{RECOVER}")
@@ -126,6 +132,11 @@ def _is_loaded(machine: Machine) -> bool:
     return machine.systemd.states([RECOVER])[RECOVER].load == "loaded"
 
 
+def _discard(machine: Machine) -> None:
+    machine.systemd.discard(*(name for name in (_TIMER, SENTINEL) if name != machine.within))
+    machine.systemd.forget_failures([ACTIVATION])
+
+
 def _install_boot_unit(machine: Machine, command: Sequence[str]) -> None:
     disk = machine.disk
     if disk.entry(WANTS) is None:
@@ -136,5 +147,9 @@ def _install_boot_unit(machine: Machine, command: Sequence[str]) -> None:
                 disk.make_directory(path, Metadata(0o755, 0, 0))
             elif found.kind != DIRECTORY:
                 raise SwitchNotArmed(f"{path} is not a directory")
-    disk.write(f"{_UNITS}/{RECOVER}", (_BOOT_UNIT % " ".join(command)).encode(), _FILE)
+    content = (_BOOT_UNIT % " ".join(command)).encode()
+    with contextlib.suppress(FileNotFoundError):
+        if disk.read(f"{_UNITS}/{RECOVER}") == content and disk.entry(f"{WANTS}/{RECOVER}") is not None:
+            return
+    disk.write(f"{_UNITS}/{RECOVER}", content, _FILE)
     disk.link(f"{WANTS}/{RECOVER}", f"../{RECOVER}")

@@ -12,7 +12,9 @@ from deployer.formats.messages import PROTOCOL, HostFacts, HostStatus
 from deployer.host.clock import boot_id
 from deployer.host.disk import Disk
 from deployer.host.machine import Machine
+from deployer.host.next_boot import read_next_boot
 from deployer.host.process import run
+from deployer.host.transaction import BOOT
 
 
 def host_facts(disk: Disk) -> HostFacts:
@@ -38,7 +40,7 @@ def host_status(machine: Machine) -> HostStatus:
     """Read from journal and profile; changes nothing."""
     from deployer.host.collecting import generations
 
-    record, current = machine.journal.read(), machine.profile.current()
+    record, current, following = machine.journal.read(), machine.profile.current(), read_next_boot(machine.disk)
     return HostStatus(
         state=record.state,
         transaction=record.transaction,
@@ -46,6 +48,8 @@ def host_status(machine: Machine) -> HostStatus:
         generation=current.number,
         system=current.system,
         epoch=record.epoch,
+        next_boot=-1 if following is None else following.generation,
+        staged=following is not None and following.kind == BOOT,
         generations=generations(machine),
     )
 

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Final, Optional
 from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLBACK_FAILED, ROLLING_BACK, Outcome
 from deployer.formats.state import BUSY
 from deployer.host.activate import Driver, outcome
+from deployer.host.booting import staged
 from deployer.host.lock import locked
 from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.paths import CANCELLATION, CONFIRMATION
@@ -32,7 +33,7 @@ def follow(machine: Machine, transaction: str, tell: Tell) -> Outcome:
     while True:
         record = machine.journal.read()
         if record.transaction != transaction:
-            raise UnknownTransaction(transaction)
+            return staged(machine, transaction)
         stands = record.state == HEALTHY or stands_still(machine, record)
         documents, offset = machine.events.read(offset)
         for document in documents:

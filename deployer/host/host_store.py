@@ -21,7 +21,7 @@ from deployer.store.database import PathInfo
 _ROOTS: Final = "/nix/var/deployer/gcroots"
 _INTERPRETER: Final = "interpreter"
 _PROGRAM: Final = "bin/python3"
-_OURS: Final = ("generation-", "good", "next")
+_OURS: Final = ("generation-", "good", "next", "pushed")
 _NIX_DATABASE: Final = "nix/var/nix/db"
 _MAIN: Final = "__main__.py"
 _DIRECTORY: Final = Metadata(0o755, 0, 0)

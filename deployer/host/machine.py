@@ -102,6 +102,10 @@ class SystemdPort:
         """Start a transient timer that runs `command` after `seconds`, and again `again` seconds after that ended."""
         raise NotImplementedError
 
+    def request_reboot(self) -> None:
+        """Begin to restart the host, and do not wait."""
+        raise NotImplementedError
+
     def kill(self, name: str) -> None:
         """Kill all processes of a service, and wait until it is gone."""
         raise NotImplementedError
@@ -240,7 +244,7 @@ class Limits:
     switching: float
     checking: float
     confirming: float
-    booting: float = 300.0
+    booting: float
     """From the boot unit until the default target stands."""
 
     @property
@@ -260,7 +264,7 @@ class Limits:
         timing, once = manifest.timing, max((check.timeout + 1.0 for check in manifest.checks), default=0.0)
         switching = (8 if manifest.user_units else 4) * timing.unit_timeout + 60.0 + once
         checking = timing.check_deadline + timing.min_healthy_time + once + 5.0
-        return cls(switching, checking, timing.confirm_timeout)
+        return cls(switching, checking, timing.confirm_timeout, timing.boot_timeout)
 
 
 def without_timing(manifest: Manifest) -> Manifest:

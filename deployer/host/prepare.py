@@ -7,6 +7,7 @@ import os
 import re
 from typing import Final, Optional, Tuple
 
+from deployer.formats.goals import Goal
 from deployer.formats.manifest import CONFIRM_AGAIN, Manifest
 from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Activation, Outcome, Plan
 from deployer.formats.state import BUSY, StateLine
@@ -18,6 +19,7 @@ from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.lost import manifest_of
 from deployer.host.machine import ACTIVATION, Machine, without_timing
+from deployer.host.next_boot import default_generation, read_next_boot
 from deployer.host.paths import (
     BEFORE,
     KEPT,
@@ -43,7 +45,7 @@ from deployer.host.refusals import (
     SystemMissing,
 )
 from deployer.host.standing import PRIVATE, read_ledger, read_state, write_state
-from deployer.host.transaction import Record, is_resuming
+from deployer.host.transaction import BOOT, TEST, Record, is_resuming
 from deployer.host.verdict import plan_for
 from deployer.host.verification import judged
 
@@ -77,13 +79,18 @@ def check_request(request: Activation) -> None:
         raise RequestRefused("the controller's name is too long or not printable")
     if request.epoch < 0 or request.generation < 0:
         raise RequestRefused("epoch and generation are not negative")
+    goal = Goal.parse(request.goal)
+    if goal is None or not goal.activates or (request.reboot and goal is not Goal.BOOT):
+        raise RequestRefused("the goal is none of switch, boot and test, or a reboot goes with another than boot")
 
 
 def ready(machine: Machine) -> Record:
     """The journal's record, after finishing what a driver that is gone left behind. Hold the lock."""
     record = read_or_rebuild(machine)
     if record.is_terminal:
-        if read_state(machine.disk).phase == BUSY or is_left_over(machine) or deadman.is_left_over(machine):
+        at_rest = read_next_boot(machine.disk) is not None
+        left = is_left_over(machine) or (deadman.is_left_over(machine) and not at_rest)
+        if read_state(machine.disk).phase == BUSY or left:
             settle_again(machine, record)
         return record
     if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active or is_resuming(record, machine.clock.now()):
@@ -92,7 +99,7 @@ def ready(machine: Machine) -> Record:
 
 
 def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Plan]:
-    """Write down a transaction, ready to be driven; None where there is nothing to do. Hold the lock."""
+    """Write down a transaction, ready to be driven; None where there is nothing to do now. Hold the lock."""
     check_request(request)
     record = ready(machine)
     if record.state == ROLLBACK_FAILED:
@@ -107,7 +114,7 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
     if request.repair and request.system != current.system:
         raise RequestRefused("a repair is of the current system")
     manifest, before = machine.store.manifest(request.system), manifest_of(machine, current.system)
-    plan = plan_for(machine, request.system, manifest, repair=request.repair, generation=request.generation)
+    plan = plan_for(machine, request.system, manifest, repair=request.repair, generation=request.generation, goal=request.goal)
     if plan.problems:
         raise ActivationRefused(plan.problems)
     if request.exact:
@@ -122,7 +129,10 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
         wait_for_lock(machine.disk)
     if not machine.store.runtime(request.system):
         raise RequestRefused("the system brings no host runtime")
-    number = current.number if request.repair else machine.profile.number_for(request.system, request.generation)
+    if request.goal == BOOT:
+        return None, plan
+    number, default = plan.generation, default_generation(machine)
+    staged = read_next_boot(machine.disk)
     following = Record(
         state=PREPARED,
         transaction=request.transaction,
@@ -136,20 +146,25 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
         repair=request.repair,
         trivial=is_trivial(before, manifest),
         token_sha256=request.token_sha256,
+        goal=TEST if request.goal == TEST else "",
+        default_generation=default.number,
+        default_system=default.system,
+        superseded=staged.transaction if staged is not None else "",
         created=machine.clock.wall(),
         boot_id=machine.clock.now().boot_id,
         deadline=machine.clock.now().seconds + 60.0,
         tries=1 if manifest.timing.on_reboot == CONFIRM_AGAIN else 0,
     )
-    _write_down(machine, following, request, plan)
+    note_booted(machine)
+    write_down(machine, following, request, plan)
     return following, plan
 
 
-def _write_down(machine: Machine, record: Record, request: Activation, plan: Plan) -> None:
+def write_down(machine: Machine, record: Record, request: Activation, plan: Plan) -> None:
+    """Record a transaction that was not refused, with all that its drivers need. Hold the lock."""
     disk = machine.disk
     lay_out(disk)
     machine.journal.create()
-    note_booted(machine)
     disk.remove_tree(TRANSACTION)
     for path in (TRANSACTION, BEFORE):
         disk.make_directory(path, _DIRECTORY)
@@ -159,7 +174,8 @@ def _write_down(machine: Machine, record: Record, request: Activation, plan: Pla
     disk.reserve(RESERVE, _RESERVE_SIZE)
     machine.store.hold(roots(machine, record.next))
     machine.journal.write(record)
-    machine.profile.add(record.next_generation, record.next)
+    if record.next_generation:
+        machine.profile.add(record.next_generation, record.next)
     write_state(disk, StateLine(BUSY, record.previous_generation, record.previous, record.epoch))
     machine.events.state(PREPARED)
 

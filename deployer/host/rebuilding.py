@@ -7,7 +7,7 @@ from typing import Final, Optional, Tuple
 
 from deployer.formats.frames import FrameRefused
 from deployer.formats.messages import CONFIRMED, ROLLBACK_FAILED, ROLLING_BACK, Activation, Plan
-from deployer.formats.state import BROKEN, SETTLED
+from deployer.formats.state import BROKEN, PENDING, SETTLED
 from deployer.host.disk import PathRefused
 from deployer.host.journal import JournalDamaged
 from deployer.host.machine import Machine
@@ -42,7 +42,7 @@ def rebuild(machine: Machine) -> Record:
         reason=_REASON,
         boot_id=machine.clock.now().boot_id,
     )
-    if line.phase == SETTLED:
+    if line.phase in (SETTLED, PENDING):
         return dataclasses.replace(known, attempts=0)
     last = good.target if good is not None else ""
     record = dataclasses.replace(known, state=ROLLBACK_FAILED if line.phase == BROKEN else ROLLING_BACK, previous=last)

@@ -10,6 +10,7 @@ from typing import Final, Optional
 from deployer.formats.messages import HEALTHY, ROLLBACK_FAILED, ROLLING_BACK
 from deployer.host import deadman
 from deployer.host.activate import Driver, settle_again
+from deployer.host.booting import begin_next_boot
 from deployer.host.journal import JournalDamaged
 from deployer.host.lock import holder, locked
 from deployer.host.machine import ACTIVATION, Machine
@@ -48,7 +49,12 @@ def recover_from_boot(machine: Machine) -> int:
     """Before any unit of ours starts; or after that, where this failed at first and systemd tries it again."""
     booting = not machine.systemd.states([_EARLY_BOOT])[_EARLY_BOOT].is_active
     with locked(machine.disk, _AFTER_KILL) as ours:
-        return _finish(machine, booting=booting) if ours else 1
+        if not ours:
+            return 1
+        code = _finish(machine, booting=booting)
+        if booting and code == 0:
+            begin_next_boot(machine)
+        return code
 
 
 def _kill_service(machine: Machine) -> None:

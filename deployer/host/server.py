@@ -19,6 +19,7 @@ from deployer.formats.manifest import Manifest
 from deployer.formats.messages import Activation, Outcome
 from deployer.host import exporting, follow, importing, uninstall
 from deployer.host.activate import Driver
+from deployer.host.booting import push, reboot, stage, unstage
 from deployer.host.channel import Channel
 from deployer.host.facts import host_facts, host_status
 from deployer.host.lock import locked
@@ -29,6 +30,7 @@ from deployer.host.prepare import busy, check_space, lay_out, prepare, unchanged
 from deployer.host.refusals import RequestRefused
 from deployer.host.request import UNEXPECTED, HostFailed, Request, told
 from deployer.host.service import start
+from deployer.host.transaction import BOOT
 from deployer.host.verdict import check_now, observe_now, plan_for
 from deployer.store import Store
 
@@ -62,6 +64,9 @@ class Server:
             "manifest": self._manifest,
             "status": lambda request: host_status(self._machine).to_document(),
             "check": lambda request: {"checks": [result.to_document() for result in check_now(self._machine)]},
+            "reboot": self._reboot,
+            "unstage": self._unstage,
+            "push": self._push,
             "observe": self._observe,
             **dict.fromkeys(("generations", "compare", "pin", "delete", "collect"), self._about_generations),
             "uninstall": self._uninstall,
@@ -126,7 +131,8 @@ class Server:
     def _plan(self, request: Request) -> _Answer:
         manifest = Manifest.from_bytes(request.string("manifest").encode())
         system, repair, generation = request.string("system"), request.flag("repair"), request.number("generation")
-        return plan_for(self._machine, system, manifest, repair=repair, generation=generation).to_document()
+        goal = request.string("goal") if request.has("goal") else ""
+        return plan_for(self._machine, system, manifest, repair=repair, generation=generation, goal=goal).to_document()
 
     def _activate(self, request: Request) -> _Answer:
         machine, asked = self._machine, Activation.from_document(request.rest())
@@ -134,7 +140,9 @@ class Server:
             if not ours:
                 raise busy(machine, machine.journal.read())
             try:
-                record, _ = prepare(machine, asked)
+                record, plan = prepare(machine, asked)
+                if asked.goal == BOOT and (plan.actions or asked.system != plan.previous):
+                    return stage(machine, asked, plan).to_document()
                 if record is None:
                     return unchanged(machine, asked).to_document()
                 start(machine, record)
@@ -154,6 +162,25 @@ class Server:
 
     def _confirm(self, request: Request) -> _Answer:
         return follow.confirm(self._machine, request.string("transaction"), request.string("token")).to_document()
+
+    def _reboot(self, request: Request) -> _Answer:
+        with locked_for(self._machine) as ours:
+            if not ours:
+                raise busy(self._machine, self._machine.journal.read())
+            reboot(self._machine, request.string("transaction"))
+        return {}
+
+    def _unstage(self, _: Request) -> _Answer:
+        with locked_for(self._machine) as ours:
+            if not ours:
+                raise busy(self._machine, self._machine.journal.read())
+            return {"unstaged": unstage(self._machine)}
+
+    def _push(self, request: Request) -> _Answer:
+        with locked_for(self._machine) as ours:
+            if not ours:
+                raise busy(self._machine, self._machine.journal.read())
+            return {"held": push(self._machine, request.string("system"))}
 
     def _observe(self, request: Request) -> _Answer:
         return {"drift": [item.to_document() for item in observe_now(self._machine, request.strings("ignore"))]}

@@ -25,7 +25,7 @@ from deployer.host.machine import Machine
 from deployer.host.paths import ETC, NEXT_LEDGER
 from deployer.host.transaction import Record
 from deployer.host.unit_changes import look_at_units, planned_changes, unit_changes
-from deployer.host.unit_jobs import UnitJobs
+from deployer.host.unit_jobs import UnitJobs, as_if_running
 from deployer.host.user_units import UserUnits
 
 _PRIVATE = Metadata(0o600, 0, 0)
@@ -60,9 +60,14 @@ class Switch:
 
     # -- forward ---------------------------------------------------------------------------------------------------------
 
-    def forward(self, plan: Plan, *, restore_accounts: bool = False) -> None:
-        """Do what the plan says. `restore_accounts` removes the accounts that we made instead of locking them."""
+    def forward(self, plan: Plan, *, restore_accounts: bool = False, booting: bool = False) -> None:
+        """Do what the plan says. `restore_accounts` removes the accounts that we made instead of locking them.
+
+        At boot no unit has started yet: none is stopped or started, but systemd is told what to start instead.
+        """
         before = look_at_units(self._machine.systemd, (*self._previous.units, *self._next.units))
+        if booting:
+            before = as_if_running(before, self._previous)
         repairs = self._record.repair
         changes = planned_changes(plan.actions) if repairs else unit_changes(self._previous, self._next, before)
         units = UnitJobs(self._machine, self._previous, self._next)
@@ -70,9 +75,10 @@ class Switch:
         units.record(before, changes)
         for action in changes.skipped:
             self._events.action(action)
-        units.stop(changes)
-        if not repairs:
-            users.stop()
+        if not booting:
+            units.stop(changes)
+            if not repairs:
+                users.stop()
         ledger = apply_accounts(self._machine, self._ledger, self._next, note=self._note, restore=restore_accounts)
         ledger = self._change_etc(plan, ledger)
         if repairs:
@@ -83,8 +89,11 @@ class Switch:
         states = units.reload_definitions() if self._touches_units(plan) else {}
         for name in changes.reread:
             self._note(Action("unit", "change", name, changes.because.get(name, "")))
-        units.start(changes, states)
-        users.start()
+        if booting:
+            units.queue_for_boot(self._previous, self._next)
+        else:
+            units.start(changes, states)
+            users.start()
 
     def _change_etc(self, plan: Plan, ledger: Ledger) -> Ledger:
         declared: Dict[str, EtcEntry] = {entry.path: entry for entry in self._next.etc}

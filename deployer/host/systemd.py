@@ -213,6 +213,10 @@ class Systemd(SystemdPort):
         if names:
             self._systemctl(["reset-failed", "--", *names], check=False)
 
+    def request_reboot(self) -> None:
+        """Begin to restart the host, and do not wait."""
+        self._systemctl(["--no-block", "reboot"])
+
     def kill(self, name: str) -> None:
         """Kill all processes of a service, and those that it starts to end itself, until it is gone."""
         deadline = time.monotonic() + QUICK

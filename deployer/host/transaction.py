@@ -43,6 +43,12 @@ from deployer.formats.messages import (
 NONE: Final = ""
 """No transaction yet."""
 UNINSTALLING: Final = "uninstalling"
+TEST: Final = "test"
+"""A goal: the next boot brings back the generation that was the default."""
+BOOT: Final = "boot"
+"""A goal: begun by a boot, judged once the host is up."""
+BACK: Final = "back"
+"""A goal: begun by the boot after a test; what it brings back has been judged before."""
 TERMINAL: Final = frozenset({NONE, CONFIRMED, ROLLED_BACK, ROLLBACK_FAILED})
 MAX_ROLLBACK_ATTEMPTS: Final = 3
 """How many rollbacks may fail."""
@@ -63,6 +69,8 @@ class Event(enum.Enum):
     """Somebody else takes over from a driver that is gone: the timer, the sentinel, the next request, `cancel`."""
     REBOOT = "reboot"
     """The boot unit finds a transaction of an earlier boot."""
+    COME_UP = "come-up"
+    """The work of the state ended well in the middle of a boot, and what follows must wait until the host is up."""
     RETRY = "retry"
     """A person asks for one more rollback after the last one failed."""
 
@@ -98,6 +106,15 @@ class Record:
     """How many restarts of the host it may yet survive while it waits: counted down before the host boots into `next`."""
     restarts: int = 0
     """How many it has survived."""
+    goal: str = ""
+    """`TEST`, `BOOT` or `BACK`; empty: now, and from now on."""
+    reboot: bool = False
+    """Whether the host reboots once more where it goes back."""
+    default_generation: int = 0
+    """Of a test: what the boot after it brings."""
+    default_system: str = ""
+    superseded: str = ""
+    """The transaction that the next boot would have begun when this one was prepared; it is not to, once this is confirmed."""
     reason: str = ""
     """Why it is rolled back."""
     created: str = ""
@@ -146,6 +163,7 @@ TABLE: Final[Mapping[Tuple[str, Event], str]] = {
     (ARMED, Event.INTERRUPT): ROLLED_BACK,
     (ARMED, Event.REBOOT): ROLLED_BACK,
     (SWITCHING, Event.GO_ON): CHECKING,
+    (SWITCHING, Event.COME_UP): RESTARTED,
     (SWITCHING, Event.FAIL): ROLLING_BACK,
     (SWITCHING, Event.INTERRUPT): ROLLING_BACK,
     (SWITCHING, Event.REBOOT): ROLLING_BACK,
@@ -189,7 +207,7 @@ def advance(record: Record, event: Event, reason: str = "") -> Record:
     if state is None:
         return record
     attempts, cuts, tries, restarts = record.attempts, record.cuts, record.tries, record.restarts
-    if state == RESTARTED:
+    if state == RESTARTED and event is Event.REBOOT:
         state, tries, restarts = (RESTARTED, tries - 1, restarts + 1) if tries > 0 else (ROLLING_BACK, tries, restarts)
     if state == ROLLING_BACK:
         if event is Event.RETRY:

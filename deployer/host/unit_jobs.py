@@ -101,6 +101,12 @@ class UnitJobs:
             failures.update(self._change(verb, names, changes, self._next))
         self._fail_if(failures)
 
+    def queue_for_boot(self, previous: Manifest, following: Manifest) -> None:
+        """The jobs of this boot were made for `previous`, and nothing has started yet."""
+        gone = {unit.name for unit in previous.units} - {unit.name for unit in following.units}
+        self._systemd.queue("stop", sorted(gone))
+        self._systemd.queue("start", ["default.target"])
+
     def _fail_if(self, failures: Mapping[str, str]) -> None:
         if not failures:
             return
@@ -149,9 +155,7 @@ class UnitJobs:
             if _RELOADING in said and _NOT_RELOADED not in said:
                 troubles.append(error.message)
         if booting:
-            gone = sorted({unit.name for unit in self._next.units} - {unit.name for unit in self._previous.units})
-            self._systemd.queue("stop", gone)
-            self._systemd.queue("start", ["default.target"])
+            self.queue_for_boot(self._next, self._previous)
             return
         # What failed before us may fail again: it is tried, and proves nothing. That it failed is not forgotten either.
         ran = units.touched & units.active
@@ -197,6 +201,12 @@ class UnitJobs:
             stuck = self._systemd.change("stop", names, timeout)
         for name in stuck:
             self._systemd.kill(name)
+
+
+def as_if_running(states: Mapping[str, UnitStatus], manifest: Manifest) -> Mapping[str, UnitStatus]:
+    """At boot: how units would be if it had been left to a manifest."""
+    runs = {unit.name for unit in manifest.units if unit.start}
+    return {name: dataclasses.replace(one, active="active") if name in runs else one for name, one in states.items()}
 
 
 @dataclass(frozen=True)

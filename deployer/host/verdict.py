@@ -11,16 +11,20 @@ from deployer.formats.messages import Action, CheckResult, DriftItem, Plan
 from deployer.host.checks import Baseline, reads_journal, run_checks
 from deployer.host.lost import manifest_of
 from deployer.host.machine import Machine
+from deployer.host.next_boot import read_next_boot
 from deployer.host.observe import observe
 from deployer.host.paths import CURRENT, JOURNAL_MARK
 from deployer.host.planning import observe_for_plan, plan_activation
 from deployer.host.refusals import SystemLost
 from deployer.host.standing import PRIVATE, read_ledger
+from deployer.host.transaction import BOOT, TEST
+from deployer.host.unit_names import is_template
 
 _AFRESH: Final = frozenset({"start", "restart"})
 _STARTS: Final = _AFRESH | {"reload"}
 _SUSPECTS: Final = 5
 _LOG_LINES: Final = 20
+_WHEN: Final = {BOOT: ", at the next boot", TEST: ", until the next boot"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,16 @@ def judge(machine: Machine, manifest: Manifest, before: Baseline, *, should_stop
     return Verdict(not red, "; ".join(red))
 
 
+def failed_units(machine: Machine, manifest: Manifest) -> str:
+    """Units of ours that a boot should have started, and that failed; empty where none did."""
+    states = machine.systemd.states([unit.name for unit in manifest.units if not is_template(unit.name)])
+    failed = sorted(name for name, status in states.items() if status.is_crashing)
+    for name in failed[:_SUSPECTS]:
+        for line in machine.systemd.log_tail(name, _LOG_LINES):
+            machine.events.log(f"{name}: {line}")
+    return "; ".join(f"{name}: it is {states[name].active}" for name in failed)
+
+
 def _tell_last_words(machine: Machine, red: Sequence[Check]) -> None:
     """The last log lines of the units that red checks name; where one names none, of what this transaction has started."""
     started = _done_to_units(machine, _STARTS)
@@ -68,13 +82,21 @@ def _done_to_units(machine: Machine, operations: Collection[str]) -> List[str]:
     return [action.target for action in done if action.kind == "unit" and action.operation in operations]
 
 
-def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool, generation: int = 0) -> Plan:
+def plan_for(machine: Machine, system: str, manifest: Manifest, *, repair: bool, generation: int = 0, goal: str = "") -> Plan:
     """What activating `system` would do on this host now. `generation`: the earlier one that it is to become again."""
+    following = read_next_boot(machine.disk)
+    if following is not None and following.system == system:
+        generation = generation or following.generation
     current, ledger = machine.profile.current(), read_ledger(machine.disk)
     previous = manifest if system == current.system else manifest_of(machine, current.system)
     observed = observe_for_plan(machine, previous, manifest, ledger)
     number = machine.profile.number_for(system, generation)
-    moves = Action("generation", "change", str(number), f"{current.number} -> {number}") if number != current.number else None
+    moves = None
+    if number != current.number:
+        because = f"{current.number} -> {number}{_WHEN.get(goal, '')}"
+        moves = Action("generation", "change", str(number), because)
+    elif following is not None and not repair and goal != TEST:
+        moves = Action("generation", "change", str(number), f"the next boot would bring {following.generation or 'none'}")
     plan = plan_activation(previous, manifest, observed, ledger, repair=repair, generation=moves)
     return dataclasses.replace(plan, system=system, previous=current.system, generation=number)
 

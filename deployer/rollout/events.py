@@ -188,6 +188,21 @@ class HostConfirmed(HostEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class HostStaged(HostEvent):
+    """The next boot will try the new generation; nothing has changed yet."""
+
+    generation: int
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPushed(HostEvent):
+    """The host holds all that the new system needs, and was not changed."""
+
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostRolledBack(HostEvent):
     """The new generation was not good, and the host is where it was before."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from deployer.errors import DeployerError, ExitCode, JsonValue
-from deployer.formats.messages import ARMED, CHECKING, CONFIRMED, HEALTHY, ROLLING_BACK, SWITCHING
+from deployer.formats.messages import ARMED, CHECKING, CONFIRMED, HEALTHY, ROLLING_BACK, STAGED, SWITCHING
 from deployer.history import History, HostOutcome, HostRecord, PlannedHost, RolloutRecord
 from deployer.rollout import events, machine
 from deployer.rollout.errors import OperationCrashed
@@ -28,7 +28,12 @@ from deployer.rollout.waves import Select, plan_waves
 
 PREFLIGHT_PARALLEL: Final = 50
 """Connections that are opened at the same time: below what one address can serve, above what a LAN needs."""
-_TOUCHED: Final = frozenset({ARMED, SWITCHING, CHECKING, HEALTHY, CONFIRMED, ROLLING_BACK})
+_GOOD: Final = frozenset({HostOutcome.CONFIRMED, HostOutcome.STAGED, HostOutcome.PUSHED, HostOutcome.UNCHANGED})
+_ENDED: Final = frozenset(
+    {HostOutcome.ROLLED_BACK, HostOutcome.FAILED, HostOutcome.RETURNED, HostOutcome.STAGED, HostOutcome.PUSHED}
+)
+"""What is not begun again when a rollout goes on."""
+_TOUCHED: Final = frozenset({STAGED, ARMED, SWITCHING, CHECKING, HEALTHY, CONFIRMED, ROLLING_BACK})
 
 LET_GO_TIME: Final = 3.0
 """Seconds that an operation gets to end after it was cancelled."""
@@ -407,7 +412,7 @@ class _Execution:
 
     def _wave_finished(self, index: int) -> events.WaveFinished:
         outcomes = [self._outcomes[host] for host in self._waves[index]]
-        good = sum(outcome in {HostOutcome.CONFIRMED, HostOutcome.UNCHANGED} for outcome in outcomes)
+        good = sum(outcome in _GOOD for outcome in outcomes)
         lost = outcomes.count(HostOutcome.UNREACHABLE)
         return events.WaveFinished(index + 1, good, len(outcomes) - good - lost, lost)
 
@@ -422,7 +427,7 @@ def _ended_already(found: Preflight | HostResult, record: HostRecord | None) -> 
     Of an interrupted run, what had ended badly stays so and is not tried again; what was under way is judged by where the
     host is now.
     """
-    if record is not None and record.outcome in {HostOutcome.ROLLED_BACK, HostOutcome.FAILED, HostOutcome.RETURNED}:
+    if record is not None and record.outcome in _ENDED:
         return record.outcome
     if isinstance(found, HostResult):
         was_confirmed = record is not None and record.outcome is HostOutcome.CONFIRMED
@@ -445,6 +450,10 @@ def _tell(emit: EventSink, host: str, result: HostResult, seconds: float = 0.0) 
     match result.outcome:
         case HostOutcome.CONFIRMED:
             emit(events.HostConfirmed(host, result.generation, result.system, seconds))
+        case HostOutcome.STAGED:
+            emit(events.HostStaged(host, result.generation, result.system))
+        case HostOutcome.PUSHED:
+            emit(events.HostPushed(host, result.system))
         case HostOutcome.UNCHANGED:
             emit(events.HostUnchanged(host, result.generation, result.system))
         case HostOutcome.ROLLED_BACK:

@@ -15,20 +15,23 @@ from deployer.copy import ClosureSender, HostSession
 from deployer.copy.errors import ConversationBroken, HostRefused
 from deployer.copy.session import token_digest
 from deployer.errors import DeployerError, DeploymentError, JsonValue, NeedsPersonError
+from deployer.formats.goals import Goal
 from deployer.formats.manifest import CONFIRM_AGAIN, Check, Timing
 from deployer.formats.messages import (
     CONFIRMED,
     HEALTHY,
     ROLLBACK_FAILED,
     ROLLED_BACK,
+    STAGED,
     Action,
     Activation,
     CheckResult,
     Outcome,
     Plan,
 )
-from deployer.formats.state import BROKEN, BUSY, LOST
+from deployer.formats.state import BROKEN, BUSY, LOST, PENDING
 from deployer.history import HostOutcome
+from deployer.rollout import rebooting
 from deployer.rollout.controller_checks import red_now, turn_green
 from deployer.rollout.errors import HostBroken, HostBusy, PlanChanged, PlanRefused
 from deployer.rollout.events import (
@@ -41,9 +44,12 @@ from deployer.rollout.events import (
     PathCopied,
 )
 from deployer.rollout.operations import HostResult, Preflight
+from deployer.rollout.rebooting import NotTried
 
 SILENCE: Final = 15.0
 """Seconds without a word from an activation before we ask again over a fresh connection: the old one may be dead."""
+REBOOTING: Final = "rebooting"
+"""What is told of a host between two boots, as of a state of its transaction."""
 PAUSE: Final = 1.0
 """Seconds between two attempts to reach a host that is in the middle of an activation."""
 REBOOT: Final = 330.0
@@ -66,6 +72,9 @@ class Target:
     """Set right what has drifted, though the system is the current one already."""
     generation: int = 0
     """An earlier generation to return to, by its number on the host."""
+    goal: Goal = Goal.SWITCH
+    reboot: bool = False
+    """With the goal `boot`: whether the host is rebooted, and confirmed once it is back."""
     expected: Plan | None = None
     """A plan that was shown before: what is done is this, or nothing."""
     checks: tuple[Check, ...] = ()
@@ -78,6 +87,8 @@ class _Visit:
 
     session: HostSession | None = None
     plan: Plan | None = None
+    boot_id: str = ""
+    """Of the boot that a rollout has asked for."""
     lost: str = ""
     """Its current system, where that was gone from its store when we came: it is copied anew, and all set right."""
     seen: int = 0
@@ -107,17 +118,33 @@ class LiveOperations:
             error = HostBroken(host)
         lost = self._visits[host].lost = state.system if state.phase == LOST else ""
         changes = error is None and (target.repair or lost != "" or state.system != target.system)
+        if error is None and state.phase == PENDING:
+            changes = await self._differs_from_next_boot(session, target)
         if error is None and not changes:
             await self._hang_up(host)
         return Preflight(host, state, target.system, changes, error)
 
+    @staticmethod
+    async def _differs_from_next_boot(session: HostSession, target: Target) -> bool:
+        """Whether a host whose next boot brings another generation than its current one is to be changed."""
+        differs = session.state.system != target.system
+        if target.goal is not Goal.BOOT or not differs or target.reboot:
+            return differs or target.repair or target.goal.survives_reboot
+        status = await session.status()
+        return {generation.number: generation.system for generation in status.generations}.get(status.next_boot) != target.system
+
     async def plan(self, host: str) -> Plan:
         """What the activation would do, as the host itself says. Raises `PlanRefused` where it would refuse."""
         visit, target = self._visits[host], self._targets[host]
+        if target.goal is Goal.PUSH:
+            action = Action("store", "add", target.system, "it is copied, and not activated")
+            return Plan(target.system, (await self._session(host)).state.system, 0, (action,))
         if visit.plan is None:
             session = await self._session(host)
             repair = self._repairs(host)
-            visit.plan = await session.plan(target.system, target.manifest, repair=repair, generation=target.generation)
+            visit.plan = await session.plan(
+                target.system, target.manifest, repair=repair, generation=target.generation, goal=target.goal
+            )
         if visit.plan.problems:
             raise PlanRefused(host, visit.plan.problems)
         if target.expected is not None and not _same(target.expected, visit.plan):
@@ -130,6 +157,10 @@ class LiveOperations:
         if visit.lost:
             await self._copy(host, on_event)
             visit.plan = None  # with its store back, the host can say all that is to be set right
+        if target.goal is Goal.PUSH:
+            copied = await self._copy(host, on_event)
+            held = await (await self._session(host)).push(target.system)
+            return HostResult(HostOutcome.PUSHED if copied or held else HostOutcome.UNCHANGED, system=target.system)
         plan = await self.plan(host)
         if not plan.actions and plan.previous == target.system and not visit.lost:
             return HostResult(HostOutcome.UNCHANGED, plan.generation, target.system)
@@ -150,6 +181,8 @@ class LiveOperations:
             epoch=session.state.epoch + 1,
             generation=target.generation,
             repair=self._repairs(host),
+            goal=str(target.goal),
+            reboot=target.reboot,
             actions=plan.actions,
             exact=True,
         )
@@ -157,9 +190,12 @@ class LiveOperations:
 
     async def rollback(self, host: str, to_generation: int, on_event: EventSink) -> HostResult:
         """Return to an earlier generation, with the same transaction as any other change; 0: leave the host as it was found."""
+        target = self._targets[host]
         await self._hang_up(host)
         async with await self._open(host) as session:
             status = await session.status()
+            if status.staged:
+                await session.unstage()
             if to_generation == 0:
                 await session.uninstall(dry_run=False)
                 return HostResult(HostOutcome.RETURNED)
@@ -177,6 +213,8 @@ class LiveOperations:
             previous=status.system,
             epoch=status.epoch + 1,
             generation=to_generation,
+            goal=str(target.goal if target.reboot or target.goal is Goal.TEST else Goal.SWITCH),
+            reboot=target.reboot,
         )
         self._visits[host].seen = 0
         result = await self._activate(host, activation, token, on_event)
@@ -186,16 +224,17 @@ class LiveOperations:
 
     def _repairs(self, host: str) -> bool:
         target = self._targets[host]
-        return target.repair or self._visits[host].lost == target.system
+        return target.repair or (target.goal.activates_now and self._visits[host].lost == target.system)
 
     async def close(self) -> None:
         """Close every connection that is still open."""
         await asyncio.gather(*(self._hang_up(name) for name in self._visits), return_exceptions=True)
 
-    async def _copy(self, host: str, on_event: EventSink) -> None:
+    async def _copy(self, host: str, on_event: EventSink) -> int:
+        """How many paths it brought."""
         target = self._targets[host]
         if self._sender is None or target.generation:
-            return
+            return 0
         started = time.monotonic()
         session = await self._session(host)
         copied = await self._sender.send(
@@ -204,6 +243,7 @@ class LiveOperations:
         if copied.paths:
             seconds = time.monotonic() - started
             on_event(ClosureCopied(host, bytes=copied.bytes, paths=copied.paths, seconds=round(seconds, 3)))
+        return copied.paths
 
     async def _activate(
         self,
@@ -219,8 +259,14 @@ class LiveOperations:
         patience = 2 * timing.unit_timeout + waits + RECOVERY
         if timing.on_reboot == CONFIRM_AGAIN:
             patience += REBOOT + waits
+        if activation.reboot:
+            patience += rebooting.patience(timing) + waits
         deadline = time.monotonic() + patience
         outcome, seen = await self._follow(host, activation, deadline, on_event), -1
+        if outcome.state == STAGED:
+            on_event(HostPhase(host, state=STAGED))
+            if activation.reboot:
+                outcome = await self._reboot(host, activation, deadline, on_event)
         while outcome.state == HEALTHY and outcome.restarts > seen:
             seen = outcome.restarts
             seconds = min(outcome.confirm_seconds, timing.confirm_timeout)  # the host's word for it may be any number
@@ -231,6 +277,10 @@ class LiveOperations:
                 continue
             confirmed = await self._confirm(host, activation.transaction, token, until - time.monotonic())
             outcome = confirmed or await self._follow(host, activation, deadline, on_event, unconfirmed=seen)
+        if outcome.reboots:
+            on_event(HostPhase(host, state=REBOOTING))
+            await self._hang_up(host)
+            await self._await_boot(host, self._visits[host].boot_id, deadline)
         await self._hang_up(host)
         return _result(host, outcome)
 
@@ -251,6 +301,22 @@ class LiveOperations:
             await self._hang_up(host)
         outcome = await self._follow(host, activation, deadline, on_event, unconfirmed=restarts)
         return dataclasses.replace(outcome, reason=reason) if outcome.state == ROLLED_BACK else outcome
+
+    async def _reboot(self, host: str, activation: Activation, deadline: float, on_event: EventSink) -> Outcome:
+        """Into what was staged, up to the point where the host waits for its confirmation or has gone back."""
+        before = await rebooting.boot_id_of(await self._session(host))
+        on_event(HostPhase(host, state=REBOOTING))
+        await rebooting.begin_reboot(await self._session(host), activation.transaction)
+        await self._hang_up(host)
+        self._visits[host].boot_id = await self._await_boot(host, before, deadline)
+        outcome = await self._follow(host, activation, deadline, on_event, unconfirmed=-1)
+        if outcome.state == STAGED:
+            await (await self._session(host)).unstage()
+            raise NotTried(host)
+        return outcome
+
+    async def _await_boot(self, host: str, before: str, deadline: float) -> str:
+        return await rebooting.await_boot(lambda: self._session(host), lambda: self._hang_up(host), before, deadline, host)
 
     async def _follow(
         self, host: str, activation: Activation, deadline: float, on_event: EventSink, *, unconfirmed: int | None = None
@@ -345,6 +411,7 @@ def _result(host: str, outcome: Outcome) -> HostResult:
     """How an activation ended. Raises `ConversationBroken` where it had not ended when the host was last heard of."""
     ended = {
         CONFIRMED: HostOutcome.CONFIRMED,
+        STAGED: HostOutcome.STAGED,
         ROLLED_BACK: HostOutcome.ROLLED_BACK,
         ROLLBACK_FAILED: HostOutcome.NEEDS_PERSON,
     }

@@ -162,7 +162,8 @@ class Finish:
 
 Command = BeginWave | Activate | EndWave | WaitUntil | Stop | BeginReturn | ReturnHost | Finish
 
-_GOOD = frozenset({HostOutcome.UNCHANGED, HostOutcome.CONFIRMED})
+_CHANGED = frozenset({HostOutcome.CONFIRMED, HostOutcome.STAGED})
+_GOOD = frozenset({HostOutcome.UNCHANGED, HostOutcome.PUSHED}) | _CHANGED
 _FAILED = frozenset({HostOutcome.FAILED, HostOutcome.ROLLED_BACK, HostOutcome.NEEDS_PERSON})
 
 
@@ -198,9 +199,7 @@ class RolloutMachine:
         self._outcomes.update(ended or {})
         self._count = Counter(self._outcomes.values())
         self._total = total if total is not None else len(self._outcomes)
-        self._changed: dict[str, None] = dict.fromkeys(
-            host for host, outcome in self._outcomes.items() if outcome is HostOutcome.CONFIRMED
-        )
+        self._changed: dict[str, None] = dict.fromkeys(host for host, outcome in self._outcomes.items() if outcome in _CHANGED)
         self._under_way: dict[str, None] = {}
         self._waiting: dict[str, None] = {}
         self._to_return: list[str] = []
@@ -232,7 +231,7 @@ class RolloutMachine:
             case HostEnded(host, outcome, uncertain):
                 self._under_way.pop(host)
                 self._set(host, outcome)
-                if outcome is HostOutcome.CONFIRMED or uncertain:
+                if outcome in _CHANGED or uncertain:
                     self._changed[host] = None
             case ReturnEnded(host, outcome):
                 self._under_way.pop(host)

@@ -45,8 +45,8 @@ class Preflight:
 class HostResult:
     """How one operation on a host ended.
 
-    Of `deploy`: `CONFIRMED`, `UNCHANGED`, `ROLLED_BACK`, `FAILED`, `UNREACHABLE` or `NEEDS_PERSON`. Of `rollback`:
-    `RETURNED` (also where the host was there already), `UNREACHABLE`, `FAILED` or `NEEDS_PERSON`.
+    Of `deploy`: `CONFIRMED`, `STAGED`, `PUSHED`, `UNCHANGED`, `ROLLED_BACK`, `FAILED`, `UNREACHABLE` or `NEEDS_PERSON`. Of
+    `rollback`: `RETURNED` (also where the host was there already), `UNREACHABLE`, `FAILED` or `NEEDS_PERSON`.
     """
 
     outcome: HostOutcome

@@ -50,7 +50,7 @@ class Failures:
                 self._found[host] = _Failure("unreachable", _text(error, "message"), _text(error, "remedy"))
             case events.HostNeedsPerson(host, error, log):
                 self._found[host] = _Failure("needs a person", _text(error, "message"), _text(error, "remedy"), log)
-            case events.HostConfirmed(host) | events.HostStarted(host):
+            case events.HostConfirmed(host) | events.HostStarted(host) | events.HostStaged(host) | events.HostPushed(host):
                 self._found.pop(host, None)
 
     def render(self, paint: Paint) -> str:

@@ -13,12 +13,16 @@ from deployer.rollout.events import Event
 from deployer.ui.failures import Failures, error_text
 from deployer.ui.text import Paint, count, duration, escape, name_of, size
 
+_GOOD: Final = frozenset({"confirmed", "staged", "pushed", "unchanged"})
 PHASES: Final = {
     "prepared": "prepared",
+    "staged": "waiting for the boot",
+    "rebooting": "rebooting",
     "armed": "armed",
     "switching": "switching",
     "checking": "checking",
     "healthy": "healthy, confirming",
+    "restarted": "coming up",
     "confirmed": "confirmed",
     "rolling-back": "rolling back",
     "rolled-back": "rolled back",
@@ -76,7 +80,7 @@ def closing(event: events.RolloutFinished, paint: Paint) -> str:
     tally: dict[str, int] = {}
     for outcome in event.outcomes.values():
         tally[outcome] = tally.get(outcome, 0) + 1
-    order = sorted(tally.items(), key=lambda item: (item[0] not in {"confirmed", "unchanged"}, item[0]))
+    order = sorted(tally.items(), key=lambda item: (item[0] not in _GOOD, item[0]))
     counts = ", ".join(f"{number} {outcome.replace('-', ' ')}" for outcome, number in order)
     style = {"done": "green", "partial": "yellow"}.get(event.ending, "red")
     reason = f": {escape(event.reason)}" if event.reason and event.ending != "done" else ""
@@ -105,6 +109,10 @@ def sentence(event: Event, paint: Paint, *, verbose: bool) -> str:
             return f"{escape(host)}: check {escape(result.name)}{where} {health}: {escape(result.message)}"
         case events.HostConfirmed(host, generation, _, seconds):
             return f"{escape(host)}: {paint('confirmed', 'green')} generation {generation} in {duration(seconds)}"
+        case events.HostStaged(host, generation):
+            return f"{escape(host)}: {paint('staged', 'green')} generation {generation} for the next boot"
+        case events.HostPushed(host):
+            return f"{escape(host)}: {paint('pushed', 'green')}"
         case events.HostRolledBack(host, reason):
             return f"{escape(host)}: {paint('rolled back', 'red')}: {escape(reason)}"
         case events.HostReturned(host, generation):

@@ -95,6 +95,10 @@ class Board:
                 row.detail = f"{result.name}: {result.message}"
             case events.HostConfirmed():
                 self._end(row, "confirmed", "green")
+            case events.HostStaged():
+                self._end(row, "staged", "green")
+            case events.HostPushed():
+                self._end(row, "pushed", "green")
             case events.HostRolledBack(_, reason):
                 self._end(row, "rolled back", "red", reason)
             case events.HostReturned():
@@ -151,6 +155,8 @@ class LiveSink:
                 | events.BuildFinished()
                 | events.WaveStarted()
                 | events.HostConfirmed()
+                | events.HostStaged()
+                | events.HostPushed()
                 | events.HostReturned()
                 | events.RolloutStopped()
                 | events.RollbackStarted()

@@ -12,6 +12,8 @@ from deployer.ui.text import Paint, count, duration, escape, size
 _STYLES = {
     "done": "green",
     "confirmed": "green",
+    "staged": "green",
+    "pushed": "green",
     "partial": "yellow",
     "interrupted": "yellow",
     "running": "cyan",
@@ -80,6 +82,8 @@ def status_table(
             rows.append((host, state, "", "", before, why))
         else:
             generation = str(status.generation or "-")
+            if status.next_boot >= 0:
+                generation += f" (next boot: {status.next_boot or '-'})"
             rows.append((host, status.state or "untouched", generation, _short(status.system), before, status.reason))
     return table(("HOST", "STATE", "GENERATION", "SYSTEM", "LAST ROLLOUT", "WHY"), rows, paint)
 

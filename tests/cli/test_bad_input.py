@@ -103,7 +103,7 @@ def test_an_inventory_of_bytes_is_no_traceback(deployer, content):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "No such file"), ("{", "is not a plan"), ("[]", "is not a plan"), ('{"format": 9}', "its format is not 1")],
+    [(None, "No such file"), ("{", "is not a plan"), ("[]", "is not a plan"), ('{"format": 9}', "its format is neither 1 nor 2")],
 )
 def test_a_plan_that_is_none_is_refused(deployer, content, reason):
     Path("inventory.yaml").write_text(HOSTS)

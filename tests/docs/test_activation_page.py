@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deployer.formats.manifest import CONFIRM_AGAIN, Manifest, Timing, Unit
-from deployer.formats.messages import CONFIRMED, HEALTHY, RESTARTED, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK
+from deployer.formats.messages import CONFIRMED, HEALTHY, RESTARTED, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK, SWITCHING
 from deployer.host.activate import Driver, settle
 from deployer.host.deadman import WANTS
 from deployer.host.lock import locked
@@ -64,8 +64,10 @@ def test_the_heading_names_the_events_of_the_columns() -> None:
     assert re.findall(r"`([a-z-]+)`", heading) == [event.value for event in COLUMNS]
 
 
-def test_the_only_event_without_a_column_is_told_below_the_table() -> None:
-    assert {event for event in Event if event not in COLUMNS} == {Event.RETRY}
+def test_the_events_without_a_column_are_told_below_the_table() -> None:
+    assert {event for event in Event if event not in COLUMNS} == {Event.RETRY, Event.COME_UP}
+    assert {pair: state for pair, state in TABLE.items() if pair[1] is Event.COME_UP} == {(SWITCHING, Event.COME_UP): RESTARTED}
+    assert "`come-up`: a switch that a boot has made is done, and `switching` becomes `restarted`" in PAGE
     assert {pair: state for pair, state in TABLE.items() if pair[1] is Event.RETRY} == {
         (ROLLBACK_FAILED, Event.RETRY): ROLLING_BACK
     }

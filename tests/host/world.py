@@ -129,6 +129,14 @@ class WorldSystemd(SystemdPort):
     def log_tail(self, name: str, lines: int) -> Sequence[str]:
         return [f"{name} says why"]
 
+    def request_reboot(self) -> None:
+        document = self._memory.load()
+        document["requests"] = document.get("requests", 0) + 1
+        self._memory.save(document)
+
+    def requested_reboots(self) -> int:
+        return int(self._memory.load().get("requests", 0))
+
     def reboot(self) -> None:
         """Everything in memory is gone, and whoever looked on; nothing runs yet."""
         self._memory.before_save = lambda: None
@@ -152,6 +160,10 @@ class WorldSystemd(SystemdPort):
     def command_of(self, name: str) -> list[str]:
         """What a service of ours was started with."""
         return list(self._memory.load()["timers"][name])
+
+    def waiting(self, name: str) -> list[str]:
+        """The command of a transient service."""
+        return list(self._memory.load().get("timers", {})[name])
 
     def boots(self) -> int:
         return int(self._memory.load().get("boots", 0))

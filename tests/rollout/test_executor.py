@@ -41,6 +41,7 @@ class Fleet:
     lost: set[str] = field(default_factory=set)
     on_deploy: Callable[[str], object] = lambda host: None
     forever: bool = False
+    ends: HostOutcome = HostOutcome.CONFIRMED
     calls: list[str] = field(default_factory=list)
 
     @property
@@ -61,7 +62,7 @@ class Fleet:
         if host in self.broken:
             return HostResult(HostOutcome.ROLLED_BACK, 1, "old", "check page: not healthy", ("it broke",))
         self.systems[host] = "new"
-        return HostResult(HostOutcome.CONFIRMED, 2, "new")
+        return HostResult(self.ends, 2, "new")
 
     async def rollback(self, host: str, to_generation: int, on_event: EventSink) -> HostResult:
         self.calls.append(f"rollback {host} {to_generation}")
@@ -104,6 +105,33 @@ async def test_hosts_that_are_right_already_make_no_waves(history: History) -> N
     assert result.exit_code == 0
     assert hosts.calls == []
     assert "wave_started" not in told(seen)
+
+
+@pytest.mark.parametrize(("ends", "taken_back"), [(HostOutcome.STAGED, ["rollback web1 1"]), (HostOutcome.PUSHED, [])])
+async def test_what_waits_for_a_boot_is_taken_back_and_what_was_only_copied_is_not(
+    history: History, ends: HostOutcome, taken_back: list[str]
+) -> None:
+    hosts, seen = fleet(2, broken={"web2"}, ends=ends), list[Event]()
+    strategy = Strategy.parse({"max_parallel": 1, "on_failure": "rollback-all"})
+
+    result = await roll_out(Rollout("deploy", strategy, hosts.hosts), hosts, history, seen.append)
+
+    assert result.exit_code == 1
+    assert hosts.calls == ["deploy web1", "deploy web2", *taken_back]
+    assert f"host_{ends}" in told(seen)
+
+
+@pytest.mark.parametrize("ends", [HostOutcome.STAGED, HostOutcome.PUSHED])
+async def test_hosts_that_were_staged_or_pushed_are_good_and_are_not_begun_again(history: History, ends: HostOutcome) -> None:
+    hosts = fleet(2, ends=ends)
+    first = await roll_out(Rollout("deploy", Strategy(), hosts.hosts), hosts, history, lambda event: None)
+    assert first.ending is Ending.DONE
+
+    hosts.systems = dict.fromkeys(hosts.systems, "old")
+    hosts.calls.clear()
+    await roll_out(Rollout("deploy", Strategy(), hosts.hosts, resumes=1), hosts, history, lambda event: None)
+
+    assert hosts.calls == []
 
 
 async def test_a_bad_host_takes_back_all_that_were_changed(history: History) -> None:
