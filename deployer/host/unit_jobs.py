@@ -138,7 +138,9 @@ class UnitJobs:
         new = {unit.name for unit in self._next.units if unit.name not in known}
         suspects = sorted((units.touched | new) - units.active)
         now = self._systemd.states(suspects) if suspects else {}
-        left = [name for name in suspects if now[name].is_active or now[name].is_failed or _is_stopping(now[name])]
+        # What had failed before, and is down, stays as it is: stopping it would forget that it failed.
+        failed = {name for name in suspects if now[name].is_failed and name not in units.failing}
+        left = [name for name in suspects if name in failed or now[name].is_active or _is_stopping(now[name])]
         self._stop_for_good(left, self._previous.timing.unit_timeout)
 
     def bring_back(self, records: Sequence[Mapping[str, Any]], troubles: List[str], *, booting: bool) -> None:
