@@ -25,14 +25,14 @@ WRONG = [
         "an unknown key in a group of options",
         {"main": "systemd:\n  servces: {}\n"},
         [
-            "main.yaml:2:3: there is no option 'systemd.servces' | Did you mean 'systemd.services' or 'systemd.slices' or 'systemd.sockets'?"
+            "main.yaml:2:3: there is no option 'systemd.servces' | Did you mean 'systemd.services' or 'systemd.user.services' or 'systemd.slices'?"
         ],
     ),
     (
         "a group of options that is a list",
         {"main": "systemd: [a]\n"},
         [
-            "main.yaml:1:10: option 'systemd' must be a mapping of options, and is a list | What may stand in it: services, timers, sockets, mounts, paths, slices, targets, units, extend, masked."
+            "main.yaml:1:10: option 'systemd' must be a mapping of options, and is a list | What may stand in it: services, timers, sockets, mounts, automounts, swaps, paths, slices, targets, user.services, user.timers, user.sockets, user.paths, user.slices, user.targets, units, user.units, extend, masked."
         ],
     ),
     (
@@ -46,7 +46,7 @@ WRONG = [
         "an unknown field near nothing",
         {"main": "activation:\n  qqqqqqqqqqqqqqqqqqqq: 1\n"},
         [
-            "main.yaml:2:3: there is no option 'activation.qqqqqqqqqqqqqqqqqqqq' | What may stand here: unit_timeout, check_deadline, min_healthy_time, confirm_timeout, on_reboot. Declared at modules/activation.py."
+            "main.yaml:2:3: there is no option 'activation.qqqqqqqqqqqqqqqqqqqq' | What may stand here: unit_timeout, check_deadline, min_healthy_time, confirm_timeout, boot_timeout, on_reboot. Declared at modules/activation.py."
         ],
     ),
     (

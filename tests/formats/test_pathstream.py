@@ -8,6 +8,7 @@ import json
 import pytest
 
 from deployer.formats import NarRefused
+from deployer.formats.frames import FrameRefused
 from deployer.formats.nar import token
 from deployer.formats.pathstream import PathHeader, encode_end, read_header
 
@@ -58,9 +59,13 @@ def test_the_end_is_no_header():
         {"signatures": [None]},
         {"signatures": ["key:1\nCA: x"]},
         {"path": "/nix/store/\x1b[2J"},
-        {"deriver": "\ud800"},
     ],
 )
 def test_a_header_of_another_form_is_refused(changed):
     with pytest.raises(NarRefused):
         read_header(io.BytesIO(written({**document_of(PLAIN), **changed})).read)
+
+
+def test_a_header_with_half_a_character_is_refused():
+    with pytest.raises(FrameRefused, match="malformed"):
+        read_header(io.BytesIO(written({**document_of(PLAIN), "deriver": "\ud800"})).read)
