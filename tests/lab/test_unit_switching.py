@@ -2,8 +2,8 @@
 
 Each step deploys a random generation over the one before it, after somebody has started and stopped units by hand. The plan is
 compared with what happened to every unit of the host, those of the distribution too. Some steps bring a unit that fails: then
-all that ran must run again, and nothing new. `DEPLOYER_UNIT_STEPS=100` takes more steps, and
-`DEPLOYER_UNIT_SEED=7` those of a run before.
+all that ran must run again, and nothing new. `DEPLOYER_UNIT_STEPS=100` takes more steps, `DEPLOYER_UNIT_SEED=0` others each time,
+and another number those of a run before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.lab.test_activation import Controller
 from tests.lab.test_host_units import declare
 
 STEPS = int(os.environ.get("DEPLOYER_UNIT_STEPS", "6"))
-SEED = int(os.environ.get("DEPLOYER_UNIT_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+SEED = int(os.environ.get("DEPLOYER_UNIT_SEED", "7")) or random.SystemRandom().randrange(1, 1 << 32)
 RELOADS = "/run/reloads"
 LOOK = (
     "systemctl show -p Id,ActiveState,InvocationID -- $(systemctl list-units --all --plain --no-legend --full |"
