@@ -21,6 +21,7 @@ from deployer.host.checks import Baseline, run_checks, take_baseline
 from deployer.host.probes import Prober
 from deployer.host.readings import Attempt
 from deployer.host.unit_state import UnitState
+from tests.host.trickling import trickling
 
 BRIEF = Timing(check_deadline=1.0)
 ONCE = Timing(check_deadline=0.0)
@@ -121,25 +122,9 @@ class TestHttp:
         assert "refused" in attempt(check("http", url="http://127.0.0.1:1/")).message
 
     def test_an_answer_that_trickles_in_is_cut_off(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            done = threading.Event()
-
-            def trickle() -> None:
-                client, _ = listener.accept()
-                with client:
-                    client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                    while not done.wait(0.05):
-                        try:
-                            client.sendall(b"x")
-                        except OSError:
-                            return
-
-            thread = threading.Thread(target=trickle)
-            thread.start()
+        with trickling(b"HTTP/1.1 200 OK\r\n\r\n") as url:
             began = time.monotonic()
-            found = attempt(check("http", url=f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.4))
-            done.set()
-            thread.join()
+            found = attempt(check("http", url=url, timeout=0.4))
 
         assert found == Attempt(False, "no answer within 0.4 s")
         assert time.monotonic() - began < 2

@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from deployer.formats.manifest import Check
 from deployer.host.probes import Prober
 from deployer.host.readings import Attempt
+from tests.host.trickling import trickling
 
 
 class Web:
@@ -288,23 +289,7 @@ class TestPrometheus:
 
 
 def test_headers_that_trickle_in_are_cut_off() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        done = threading.Event()
-
-        def trickle() -> None:
-            client, _ = listener.accept()
-            with client:
-                client.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-                while not done.wait(0.05):
-                    try:
-                        client.sendall(b"x")
-                    except OSError:
-                        return
-
-        thread = threading.Thread(target=trickle)
-        thread.start()
-        found = probe("http", url=f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.4)
-        done.set()
-        thread.join()
+    with trickling(b"HTTP/1.1 200 OK\r\nX: ") as url:
+        found = probe("http", url=url, timeout=0.4)
 
     assert found == Attempt(False, "no answer within 0.4 s")
