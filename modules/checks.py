@@ -221,7 +221,19 @@ def checked_units_exist(config: ConfigView) -> Iterator[Fault]:
                 at,
             )
         elif check["kind"] == "unit" and not units[check["unit"]]["start"]:
-            yield Fault(f"check '{name}': nothing starts the unit '{check['unit']}'", "Add `wanted_by`.", at)
+            yield Fault(
+                f"check '{name}': nothing starts the unit '{check['unit']}'",
+                "Add `wanted_by`.",
+                at,
+                of_unit(check["unit"], config),
+            )
+
+
+def of_unit(name: str, config: ConfigView) -> str:
+    """The option that a unit comes from."""
+    plain, _, kind = name.rpartition(".")
+    by_kind = f"systemd.{kind}s"
+    return f"{by_kind}.{plain}" if by_kind in config and plain in config[by_kind] else f"systemd.units.{name}"
 
 
 def well_formed(url: str) -> bool:

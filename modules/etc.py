@@ -74,6 +74,13 @@ ENTRY = Submodule(
         "replace": Field(
             types.boolean, "Whether a file of the host's own may be set aside; it returns when this entry goes.", False
         ),
+        "validate": Field(
+            types.list_of(types.line),
+            "Program and arguments, run on the host, that must accept the content before anything changes: it is where `{file}` "
+            "stands.",
+            [],
+            ["/usr/sbin/nft", "-c", "-f", "{file}"],
+        ),
     },
     "a mapping with `text`, `source`, `target` or `kind: directory`",
 )
@@ -111,32 +118,33 @@ def each_entry_has_one_content(config: ConfigView) -> Iterator[Fault]:
             yield Fault(f"etc entry '{path}' is a link, and links have no mode or owner", remedy, f"etc.{path}")
 
 
-SYSTEM_ACCOUNTS = {
-    "root",
-    "nobody",
-    "nogroup",
-    "daemon",
-    "www-data",
-    "adm",
-    "shadow",
-    "staff",
-    "users",
-    "mail",
-    "sudo",
-    "systemd-network",
-}
-
-
-@module.warns
-def owners_are_declared(config: ConfigView) -> Iterator[Fault]:
-    """A file's owner is somebody whom this configuration, or every system, has."""
-    accounts = {"owner": {*config["users"]}, "group": {*config["groups"], *config["users"]}}
+@module.asserts
+def contents_can_be_validated(config: ConfigView) -> Iterator[Fault]:
+    """A command that judges a content knows where it is."""
     for path, entry in config["etc"].items():
-        for field, known in accounts.items():
+        command, at = entry["validate"], f"etc.{path}.validate"
+        if not command:
+            continue
+        if kind_of(path, entry) not in ("link", "file"):
+            yield Fault(f"etc entry '{path}' has no content that `validate` could judge", "Remove `validate`.", at)
+        elif not command[0].startswith("/"):
+            message = f"etc entry '{path}': the program {command[0]!r} of `validate` is no absolute path"
+            yield Fault(message, "Write ${pkgs.NAME}/bin/PROGRAM, or a path of the host's.", at)
+        elif not any("{file}" in word for word in command[1:]):
+            message = f"etc entry '{path}': no argument of `validate` has {{file}}, where the content is"
+            yield Fault(message, "Add it, such as in [/usr/sbin/nft, -c, -f, '{file}'].", at)
+
+
+@module.asserts
+def owners_are_known(config: ConfigView) -> Iterator[Fault]:
+    """A file's owner is somebody whom this configuration, or every system, has."""
+    for path, entry in config["etc"].items():
+        for field in ("owner", "group"):
             name = entry[field]
-            if name not in known | SYSTEM_ACCOUNTS and not name.isdecimal():
+            if name not in config["known_accounts"] and not name.isdecimal():
                 message = f"etc entry '{path}' belongs to the {field} '{name}', whom this configuration does not declare"
-                yield Fault(message, "Declare it, or correct the name.", f"etc.{path}.{field}")
+                remedy = f"Declare `{field.replace('owner', 'user')}s.{name}`, or, where the host has the account by itself, "
+                yield Fault(message, f"{remedy}`requires.accounts.{name}`.", f"etc.{path}.{field}")
 
 
 @module.asserts

@@ -13,6 +13,11 @@ def wrong_name(name: str) -> str:
     return "" if re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", name) else "starts with a letter or _ and has only a-z 0-9 _ -"
 
 
+KINDS = "ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\\.com|sk-ecdsa-sha2-nistp256@openssh\\.com"
+KEY = types.text(
+    "a public key, such as 'ssh-ed25519 AAAA… alice'",
+    pattern=rf"(?:[^\s#][^\n\r]* )?(?:{KINDS}) [A-Za-z0-9+/]{{32,}}={{0,3}}(?: [^\n\r]*)?",
+)
 IDENTIFIER = types.null_or(types.integer(1, 65533))
 
 module.option(
@@ -69,12 +74,99 @@ module.option(
 )
 
 
+module.option(
+    "authorized_keys",
+    types.attributes_of(types.ListOf(KEY, unique=True)),
+    "Public keys that let in, by account, besides those in home directories.",
+    default={},
+    example={"root": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUMZLdXzeKCVXxOqI2MVdTrzTFBP2k2vB7dSbzwtJ0w alice"]},
+)
+
+
+EVERYWHERE = (
+    *(
+        "root",
+        "daemon",
+        "bin",
+        "sys",
+        "sync",
+        "games",
+        "man",
+        "lp",
+        "mail",
+        "news",
+        "uucp",
+        "proxy",
+        "www-data",
+        "backup",
+        "list",
+        "irc",
+    ),
+    *(
+        "nobody",
+        "nogroup",
+        "adm",
+        "tty",
+        "disk",
+        "kmem",
+        "dialout",
+        "shadow",
+        "utmp",
+        "video",
+        "audio",
+        "staff",
+        "users",
+        "sudo",
+        "src",
+    ),
+    *(
+        "systemd-network",
+        "systemd-resolve",
+        "systemd-timesync",
+        "systemd-journal",
+        "messagebus",
+        "sshd",
+        "_apt",
+        "crontab",
+        "ssl-cert",
+    ),
+)
+"""Of base-passwd, and of what nearly every host runs."""
+
+
+def with_declared(given: list[str], config: ConfigView) -> list[str]:
+    """And those that are declared, or required of the host."""
+    return [*given, *EVERYWHERE, *config["users"], *config["groups"], *config["requires.accounts"]]
+
+
+module.option(
+    "known_accounts",
+    types.list_of(types.name),
+    "Users and groups that hosts have, so that files and services may be theirs: those of every system, and all that is declared "
+    "or in `requires.accounts`. What is added here is not looked for on the host.",
+    default=[],
+    example=["alice"],
+    apply=with_declared,
+)
+
+
 @module.asserts
 def nobody_is_root(config: ConfigView) -> Iterator[Fault]:
     """The superuser is the host's own."""
     for kind in ("users", "groups"):
         if "root" in config[kind]:
             yield Fault("the account 'root' is the host's own", f"Remove `{kind}.root`.", f"{kind}.root")
+
+
+@module.asserts
+def somebody_has_each_key(config: ConfigView) -> Iterator[Fault]:
+    """A key's account is one that there is."""
+    known = {"root", *config["users"], *config["requires.accounts"]}
+    for account in config["authorized_keys"]:
+        if account not in known:
+            message = f"`authorized_keys` names '{account}', whom this configuration does not declare"
+            remedy = f"Declare `users.{account}`, or, where the host has the account by itself, `requires.accounts.{account}`."
+            yield Fault(message, remedy, f"authorized_keys.{account}")
 
 
 @module.asserts

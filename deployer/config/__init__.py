@@ -1,7 +1,7 @@
 """The configuration: typed options that modules declare, values that YAML files give, and their evaluation.
 
 For those who evaluate: `Evaluator`, `HostView`, `Config`, `Explained`. For authors of modules: `Module`, `types`, `Field`,
-`Fault`, and the weights `force`, `default`, `before`, `after`.
+`Fault`, the weights `force`, `default`, `before`, `after`, and systemd's notation: `command_line`, `quoted`, `unit_name`.
 """
 
 from deployer.config import types
@@ -10,6 +10,7 @@ from deployer.config.evaluation import Config, Evaluator, Explained, PackageReso
 from deployer.config.host_view import HostView
 from deployer.config.library import all_modules, library_directory
 from deployer.config.module import ConfigView, Fault, Module, Option
+from deployer.config.notation import command_line, quoted, unit_name
 from deployer.config.types import Field, Submodule
 
 __all__ = [
@@ -28,9 +29,12 @@ __all__ = [
     "after",
     "all_modules",
     "before",
+    "command_line",
     "default",
     "evaluate",
     "force",
     "library_directory",
+    "quoted",
     "types",
+    "unit_name",
 ]

@@ -248,6 +248,8 @@ class AssertionBroken(ConfigError):
     reason: str
     advice: str
     place: Place | None
+    other: Place | None = None
+    """Of the other value."""
 
     @property
     def message(self) -> str:
@@ -256,8 +258,8 @@ class AssertionBroken(ConfigError):
 
     @property
     def remedy(self) -> str:
-        """As the module says it."""
-        return self.advice
+        """As the module says it, with the other place."""
+        return f"{self.advice} See also {self.other}." if self.other is not None else self.advice
 
 
 @dataclass(eq=False)

@@ -38,6 +38,8 @@ class Fault:
     remedy: str = ""
     at: str = ""
     """The option path whose definition is to blame; empty: none in particular."""
+    also: str = ""
+    """The option path of the other definition, where two do not go together."""
 
 
 class ConfigView(Mapping[str, Any]):

@@ -74,8 +74,8 @@ class Run:
         for module in self._tree.modules:
             for check in module.assertions:
                 for fault in self._faults(module, check):
-                    place = place_of(self.definitions, fault.at) if fault.at else None
-                    yield AssertionBroken(fault.message, fault.remedy, place)
+                    place, other = (place_of(self.definitions, path) if path else None for path in (fault.at, fault.also))
+                    yield AssertionBroken(fault.message, fault.remedy, place, other)
 
     def warnings(self) -> Iterator[str]:
         """What modules find worth a word."""

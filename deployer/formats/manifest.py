@@ -50,6 +50,12 @@ class EtcEntry:
     group: str = "root"
     replace: bool = False
     """Whether a file of the host's own may be set aside (it returns when this entry goes). Otherwise it is refused."""
+    validate: Tuple[str, ...] = ()
+    """Program and arguments that must accept the content before anything changes; `{file}` in them is where it is."""
+
+    def leaves_the_same(self, other: EtcEntry) -> bool:
+        """Whether both leave the same at their path: what is asked before does not count."""
+        return dataclasses.replace(other, replace=self.replace, validate=self.validate) == self
 
 
 @dataclass(frozen=True)
@@ -221,6 +227,10 @@ class Manifest:
     generations: Retention = Retention()
     user_units: Tuple[Unit, ...] = ()
     """Those that every user's own systemd has; their files are in `etc` below `systemd/user`."""
+    requires: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What the host must have by itself, an absolute path or the name of an account, to what needs it, for people."""
+    firewall: bool = False
+    """Whether a firewall is declared, which must let the controller in."""
 
     @property
     def is_empty(self) -> bool:

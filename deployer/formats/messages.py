@@ -91,11 +91,11 @@ class Action(Message):
     """One thing that an activation does (or would do) to a host."""
 
     kind: str
-    """`etc`, `unit`, `user-unit`, `user`, `group`, `home`, `sysctl`, `tmpfiles`, `environment`, `generation`, `store`, and
-    `kept`: what people wrote by hand."""
+    """`etc`, `unit`, `user-unit`, `user`, `group`, `home`, `sysctl`, `tmpfiles`, `environment`, `generation`, `store`,
+    `kept`: what people wrote by hand, and `host`: what the host has by itself."""
     operation: str
     """`add` `change` `remove` `replace` `restore` `lock` `unlock` `discard`; of units: `start` `stop` `restart` `reload`
-    `skip`."""
+    `skip`; of what is the host's own: `use`."""
     target: str
     """The path, unit, account or key; of a user's unit `USER/UNIT`."""
     because: str = ""

@@ -131,8 +131,16 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
         checks=checks["host"],
         timing=_timing(config.get("activation")),
         generations=_retention(config.get("generations")),
+        requires=_requires(config),
+        firewall=bool(config.get("firewall")["enable"]),
     )
     return Declaration(manifest, contents, tuple(config.get("packages")), checks["controller"])
+
+
+def _requires(config: Evaluated) -> dict[str, str]:
+    declared = {*config.get("users"), *config.get("groups")}
+    required = {**config.get("requires.paths"), **config.get("requires.accounts")}
+    return {name: ", ".join(needed_by) for name, needed_by in sorted(required.items()) if name not in declared}
 
 
 def _retention(value: Mapping[str, Any]) -> Retention:
@@ -169,7 +177,8 @@ def _unit_files(units: Mapping[str, Mapping[str, Any]], directory: str) -> dict[
             files[f"{directory}/{name}.d/{drop_in}"] = {"text": text}
         for kind, others in (("wants", unit["wanted_by"]), ("requires", unit["required_by"])):
             for other in others:
-                files[f"{directory}/{other}.{kind}/{name}"] = {"target": f"../{name}"}
+                # The distribution may have enabled its own unit of this name, which ours stands for now.
+                files[f"{directory}/{other}.{kind}/{name}"] = {"target": f"../{name}", "replace": bool(unit["text"])}
     return files
 
 
@@ -185,6 +194,7 @@ def _etc(path: str, value: Mapping[str, Any], place: Place | None, store_dir: st
         owner=value.get("owner", "root"),
         group=value.get("group", "root"),
         replace=value.get("replace", False),
+        validate=tuple(value.get("validate") or ()),
     )
     match kind:
         case "directory":

@@ -67,6 +67,8 @@ class Observed:
     """Keys that cannot be written."""
     homes: Tuple[Tuple[str, str], ...] = ()
     """Home directories that are missing, with their users."""
+    lacking: FrozenSet[str] = frozenset()
+    """What the manifest requires of the host and the host does not have."""
     missing: Tuple[str, ...] = ()
     """Paths that tmpfiles rules would make."""
     problems: Tuple[Problem, ...] = ()
@@ -122,6 +124,7 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
         sysctl={key: machine.system.sysctl(key) for key in keys},
         sealed=frozenset(key for key in keys if not machine.system.may_set_sysctl(key)),
         homes=tuple(missing_homes(machine.disk, manifest.users, problems)),
+        lacking=_lacking_requirements(machine, manifest),
         missing=tuple(path for path in tmpfiles_paths(manifest.tmpfiles) if not machine.disk.exists(path)),
         problems=tuple(problems),
     )
@@ -133,6 +136,16 @@ def _account_texts(machine: Machine, problems: List[Problem]) -> Mapping[str, st
     except PathRefused as error:
         problems.append(Problem(error.path, error.message, "Make it a file of its own."))
         return {}
+
+
+def _lacking_requirements(machine: Machine, manifest: Manifest) -> FrozenSet[str]:
+    paths = {one for one in manifest.requires if one.startswith("/")}
+    accounts = sorted(set(manifest.requires) - paths)
+    lacking = {path for path in paths if not machine.disk.exists(path)}
+    for database in ("passwd", "group"):
+        known = machine.system.accounts(database, accounts) if accounts else {}
+        accounts = [name for name in accounts if name not in known]
+    return frozenset(lacking.union(accounts))
 
 
 def _lacks_shell(machine: Machine, shell: str) -> bool:

@@ -50,7 +50,8 @@ def plan_activation(
         return Plan("", "", 0, (generation,) if generation is not None else ())
     problems = list(observed.problems)
     units, foreign = _unit_changes(previous, manifest, observed, repair=repair)
-    actions = list(units.skipped)
+    actions = _uses(previous, manifest)
+    actions += units.skipped
     actions += [Action("unit", "stop", name, units.because.get(name, "")) for name in units.stop]
     of_users = user_actions(previous, manifest, {} if repair else observed.user_units)
     actions += of_users[0]
@@ -71,7 +72,30 @@ def plan_activation(
         actions += [Action("unit", verb, name, units.because.get(name, "")) for name in names]
     actions += of_users[1]
     problems += _units(previous, manifest, observed, foreign)
+    if not repair:
+        problems += _lacking(manifest, observed)
     return Plan("", "", 0, tuple(actions), tuple(dict.fromkeys(problems)))
+
+
+def _uses(previous: Manifest, manifest: Manifest) -> List[Action]:
+    """What is the host's own, and is used from now on."""
+    return [
+        Action("host", "use", target, f"the host's own, for {needed_by}")
+        for target, needed_by in sorted(manifest.requires.items())
+        if target not in previous.requires
+    ]
+
+
+def _lacking(manifest: Manifest, observed: Observed) -> List[Problem]:
+    """What a service takes from the host must be there."""
+    return [
+        Problem(
+            target if target.startswith("/") else f"account {target}",
+            f"this host has none, and {manifest.requires[target]} needs it",
+            "Install what brings it on the host, or take the program from a package: `package: ${pkgs.NAME}`.",
+        )
+        for target in sorted(observed.lacking)
+    ]
 
 
 def _unit_changes(
@@ -151,7 +175,7 @@ def _operation(entry: EtcEntry, before: Optional[EtcEntry], observed: Observed, 
     stands, wish, owned = observed.etc[entry.path], observed.wishes[entry.path], ledger.etc.get(entry.path)
     if stands == UNKNOWN:
         return ""
-    is_same = before is not None and dataclasses.replace(before, replace=entry.replace) == entry
+    is_same = before is not None and entry.leaves_the_same(before)
     if owned is not None and is_same and not (repair and stands != wish):
         return ""
     kind = stands.split(" ", 1)[0]
@@ -198,7 +222,7 @@ def _because(operation: str, entry: EtcEntry, before: Optional[EtcEntry], ledger
         return f"a real file: {reader.why}" if reader is not None else ""
     if operation != "change":
         return ""
-    if before is None or dataclasses.replace(before, replace=entry.replace) == entry:
+    if before is None or entry.leaves_the_same(before):
         return _BY_HAND
     names = {"kind": "kind", "sha256": "content", "target": "target", "mode": "mode", "owner": "owner", "group": "group"}
     return ", ".join(word for name, word in names.items() if getattr(before, name) != getattr(entry, name))

@@ -48,6 +48,7 @@ from deployer.host.standing import PRIVATE, read_ledger, read_state, write_state
 from deployer.host.transaction import BOOT, TEST, Record, is_resuming
 from deployer.host.verdict import plan_for
 from deployer.host.verification import judged
+from deployer.host.way_in import keep_way_in
 
 _RESERVE_SIZE: Final = 2 << 20
 _MIN_BYTES: Final = 8 << 20
@@ -129,6 +130,8 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
         wait_for_lock(machine.disk)
     if not machine.store.runtime(request.system):
         raise RequestRefused("the system brings no host runtime")
+    if manifest.firewall:
+        keep_way_in(machine.disk)
     if request.goal == BOOT:
         return None, plan
     number, default = plan.generation, default_generation(machine)

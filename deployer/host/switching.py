@@ -73,7 +73,7 @@ class Switch:
         units = UnitJobs(self._machine, self._previous, self._next)
         users = UserUnits(self._machine, self._previous, self._next)
         units.record(before, changes)
-        for action in changes.skipped:
+        for action in (*(action for action in plan.actions if action.kind == "host"), *changes.skipped):
             self._events.action(action)
         if not booting:
             units.stop(changes)
@@ -148,7 +148,7 @@ class Switch:
     def _must_rewrite(self, entry: EtcEntry, owned: OwnedPath) -> bool:
         """Whether the new generation declares a path otherwise than the previous one did."""
         before = {item.path: item for item in self._previous.etc}.get(entry.path)
-        same = before is not None and dataclasses.replace(before, replace=entry.replace) == entry
+        same = before is not None and entry.leaves_the_same(before)
         return not same and (entry.kind != owned.kind or entry.kind != "link")
 
     def _take_away(self, writer: EtcWriter, path: str, owned: Dict[str, OwnedPath], actions: Mapping[str, Action]) -> None:

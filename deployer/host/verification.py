@@ -1,7 +1,8 @@
-"""Asking sudo and sshd themselves whether they accept what they are to be given, before anything has changed.
+"""Asking programs of the host whether they accept what they are to be given, before anything has changed.
 
-A copy of all that such a program reads, as it would be after the switch, is laid out in our own directory, and the program of
-the host is asked to judge it. A fault that the host's present files have as well is none of the deployment's.
+Of what sudo and sshd read, as it would be after the switch, a copy is laid out in our own directory, and the program of the host
+is asked to judge it. A fault that the host's present files have as well is none of the deployment's. Other entries name the
+command that judges them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
-from typing import Dict, Final, List, Mapping, Optional, Pattern, Tuple
+from typing import Dict, Final, Iterator, List, Mapping, Optional, Pattern, Tuple
 
 from deployer.errors import DeployerError
 from deployer.formats.manifest import FILE, LINK, SYMLINK, EtcEntry, Manifest
@@ -21,6 +22,8 @@ from deployer.host.paths import ETC, STATE_DIRECTORY
 
 VERIFY: Final = STATE_DIRECTORY + "/verify"
 """Where the copy is, while it is judged."""
+VALIDATED: Final = "{file}"
+"""Stands in an entry's `validate` for where its content is."""
 _LARGEST: Final = 4 << 20
 """Bytes of one file that are copied."""
 _PRIVATE: Final = Metadata(0o700, 0, 0)
@@ -69,12 +72,29 @@ _JUDGES: Final = (
 def judged(machine: Machine, system: str, manifest: Manifest, ledger: Ledger, plan: Plan) -> Tuple[Problem, ...]:
     """What the host's programs would refuse of the files that the plan changes. `system` must be in the store."""
     changed = [action.target[len(ETC) + 1 :] for action in plan.actions if action.kind == "etc"]
-    return tuple(
+    found = [
         problem
         for judge in _JUDGES
         if any(judge.is_concerned(path) for path in changed)
         for problem in _judge(machine, judge, changed, _Files(machine, system, manifest, ledger))
-    )
+    ]
+    entries = [entry for entry in manifest.etc if entry.validate and entry.path in changed]
+    return (*found, *(problem for entry in entries for problem in _validate(machine, system, entry)))
+
+
+def _validate(machine: Machine, system: str, entry: EtcEntry) -> Iterator[Problem]:
+    """What the entry's own command says of its content, as it lies in the store."""
+    file = f"{system}/etc/{entry.path}"
+    program, *arguments = (word.replace(VALIDATED, file) for word in entry.validate)
+    target = f"{ETC}/{entry.path}"
+    if not machine.disk.exists(program):
+        message = f"{program} is to judge it, and this host has no such program"
+        yield Problem(target, message, "Install it on the host, or remove `validate`.")
+        return
+    refused = machine.system.judge([program, *arguments])
+    if refused:
+        message = f"{program.rpartition('/')[2]} of this host refuses it: {refused.replace(file, target)}"
+        yield Problem(target, message, "Correct the entry; nothing was changed.")
 
 
 def _judge(machine: Machine, judge: _Judge, changed: List[str], files: _Files) -> List[Problem]:

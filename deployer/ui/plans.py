@@ -8,7 +8,7 @@ from typing import Final
 from deployer.formats.messages import Action, Plan, Problem
 from deployer.ui.text import Paint, count, escape, name_of
 
-_SIGNS: Final = {"add": "+", "start": "+", "lock": "~", "unlock": "~", "remove": "-", "stop": "-", "skip": " "}
+_SIGNS: Final = {"add": "+", "start": "+", "lock": "~", "unlock": "~", "remove": "-", "stop": "-", "skip": " ", "use": " "}
 _STYLES: Final = {"+": "green", "~": "yellow", "-": "red", " ": "dim"}
 _NAMES: Final = 6
 

@@ -9,6 +9,8 @@ import pytest
 from deployer.config import Evaluator, HostView, all_modules
 from deployer.config.tree import OptionTree
 from deployer.errors import DeployerError
+from deployer.formats.manifest import Manifest
+from deployer.generation.declaration import declare
 
 HOST = HostView("web1", "192.0.2.1", ("web",), {"zone": "a"}, {"port": 8080, "on": True, "map": {"text": "t"}, "list": ["p"]})
 
@@ -121,10 +123,10 @@ def test_a_hundred_hosts_in_two_zones_are_evaluated_twice(directory, packages):
 
 
 def test_an_empty_configuration_declares_nothing(directory):
-    config = directory.evaluate("")
+    declared = declare(directory.evaluate(""), "/nix/store")
 
-    empty = {path: value for path, value in config.values.items() if path not in {"activation", "generations"}}
-    assert not any(empty.values())
+    assert declared.manifest == Manifest()
+    assert declared.controller_checks == ()
 
 
 def test_imports_are_files_directories_and_modules(directory):

@@ -557,7 +557,7 @@ WRONG = [
     (
         "a check of a unit that nothing starts",
         {"main": "systemd: {services: {b: {service: {ExecStart: /x}}}}\nchecks: {a: {kind: unit, unit: b.service}}\n"},
-        ["main.yaml:2:32: check 'a': nothing starts the unit 'b.service' | Add `wanted_by`."],
+        ["main.yaml:2:32: check 'a': nothing starts the unit 'b.service' | Add `wanted_by`. See also main.yaml:1:25."],
     ),
     (
         "several at once",

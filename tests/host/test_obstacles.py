@@ -44,11 +44,15 @@ class Host:
 
     def deploy(self, *entries: EtcEntry) -> None:
         """Does what its plan says, or fails."""
-        machine, system = self.world.machine(), self.system(*entries)
+        self.activate(self.system(*entries))
+
+    def activate(self, system: str) -> None:
+        """The same, of a system that is in the store."""
+        machine = self.world.machine()
         lay_out(machine.disk)
         foretold = plan_for(machine, system, machine.store.manifest(system), repair=False)
         with locked(machine.disk):
-            record, _ = prepare(machine, activation(system, machine.profile.current().system, self.number))
+            record, _ = prepare(machine, activation(system, machine.profile.current().system, max(1, self.number)))
             assert record is not None
             confirmation = self.world.root / "var/lib/deployer/transaction/confirmation"
             confirmation.write_text(f'{{"transaction": "{record.transaction}", "token": "{TOKEN}"}}')

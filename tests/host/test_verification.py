@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from deployer.host.system_port import RealSystem
 from deployer.host.verdict import plan_for
 from modules.etc import REAL
 from tests.host.test_obstacles import Host
-from tests.host.world import real_file
+from tests.host.world import link, real_file
 
 MAIN = "Defaults env_reset\n@includedir /etc/sudoers.d\n"
 
@@ -119,3 +120,64 @@ def test_labels_are_set_by_the_hosts_own_program_where_selinux_is_on(tmp_path: P
 
     assert told.read_bytes() == b"/etc/-rf\0/etc/a \n\xff\0"
     assert (tmp_path / "told.arguments").read_text() == "-i -0 -f -\n"
+
+
+def rules(text: str, program: str = "/usr/sbin/nft") -> EtcEntry:
+    """An entry that names who judges it."""
+    return dataclasses.replace(link("rules.nft", text), validate=(program, "-c", "-f", "{file}"))
+
+
+@pytest.fixture
+def judging(host: SudoHost) -> SudoHost:
+    """One that has nft."""
+    (host.world.root / "usr/sbin").mkdir(parents=True)
+    (host.world.root / "usr/sbin/nft").write_text("")
+    return host
+
+
+def test_an_entrys_own_command_judges_its_content(judging: SudoHost) -> None:
+    before = judging.world.etc()
+    system = judging.world.add_system("wrong", Manifest(etc=(rules("wrong"),)), {"rules.nft": "wrong"})
+
+    with pytest.raises(ActivationRefused) as refused:
+        judging.activate(system)
+
+    assert [(problem.target, problem.message) for problem in refused.value.problems] == [
+        ("/etc/rules.nft", "nft of this host refuses it: /etc/rules.nft: it is wrong")
+    ]
+    assert judging.world.etc() == before
+
+
+def test_a_command_that_the_host_does_not_have_is_refused(host: SudoHost) -> None:
+    system = host.world.add_system("fine", Manifest(etc=(rules("fine"),)), {"rules.nft": "fine"})
+
+    with pytest.raises(ActivationRefused, match="/usr/sbin/nft is to judge it, and this host has no such program"):
+        host.activate(system)
+
+
+def test_who_judges_makes_no_difference_to_what_stands_there(judging: SudoHost) -> None:
+    machine = judging.world.machine()
+    judging.activate(judging.world.add_system("one", Manifest(etc=(rules("fine"),)), {"rules.nft": "fine"}))
+    following = judging.world.add_system("two", Manifest(etc=(rules("fine", "/bin/other"),)), {"rules.nft": "fine"})
+
+    plan = plan_for(machine, following, machine.store.manifest(following), repair=False)
+
+    assert [action.kind for action in plan.actions] == ["generation"]
+
+
+REQUIRES = {"/usr/sbin/nft": "the firewall", "nobody-has-it": "the database", "alice": "the files"}
+
+
+def test_what_the_host_must_have_is_named_or_refused(judging: SudoHost) -> None:
+    machine = judging.world.machine()
+    judging.world.system._memory.save({"elsewhere passwd": {"alice": 1000}})
+    system = judging.world.add_system("one", Manifest(requires=REQUIRES), {})
+
+    plan = plan_for(machine, system, machine.store.manifest(system), repair=False)
+
+    assert [(action.kind, action.operation, action.target, action.because) for action in plan.actions[:1]] == [
+        ("host", "use", "/usr/sbin/nft", "the host's own, for the firewall")
+    ]
+    assert [(problem.target, problem.message) for problem in plan.problems] == [
+        ("account nobody-has-it", "this host has none, and the database needs it")
+    ]

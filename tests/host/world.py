@@ -245,8 +245,9 @@ class WorldSystem(SystemPort):
         return {name: number for name, number in known.items() if name in keys or str(number) in keys}
 
     def judge(self, command: Sequence[str]) -> str:
-        """Refuses the first file that holds the word `wrong` of those that it is given a copy of."""
-        for place in sorted((self._root / "var/lib/deployer/verify").rglob("*")):
+        """Refuses the first file that holds the word `wrong` of those that it is given, or given a copy of."""
+        given = [self._root / word.lstrip("/") for word in command if word.startswith("/nix/store/")]
+        for place in (*given, *sorted((self._root / "var/lib/deployer/verify").rglob("*"))):
             if place.is_file() and "wrong" in place.read_text():
                 return f"/{place.relative_to(self._root)}: it is wrong"
         return ""

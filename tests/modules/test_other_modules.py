@@ -53,11 +53,36 @@ def test_a_source_is_relative_to_the_file_that_says_it(directory):
     assert config.get("etc")["a"]["source"] == str(directory.path / "d" / "page.html")
 
 
-def test_an_owner_whom_nobody_declares_is_worth_a_warning(directory):
-    config = directory.evaluate("etc: {a: {text: x, kind: file, owner: alice, group: bob}}\nusers: {bob: {}}\n")
+def test_an_owner_whom_nobody_declares_is_refused(directory):
+    (error,) = directory.errors("etc: {a: {text: x, kind: file, owner: alice, group: bob}}\nusers: {bob: {}}\n")
 
-    (warning,) = config.warnings
-    assert warning.endswith("etc entry 'a' belongs to the owner 'alice', whom this configuration does not declare")
+    assert str(error).endswith(
+        "main.yaml:1:39: etc entry 'a' belongs to the owner 'alice', whom this configuration does not declare"
+    )
+
+
+@pytest.mark.parametrize("known", ["known_accounts: [alice]", "requires: {accounts: {alice: [the file]}}", "users: {alice: {}}"])
+def test_an_owner_may_be_the_hosts_own(directory, known):
+    directory.evaluate(f"etc: {{a: {{text: x, kind: file, owner: alice}}}}\n{known}\n")
+
+
+@pytest.mark.parametrize(
+    ("validate", "message"),
+    [
+        ("[nft, '{file}']", "etc entry 'a': the program 'nft' of `validate` is no absolute path"),
+        ("[/usr/sbin/nft, -c]", "etc entry 'a': no argument of `validate` has {file}, where the content is"),
+    ],
+)
+def test_a_command_that_judges_a_content_is_checked(directory, validate, message):
+    (error,) = directory.errors(f"etc: {{a: {{text: x, validate: {validate}}}}}\n")
+
+    assert error.message == message
+
+
+def test_what_has_no_content_is_not_judged(directory):
+    (error,) = directory.errors("etc: {a: {kind: directory, validate: [/bin/true, '{file}']}}\n")
+
+    assert error.message == "etc entry 'a' has no content that `validate` could judge"
 
 
 @pytest.mark.parametrize("module", all_modules(), ids=lambda module: module.name)

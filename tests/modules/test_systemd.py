@@ -185,11 +185,11 @@ def test_a_service_may_ask_for_its_check(directory):
     assert config.get("checks")["a-service"]["unit"] == "a.service"
 
 
-def test_a_user_whom_nobody_declares_is_worth_a_warning(directory):
-    config = directory.evaluate("systemd: {services: {a: {service: {ExecStart: /x, User: alice}}}}\n")
+def test_a_user_whom_nobody_declares_is_refused(directory):
+    (error,) = directory.errors("systemd: {services: {a: {service: {ExecStart: /x, User: alice}}}}\n")
 
-    (warning,) = config.warnings
-    assert warning.endswith("main.yaml:1:57: service 'a' runs as 'alice', whom this configuration does not declare")
+    assert str(error).endswith("main.yaml:1:57: service 'a' runs as 'alice', whom this configuration does not declare")
+    assert "`requires.accounts.alice`" in error.remedy
 
 
 @pytest.mark.parametrize("user", ["User: bob", "User: root", "User: '1000'", "User: x, DynamicUser: true", "User: '%i'"])
