@@ -6,9 +6,14 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deployer.config import Config, Evaluator, HostView
 from deployer.errors import DeployerError, ManyErrors
+
+# A busy machine is no fault of the inputs.
+settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy-machine")
 
 HOST = HostView(
     "web1", "192.0.2.1", ("web",), {"zone": "a"}, {"port": 8080, "word": "x", "list": ["p", "q"], "map": {"text": "t"}}
