@@ -122,9 +122,8 @@ def loads(text: str, file: str) -> Node:
     text = text.removeprefix("\ufeff")
     if bad := _FORBIDDEN.search(text):
         raise YamlRefused(_at(text, bad.start(), file), f"the control character {bad[0]!r} stands here", "Remove it.")
-    loader = _Loader(text)
     try:
-        top = loader.get_single_node()
+        top = _composed(text)
     except _Deep as error:
         raise YamlRefused(
             _place(file, error.node), f"more than {MAX_DEPTH} levels are nested here", "Write it flatter."
@@ -133,8 +132,6 @@ def loads(text: str, file: str) -> Node:
         raise _syntax(error, text, file) from None
     except yaml.YAMLError as error:
         raise YamlRefused(Place(file), f"it is not YAML: {error}", "") from None
-    finally:
-        loader.dispose()
     if top is None:
         return Scalar(None, Place(file, 1, 1))
     reader = _Reader(file)
@@ -225,24 +222,37 @@ class _Resolver:
         return ""
 
 
-if hasattr(yaml, "CParser"):
+class _PythonLoader(_Resolver, yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer):
+    """PyYAML's own parser: its messages say more than libyaml's."""
 
-    class _Loader(_Resolver, yaml.CParser):  # type: ignore[misc, name-defined]
+    def __init__(self, text: str) -> None:
+        yaml.reader.Reader.__init__(self, text)
+        yaml.scanner.Scanner.__init__(self)
+        yaml.parser.Parser.__init__(self)
+        yaml.composer.Composer.__init__(self)
+
+
+if yaml.__with_libyaml__:
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
+
+    class _FastLoader(_Resolver, CParser):
         """libyaml's parser, ten times as fast."""
 
         def __init__(self, text: str) -> None:
-            yaml.CParser.__init__(self, text)  # type: ignore[attr-defined]
+            CParser.__init__(self, text)
 
-else:
 
-    class _Loader(_Resolver, yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser, yaml.composer.Composer):  # type: ignore[no-redef]
-        """The same in Python."""
-
-        def __init__(self, text: str) -> None:
-            yaml.reader.Reader.__init__(self, text)
-            yaml.scanner.Scanner.__init__(self)
-            yaml.parser.Parser.__init__(self)
-            yaml.composer.Composer.__init__(self)
+def _composed(text: str) -> yaml.Node | None:
+    """The document's node. What libyaml refuses is read again by PyYAML's own parser, so that messages are always its."""
+    if yaml.__with_libyaml__:
+        loader = _FastLoader(text)
+        try:
+            return loader.get_single_node()
+        except yaml.YAMLError:
+            pass
+        finally:
+            loader.dispose()
+    return _PythonLoader(text).get_single_node()
 
 
 class _Reader:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,3 +125,19 @@ def test_a_list_at_the_top_is_not_a_mapping():
 def test_no_text_does_worse_than_being_refused(text):
     with suppress(YamlRefused, ManyErrors):
         to_plain(loads(text, "f"), ignore_tags=True)
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="this PyYAML has no libyaml")
+@pytest.mark.parametrize("file", sorted(Path(__file__).parents[1].glob("inventories/*/*.yaml")), ids=str)
+def test_both_parsers_read_the_same(file, monkeypatch):
+    fast = load(file)
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+
+    assert load(file) == fast
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="this PyYAML has no libyaml")
+def test_a_file_without_errors_is_read_by_libyaml_alone(monkeypatch):
+    monkeypatch.setattr("deployer.yaml_source._PythonLoader", None)
+
+    assert to_plain(loads("a: [1, {b: text}]\n", "f")) == {"a": [1, {"b": "text"}]}
