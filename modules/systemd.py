@@ -125,7 +125,7 @@ def triggers(text: str, etc: Mapping[str, Any]) -> list[str]:
     return [
         f"{path}:{fingerprint(entry)}"
         for path, entry in sorted(etc.items())
-        if re.search(rf"/etc/{re.escape(path)}(?:/|\.?(?![\w./-]))", text)
+        if f"/etc/{path}" in text and re.search(rf"/etc/{re.escape(path)}(?:/|\.?(?![\w./-]))", text)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from typing import Any
 
 from deployer.config.definitions import Definition
 from deployer.config.errors import BadInterpolation, MissingValue, UnknownOption
-from deployer.config.host_view import MISSING, HostView
+from deployer.config.host_view import HostView
 from deployer.config.library import all_modules, load_module
 from deployer.config.module import Option
 from deployer.config.origins import Origin, origins
 from deployer.config.places import beginnings, keys_of, place_of
 from deployer.config.run import PackageResolver, Run
+from deployer.config.sharing import ByFacts, Shared
 from deployer.config.sources import Sources
 from deployer.config.tree import OptionTree
 from deployer.errors import DeployerError, Place, raise_all
@@ -54,6 +54,7 @@ class _Read:
     errors: tuple[DeployerError, ...]
     whole: bool
     """Whether every file could be read."""
+    shared: Shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Evaluator:
         self._tree = OptionTree(all_modules(modules))
         self._sources = Sources({module.name for module in self._tree.modules})
         self._files: dict[Path, _Read] = {}
-        self._made: dict[Path, dict[tuple[str, ...], dict[str, Config]]] = {}
+        self._made: dict[Path, ByFacts[Config]] = {}
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -84,14 +85,12 @@ class Evaluator:
     def evaluate(self, host: HostView, configuration: Path) -> Config:
         """The configuration of a host. Raises all that is wrong with it, together."""
         path = Path(os.path.abspath(configuration))
-        made = self._made.setdefault(path, {})
-        for names, by_facts in made.items():
-            known = by_facts.get(_facts(host, names))
-            if known is not None:
-                return known
+        made = self._made.setdefault(path, ByFacts())
+        known = made.find(host)
+        if known is not None:
+            return known.made
         config = self._evaluate(host, path)
-        names = tuple(sorted(config.reads))
-        made.setdefault(names, {})[_facts(host, names)] = config
+        made.keep(host, config.reads, config)
         return config
 
     def explain(self, host: HostView, configuration: Path, path: str) -> Mapping[str, Explained]:
@@ -109,7 +108,7 @@ class Evaluator:
         wanted = [option] if option is not None else [one for one in options if one.startswith(below)]
         if not wanted:
             raise UnknownOption(path, None, read.tree.names())
-        run = Run(read.tree, self._packages, host, read.given)
+        run = Run(read.tree, self._packages, host, read.given, read.shared)
         run.some(wanted)
         raise_all(_in_order(run.errors))
         if option is None:
@@ -124,7 +123,7 @@ class Evaluator:
 
     def _evaluate(self, host: HostView, path: Path) -> Config:
         read = self._read(path)
-        run = Run(read.tree, self._packages, host, read.given)
+        run = Run(read.tree, self._packages, host, read.given, read.shared)
         run.everything()
         if not read.whole:
             # What a file that can't be read would have defined is not missing.
@@ -149,19 +148,13 @@ class Evaluator:
             given: dict[str, list[Definition]] = {}
             for source in closure.sources:
                 tree.spread(source.definitions, given, errors)
-            self._files[path] = _Read(tree, given, tuple(errors), whole)
+            self._files[path] = _Read(tree, given, tuple(errors), whole, Shared())
         return self._files[path]
 
 
 def evaluate(configuration: Path, *, host: HostView, packages: PackageResolver, modules: Sequence[Path] = ()) -> Config:
     """The configuration of one host. Raises all that is wrong with it, together."""
     return Evaluator(packages=packages, modules=modules).evaluate(host, configuration)
-
-
-def _facts(host: HostView, names: tuple[str, ...]) -> str:
-    """A host's values of some facts, so that equal ones are of equal type too: 1 is not true."""
-    values = [host.read(name) for name in names]
-    return json.dumps([None if value is MISSING else [value] for value in values], sort_keys=True, default=repr)
 
 
 def _paths(path: str, value: Any) -> Iterator[str]:

@@ -35,7 +35,7 @@ class AttributesOf(OptionType):
             if fault:
                 scope.note(BadName(option, key, fault, given[0].named_at, scope.declared))
                 continue
-            value = self.inner.merge(f"{option}.{key}", given, scope)
+            value = scope.merge(self.inner, f"{option}.{key}", given)
             if value is not NOTHING:
                 result[key] = value
         return result

@@ -30,6 +30,8 @@ class Scope:
     declared: Place | None = None
     packages: Callable[[], Collection[str]] = tuple
     """The names of all packages."""
+    again: Callable[[OptionType, str, Sequence[Definition], Scope], Any] | None = None
+    """Merges what stands under a name, or finds what another host had from the same definitions."""
     failed: bool = False
     """Whether something was wrong, perhaps in an option that this one refers to."""
 
@@ -48,6 +50,10 @@ class Scope:
         """Note a value of the wrong type: `value`, or what the definition says."""
         found = describe(definition.plain() if value is NOTHING else value)
         self.note(WrongType(option, expected, found, definition.place, self.declared, advice))
+
+    def merge(self, kind: OptionType, option: str, definitions: Sequence[Definition]) -> Any:
+        """The value of all definitions together, as `OptionType.merge` has it."""
+        return kind.merge(option, definitions, self) if self.again is None else self.again(kind, option, definitions, self)
 
     def trial(self) -> Scope:
         """The same place, with errors of its own."""

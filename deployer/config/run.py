@@ -20,6 +20,7 @@ from deployer.config.interpolation import Unclosed, interpolate
 from deployer.config.merging import NOTHING, OptionType, Scope
 from deployer.config.module import Assertion, ConfigView, Fault, Module, Option
 from deployer.config.places import beginnings, below, first_place, place_of
+from deployer.config.sharing import OptionValue, Shared
 from deployer.config.tree import OptionTree
 from deployer.errors import DeployerError, Place
 
@@ -45,14 +46,22 @@ class Run:
     """The values of one host's configuration, and all that is wrong with it."""
 
     def __init__(
-        self, tree: OptionTree, packages: PackageResolver, host: HostView, given: Mapping[str, list[Definition]]
+        self,
+        tree: OptionTree,
+        packages: PackageResolver,
+        host: HostView,
+        given: Mapping[str, list[Definition]],
+        shared: Shared | None = None,
     ) -> None:
-        """Nothing is evaluated yet."""
+        """Nothing is evaluated yet. `shared` is of hosts with the same files."""
         self.values: Final[dict[str, Any]] = {}
         self.definitions: Final[dict[str, tuple[Definition, ...]]] = {}
         self.reads: Final[dict[str, Any]] = {}
         self.errors: Final[list[DeployerError]] = []
         self._tree, self._packages, self._host, self._given = tree, packages, host, given
+        self._shared = shared or Shared()
+        self._facts: dict[str, set[str]] = {}
+        self._reading: list[set[str]] = []
         self._parts: dict[str, Any] = {}
         self._under_way: list[str] = []
         self._view = ConfigView(self._read, lambda: iter(tree.options))
@@ -99,7 +108,7 @@ class Run:
         option = self._tree.options.get(path)
         if option is None:
             raise KeyError(f"there is no option '{path}'. {did_you_mean(path, self._tree.options)}".strip())
-        return self._once(path, self.values, lambda: self._make(option))
+        return self._once(path, self.values, lambda: self._find_or_make(option))
 
     def _once(self, name: str, made: dict[str, Any], make: Callable[[], Any]) -> Any:
         """A value that is made at most once. Raises `Failed` where it can't be, also because it needs itself."""
@@ -111,6 +120,8 @@ class Run:
                 self.errors.append(EvaluationCycle(chain, place, places))
                 raise Failed
             self._under_way.append(name)
+            facts = self._facts[name] = set()
+            self._reading.append(facts)
             try:
                 made[name] = make()
             except Failed:
@@ -119,10 +130,44 @@ class Run:
                 self.errors.append(error)
                 made[name] = NOTHING
             finally:
+                self._reading.pop()
                 self._under_way.pop()
+        if self._reading:
+            self._reading[-1] |= self._facts[name]
         if made[name] is NOTHING:
             raise Failed
         return made[name]
+
+    def _find_or_make(self, option: Option) -> Any:
+        """The value of an option; that of another host where all that it was made from is the same."""
+        shared = self._shared.option(option.path)
+        known = shared.find(self._host)
+        if known is not None:
+            self.definitions[option.path] = known.made.definitions
+            self._facts[option.path] |= known.facts
+            self.reads.update((name, self._host.read(name)) for name in known.facts)
+            return known.made.value
+        noted = len(self.errors)
+        value = self._make(option)
+        if value is not NOTHING and len(self.errors) == noted:
+            shared.keep(self._host, self._facts[option.path], OptionValue(value, self.definitions[option.path]))
+        return value
+
+    def _merge_again(self, kind: OptionType, path: str, definitions: Sequence[Definition], scope: Scope) -> Any:
+        """What stands under a name; that of another host where it has the same definitions and hangs on no fact."""
+        known = self._shared.find_merged(path, definitions)
+        if known is not None:
+            return known.made
+        noted, facts = len(self.errors), set[str]()
+        self._reading.append(facts)
+        try:
+            value = kind.merge(path, definitions, scope)
+        finally:
+            self._reading.pop()
+        self._reading[-1] |= facts
+        if not facts and value is not NOTHING and len(self.errors) == noted:
+            self._shared.keep_merged(path, definitions, value)
+        return value
 
     def _make(self, option: Option) -> Any:
         definitions = [*self._given.get(option.path, ()), *self._contributions(option)]
@@ -139,12 +184,12 @@ class Run:
         return option.apply(value, self._view) if option.apply is not None else value
 
     def _scope(self, declared: Place) -> Scope:
-        return Scope(self._resolve, self.errors, declared, self._packages.names)
+        return Scope(self._resolve, self.errors, declared, self._packages.names, self._merge_again)
 
     def _contributions(self, option: Option) -> Iterator[Definition]:
         for one in self._tree.contributed.get(option.path, ()):
             try:
-                yield define(one.value(self._view), one.place)
+                yield self._shared.define(one, one.value(self._view))
             except (DeployerError, Failed):
                 raise
             except Exception as error:
@@ -174,6 +219,7 @@ class Run:
             case "host":
                 value = self._host.read(rest)
                 self.reads[rest] = value
+                self._reading[-1].add(rest)
                 if value is MISSING:
                     near = did_you_mean(rest, self._host.names())
                     raise BadInterpolation(path, f"host '{self._host.name}' has no '{rest}'", definition.place, near)

@@ -11,6 +11,7 @@ compares a host with it. It names no host: hosts with equal configurations share
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from dataclasses import dataclass
 from typing import Any, Dict, Final, Mapping, Tuple, Type, TypeVar
@@ -285,21 +286,26 @@ _T = TypeVar("_T")
 
 def _document(value: Any) -> Dict[str, JsonValue]:
     document: Dict[str, JsonValue] = {}
-    for field in dataclasses.fields(value):
-        item = getattr(value, field.name)
-        if item != _default(field):
-            document[field.name] = _plain(item)
+    for name, default in _defaults(value.__class__):
+        item = getattr(value, name)
+        if item != default:
+            document[name] = _plain(item)
     return document
 
 
 def _plain(item: Any) -> JsonValue:
-    if dataclasses.is_dataclass(item):
-        return _document(item)
+    if isinstance(item, (str, int, float)) or item is None:
+        return item
     if isinstance(item, tuple):
         return [_plain(member) for member in item]
     if isinstance(item, Mapping):
         return {str(key): _plain(member) for key, member in item.items()}
-    return item  # type: ignore[no-any-return]
+    return _document(item)
+
+
+@functools.cache
+def _defaults(kind: Type[Any]) -> Tuple[Tuple[str, Any], ...]:
+    return tuple((field.name, _default(field)) for field in dataclasses.fields(kind))
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

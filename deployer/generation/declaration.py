@@ -31,6 +31,7 @@ LARGEST_TEXT: Final = 256 << 10
 """Bytes. Larger files of the user's, and those that are not UTF-8, become store paths of their own."""
 UNIT_DIRECTORY: Final = "systemd/system"
 USER_UNIT_DIRECTORY: Final = "systemd/user"
+_KINDS: Final = {"directory": DIRECTORY, "symlink": SYMLINK, "file": FILE, "link": LINK}
 
 
 class Evaluated(Protocol):
@@ -112,10 +113,9 @@ def declare(config: Evaluated, store_dir: str) -> Declaration:
     unit_files = _unit_files(config.get("systemd.units"), UNIT_DIRECTORY)
     unit_files |= _unit_files(config.get("systemd.user.units"), USER_UNIT_DIRECTORY)
     for path, value in sorted({**unit_files, **config.get("etc")}.items()):
-        place = config.place_of(f"etc.{path}")
         if path in unit_files and path in config.get("etc"):
-            raise UnitFileDeclaredTwice(path, place)
-        entry, content = _etc(path, value, place, store_dir)
+            raise UnitFileDeclaredTwice(path, config.place_of(f"etc.{path}"))
+        entry, content = _etc(path, value, config, store_dir)
         entries.append(entry)
         if content is not None:
             contents[path] = content
@@ -182,14 +182,14 @@ def _unit_files(units: Mapping[str, Mapping[str, Any]], directory: str) -> dict[
     return files
 
 
-def _etc(path: str, value: Mapping[str, Any], place: Place | None, store_dir: str) -> tuple[EtcEntry, Content | None]:
+def _etc(path: str, value: Mapping[str, Any], config: Evaluated, store_dir: str) -> tuple[EtcEntry, Content | None]:
     reader = reader_of(path)
     real = value.get("mode") is not None or reader is not None
     kind = value.get("kind") or ("symlink" if value.get("target") else "file" if real else "link")
     usual = reader.mode if reader is not None and kind == "file" else "0644"
     common = EtcEntry(
         path,
-        kind,
+        _KINDS[kind],
         mode=(value.get("mode") or ("0755" if kind == "directory" else usual)).zfill(4),
         owner=value.get("owner", "root"),
         group=value.get("group", "root"),
@@ -198,28 +198,28 @@ def _etc(path: str, value: Mapping[str, Any], place: Place | None, store_dir: st
     )
     match kind:
         case "directory":
-            return dataclasses.replace(common, kind=DIRECTORY), None
+            return common, None
         case "symlink":
-            return dataclasses.replace(common, kind=SYMLINK, target=value["target"]), None
-    common = dataclasses.replace(common, kind=FILE if kind == "file" else LINK)
+            return dataclasses.replace(common, target=value["target"]), None
     if value.get("text") is not None:
         return _with_text(common, value["text"])
     source = value["source"]
     if source.startswith(store_dir + "/"):
         return dataclasses.replace(common, target=source), Content(stored=source)
-    return _with_source(common, Path(source), place)
+    return _with_source(common, Path(source), config)
 
 
 def _with_text(entry: EtcEntry, text: str) -> tuple[EtcEntry, Content]:
     return dataclasses.replace(entry, sha256=hashlib.sha256(text.encode()).hexdigest()), Content(text=text)
 
 
-def _with_source(entry: EtcEntry, source: Path, place: Place | None) -> tuple[EtcEntry, Content]:
+def _with_source(entry: EtcEntry, source: Path, config: Evaluated) -> tuple[EtcEntry, Content]:
     try:
         if source.is_dir():
             return entry, Content(local=source)
         data = source.read_bytes()
     except OSError as error:
+        place = config.place_of(f"etc.{entry.path}")
         raise SourceUnreadable(entry.path, str(source), error.strerror or str(error), place) from None
     if len(data) <= LARGEST_TEXT:
         try:

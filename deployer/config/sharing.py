@@ -1,0 +1,125 @@
+"""What hosts of one configuration share: values that were made from the same facts are made once.
+
+Nothing here changes a result. A value is found again only where every fact that it was made from, through whatever it refers
+to, is the same; a part of one only where its definitions are the very same.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from deployer.config.definitions import Definition, define
+from deployer.config.host_view import MISSING, HostView
+from deployer.config.module import Contributed
+
+MAX_VARIANTS: Final = 16
+"""How many different values of one option are kept; those of more special options are rarely asked for again."""
+MAX_PARTS: Final = 100_000
+"""How many values within options are kept."""
+_BY_VALUE: Final = 2
+"""The version of marshal's format that equal values are equal in, whoever else refers to them."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[_T]):
+    """Something that was made for another host, and the names of the facts that it was made from."""
+
+    made: _T
+    facts: frozenset[str]
+
+
+class ByFacts(Generic[_T]):
+    """What was made for hosts, found again for those whose facts are the same."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        """The oldest beyond the `limit` are forgotten."""
+        self._limit = limit
+        self._made: dict[tuple[str, ...], dict[str, _T]] = {}
+
+    def find(self, host: HostView) -> Known[_T] | None:
+        """What was made from facts that this host has too."""
+        for names, by_values in self._made.items():
+            found = by_values.get(_values(host, names))
+            if found is not None:
+                return Known(found, frozenset(names))
+        return None
+
+    def keep(self, host: HostView, facts: Collection[str], made: _T) -> None:
+        """Keep what was made from some of a host's facts."""
+        names = tuple(sorted(facts))
+        by_values = self._made.setdefault(names, {})
+        by_values[_values(host, names)] = made
+        if self._limit is not None and len(by_values) > self._limit:
+            del by_values[next(iter(by_values))]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionValue:
+    """The value of an option, with the definitions that it was made from."""
+
+    value: Any
+    definitions: tuple[Definition, ...]
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the evaluations of one configuration's hosts leave for each other."""
+
+    _options: dict[str, ByFacts[OptionValue]] = field(default_factory=dict)
+    _merged: dict[str, tuple[tuple[Definition, ...], Any]] = field(default_factory=dict)
+    _defined: dict[Contributed, dict[str, tuple[bytes, Definition]]] = field(default_factory=dict)
+
+    def option(self, path: str) -> ByFacts[OptionValue]:
+        """The values of an option."""
+        found = self._options.get(path)
+        if found is None:
+            found = self._options[path] = ByFacts(MAX_VARIANTS)
+        return found
+
+    def find_merged(self, path: str, definitions: Sequence[Definition]) -> Known[Any] | None:
+        """What stands at a path within an option, if it was made from these definitions and from no fact of a host."""
+        found = self._merged.get(path)
+        if found is None or len(found[0]) != len(definitions):
+            return None
+        same = all(one is other for one, other in zip(found[0], definitions, strict=True))
+        return Known(found[1], frozenset()) if same else None
+
+    def keep_merged(self, path: str, definitions: Sequence[Definition], value: Any) -> None:
+        """Keep what was made from some definitions, and from no fact of a host."""
+        if len(self._merged) >= MAX_PARTS:
+            self._merged.clear()
+        self._merged[path] = (tuple(definitions), value)
+
+    def define(self, contributed: Contributed, value: Any) -> Definition:
+        """What a module defines: names whose values are those of the last host get the same definitions."""
+        if type(value) is not dict or not all(type(name) is str for name in value):
+            return define(value, contributed.place)
+        earlier, kept = self._defined.get(contributed, {}), {}
+        parts: dict[str, Definition] = {}
+        for name, item in value.items():
+            try:
+                written = marshal.dumps(item, _BY_VALUE)
+            except ValueError:
+                parts[name] = define(item, contributed.place)
+                continue
+            known = earlier.get(name)
+            if known is None or known[0] != written:
+                known = written, define(item, contributed.place)
+            kept[name] = known
+            parts[name] = known[1]
+        self._defined[contributed] = kept
+        return Definition(parts, contributed.place, literal=True)
+
+
+def _values(host: HostView, names: tuple[str, ...]) -> str:
+    """A host's values of some facts, so that equal ones are of equal type too: 1 is not true."""
+    if not names:
+        return ""
+    values = [host.read(name) for name in names]
+    return json.dumps([None if value is MISSING else [value] for value in values], sort_keys=True, default=repr)
