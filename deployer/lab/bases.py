@@ -30,10 +30,19 @@ MINIMAL_PYTHON: Final = "minimal-python"
 NO_PYTHON: Final = "no-python"
 WITH_NIX: Final = "nix"
 """With the whole of python3, and a real Nix."""
-VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX)
+WEB: Final = "web"
+"""With the whole of python3, and what a web server has: its services run when it boots, as Debian starts them."""
+VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB)
 
 _COMMON: Final = "systemd systemd-sysv dbus openssh-server iproute2 procps ca-certificates curl sudo nftables"
-_PYTHON: Final = {FULL: "python3", MINIMAL_PYTHON: "python3-minimal", NO_PYTHON: "", WITH_NIX: "python3 nix-bin"}
+_SERVICES: Final = "nginx-light postgresql redis-server prometheus-node-exporter restic logrotate tzdata"
+_OWN: Final = {
+    FULL: "python3",
+    MINIMAL_PYTHON: "python3-minimal",
+    NO_PYTHON: "",
+    WITH_NIX: "python3 nix-bin",
+    WEB: f"python3 {_SERVICES}",
+}
 _RECIPE: Final = 1
 """Counted up when `_finish` changes what it leaves in a tree."""
 _KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -74,7 +83,7 @@ class Base:
     @property
     def packages(self) -> tuple[str, ...]:
         """What is installed besides the essential packages."""
-        return (*_COMMON.split(), *_PYTHON[self.variant].split())
+        return (*_COMMON.split(), *_OWN[self.variant].split())
 
     @property
     def path(self) -> Path:

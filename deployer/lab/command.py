@@ -32,7 +32,7 @@ def lab() -> None:
     type=click.Choice(VARIANTS),
     default=FULL,
     show_default=True,
-    help="How much Python they have, or a Nix.",
+    help="How much Python they have, or a Nix, or what a web server has.",
 )
 @click.option("--hosts", default="", metavar="NAME,NAME...", help="Names of the hosts, instead of host1, host2 …")
 @_lab_option
