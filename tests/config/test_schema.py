@@ -17,6 +17,7 @@ MODULES = all_modules()
 SCHEMA = schema(option for module in MODULES for option in module.options.values())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 CONFIGURATIONS = [ROOT / "inventories" / "quickstart" / name for name in ("common.yaml", "web.yaml", "watch.yaml")]
+CONFIGURATIONS += [ROOT / "inventories" / "webserver" / name for name in ("people.yaml", "web.yaml")]
 
 
 def test_the_schema_is_a_schema():

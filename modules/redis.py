@@ -1,0 +1,148 @@
+"""Redis: a cache in memory, kept on disk."""
+
+import re
+from collections.abc import Iterator
+
+from deployer.config import ConfigView, Fault, Module, command_line, types
+
+module = Module("redis", "Redis: a cache in memory, kept on disk.")
+
+HOSTS_OWN = "/usr/bin/redis-server"
+CONFIGURATION = "redis-deployer/redis.conf"
+PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
+SECRET = ("requirepass", "masterauth", "user")
+
+
+def wrong_setting(name: str) -> str:
+    """What is wrong with the name of a setting; empty: nothing."""
+    return "" if re.fullmatch(r"[a-z][a-z0-9-]*", name) else "is a setting of redis.conf such as maxmemory-policy"
+
+
+module.option(
+    "services.redis.package",
+    types.null_or(PACKAGE),
+    "Where Redis comes from: ${pkgs.NAME}, or host: the host's own, whose unit ours replaces. null: there is none.",
+    default=None,
+    example="host",
+)
+module.option("services.redis.address", types.word, "The address on which it listens.", default="127.0.0.1")
+module.option("services.redis.port", types.port, "Where it listens.", default=6379)
+module.option(
+    "services.redis.memory_max",
+    types.null_or(types.size),
+    "Bytes that its data may take; what was not used for longest goes then. null: any.",
+    default=None,
+    example="256M",
+)
+module.option(
+    "services.redis.settings",
+    types.attributes_of(types.OneOrMany(types.setting), wrong_setting),
+    "More settings of redis.conf.",
+    default={},
+    example={"appendonly": True},
+)
+
+
+def wanted(config: ConfigView) -> bool:
+    """Whether there is a Redis."""
+    return config["services.redis.package"] is not None
+
+
+def program(config: ConfigView) -> str:
+    """Where it is."""
+    package = config["services.redis.package"]
+    return HOSTS_OWN if package == "host" else f"{package}/bin/redis-server"
+
+
+@module.defines("etc")
+def configuration(config: ConfigView) -> dict[str, object]:
+    """Its settings."""
+    if not wanted(config):
+        return {}
+    memory = config["services.redis.memory_max"]
+    bounds = {} if memory is None else {"maxmemory": memory, "maxmemory-policy": "allkeys-lru"}
+    settings = {
+        "bind": config["services.redis.address"],
+        "port": config["services.redis.port"],
+        "dir": "/var/lib/redis",
+        "supervised": "systemd",
+        "daemonize": "no",
+        "logfile": '""',
+        **bounds,
+        **config["services.redis.settings"],
+    }
+    lines = [(key, one) for key, value in sorted(settings.items()) for one in (value if isinstance(value, list) else [value])]
+    return {CONFIGURATION: {"text": "".join(f"{key} {value}\n" for key, value in lines)}}
+
+
+@module.defines("systemd.services")
+def service(config: ConfigView) -> dict[str, object]:
+    """The server; in place of the distribution's own unit, where that has one."""
+    if not wanted(config):
+        return {}
+    return {
+        "redis-server": {
+            "description": "Redis",
+            "after": ["network.target"],
+            "wanted_by": ["multi-user.target"],
+            "check": True,
+            "service": {
+                "Type": "notify",
+                "User": "redis",
+                "ExecStart": command_line([program(config), f"/etc/{CONFIGURATION}"]),
+                "Restart": "on-failure",
+                "StateDirectory": "redis",
+                "LimitNOFILE": 65535,
+                "PrivateTmp": True,
+                "ProtectSystem": "full",
+                "ProtectHome": True,
+                "NoNewPrivileges": True,
+            },
+        }
+    }
+
+
+@module.defines("users")
+def account(config: ConfigView) -> dict[str, object]:
+    """Where nobody brings it."""
+    return {} if config["services.redis.package"] in (None, "host") else {"redis": {"description": "Redis"}}
+
+
+@module.defines("requires.accounts")
+def hosts_account(config: ConfigView) -> dict[str, list[str]]:
+    """The host's package has made it."""
+    return {"redis": ["`services.redis`"]} if config["services.redis.package"] == "host" else {}
+
+
+@module.defines("requires.paths")
+def hosts_program(config: ConfigView) -> dict[str, list[str]]:
+    """What the host must bring."""
+    return {HOSTS_OWN: ["`services.redis`"]} if config["services.redis.package"] == "host" else {}
+
+
+@module.defines("ports")
+def listening(config: ConfigView) -> dict[str, object]:
+    """Where it listens."""
+    listens = {"port": config["services.redis.port"], "address": config["services.redis.address"]}
+    return {"redis": listens | {"option": "services.redis.port"}} if wanted(config) else {}
+
+
+@module.defines("checks")
+def answers(config: ConfigView) -> dict[str, object]:
+    """It says PONG."""
+    if not wanted(config):
+        return {}
+    address = config["services.redis.address"].split()[0]
+    address = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}.get(address, address)
+    asked = {"kind": "tcp", "address": address, "port": config["services.redis.port"]}
+    return {"redis": asked | {"send": "PING\r\n", "expect": "PONG"}}
+
+
+@module.asserts
+def no_password_is_in_the_store(config: ConfigView) -> Iterator[Fault]:
+    """Everybody on the host can read what is here."""
+    for name in config["services.redis.settings"]:
+        if name in SECRET:
+            remedy = "Put it in a file on the host, and name that: `aclfile: /etc/redis/users.acl`."
+            message = f"`services.redis.settings` has {name}, and everybody can read what is here"
+            yield Fault(message, remedy, f"services.redis.settings.{name}")

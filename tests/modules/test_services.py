@@ -1,0 +1,213 @@
+"""What the modules for services declare, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+HELLO = f"/nix/store/{'0' * 32}-hello"
+SITE = "services: {nginx: {package: host, sites: {a.example: {root: /srv/a}}}}\n"
+DATABASE = "services: {postgresql: {package: host, version: 15, roles: {app: {}}, databases: {app: {owner: app}}}}\n"
+
+
+def test_sites_are_judged_by_nginx_open_the_firewall_and_are_checked(directory):
+    config = directory.evaluate(
+        "firewall: {enable: true}\n"
+        "services:\n"
+        "  nginx:\n"
+        "    package: host\n"
+        "    settings: client_max_body_size 20m;\n"
+        "    sites:\n"
+        "      a.example: {root: /srv/a, locations: {/api/: {proxy: 'http://127.0.0.1:8000'}, '= /x': {redirect: /y}}}\n"
+        "      b.example: {names: [b, '*.b.example'], port: 443, certificate: /c, key: /k, check: /up, "
+        "proxy: 'http://unix:/run/b.sock'}\n"
+    )
+
+    entry = config.get("etc")["nginx-deployer/nginx.conf"]
+    assert entry["validate"] == ["/usr/sbin/nginx", "-t", "-q", "-c", "{file}"]
+    assert "  client_max_body_size 20m;\n" in entry["text"]
+    first, second = re.findall(r"  server \{\n(.*?)\n  \}", entry["text"], re.DOTALL)
+    assert "server_name a.example;" in first
+    assert re.findall(r"location (.*) \{", first) == ["/", "/api/", "= /x"]
+    assert "listen 443 ssl;" in second
+    assert "server_name b *.b.example;" in second
+    assert "proxy_pass http://unix:/run/b.sock;" in second
+    assert re.findall(r"tcp dport (\d+) accept", config.get("etc")["firewall/rules.nft"]["text"]) == ["443", "80", "22"]
+    checks = config.get("checks")
+    assert (checks["site-a.example"]["url"], checks["site-a.example"]["headers"]) == (
+        "http://127.0.0.1:80/",
+        {"Host": "a.example"},
+    )
+    assert (checks["site-b.example"]["url"], checks["site-b.example"]["server_name"]) == ("https://127.0.0.1:443/up", "b")
+    assert checks["nginx-service"]["unit"] == "nginx.service"
+    assert config.get("requires.paths")["/usr/sbin/nginx"] == ["`services.nginx`"]
+    assert config.get("systemd.units")["nginx.service"]["reload_on_change"] is True
+
+
+def test_pages_of_a_static_site_move_with_the_generation(directory):
+    config = directory.evaluate(
+        "services: {nginx: {package: host}}\nstatic_sites: {a.example: {source: public}}\n", **{"public__index.html": "x"}
+    )
+
+    assert config.get("etc")["static-sites/a.example"]["source"] == str(directory.path / "public")
+    assert "root /etc/static-sites/a.example;" in config.get("etc")["nginx-deployer/nginx.conf"]["text"]
+
+
+def test_a_database_is_made_once_and_its_data_stays(directory):
+    config = directory.evaluate(DATABASE)
+
+    units, etc = config.get("systemd.units"), config.get("etc")
+    server = units["postgresql-server.service"]["text"]
+    assert "ExecStart=/usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql-15/data -c config_file=" in server
+    assert "StateDirectory=postgresql-15\n" in server
+    assert "X-Restart-Triggers=postgresql-deployer/postgresql.conf:" in server
+    assert units["postgresql.service"]["masked"] is True
+    assert "X-Restart-Triggers=postgresql-deployer/roles.sql:" in units["postgresql-roles.service"]["text"]
+    sql = etc["postgresql-deployer/roles.sql"]["text"]
+    assert sql.splitlines()[0] == (
+        "SELECT 'CREATE ROLE \"app\"' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app')\\gexec"
+    )
+    assert "DROP" not in sql
+    assert "listen_addresses = ''\n" in etc["postgresql-deployer/postgresql.conf"]["text"]
+    assert config.get("checks")["postgresql"]["command"][0] == "/usr/lib/postgresql/15/bin/pg_isready"
+    assert config.get("requires.accounts") == {"postgres": ["`services.postgresql`"]}
+    assert "postgresql" not in config.get("ports")
+
+
+def test_settings_of_a_database_are_texts_in_quotes(directory):
+    config = directory.evaluate(
+        DATABASE + "imports: [more.yaml]\n",
+        more="services: {postgresql: {address: '*', access: [host app app samenet md5], "
+        'settings: {log_line_prefix: "it\'s "}}}\n',
+    )
+
+    etc = config.get("etc")
+    assert "log_line_prefix = 'it''s '\n" in etc["postgresql-deployer/postgresql.conf"]["text"]
+    assert etc["postgresql-deployer/pg_hba.conf"]["text"] == "local all all peer\nhost app app samenet md5\n"
+    assert config.get("ports")["postgresql"]["address"] == ""
+
+
+def test_a_cache_says_pong_and_forgets_what_it_has_no_room_for(directory):
+    config = directory.evaluate("services: {redis: {package: host, memory_max: 64M, settings: {appendonly: true}}}\n")
+
+    text = config.get("etc")["redis-deployer/redis.conf"]["text"]
+    assert "maxmemory 67108864\nmaxmemory-policy allkeys-lru\n" in text
+    assert "appendonly yes\n" in text
+    assert config.get("checks")["redis"]["expect"] == "PONG"
+    assert "StateDirectory=redis\n" in config.get("systemd.units")["redis-server.service"]["text"]
+
+
+def test_a_package_of_ones_own_needs_nothing_of_the_host(directory):
+    config = directory.evaluate(
+        'services: {redis: {package: "${pkgs.hello}"}, postgresql: {package: "${pkgs.hello}", version: 15}, '
+        'nginx: {package: "${pkgs.hello}"}, prometheus: {package: "${pkgs.hello}"}, node_exporter: {package: "${pkgs.hello}"}}\n'
+    )
+
+    assert config.get("requires.paths") == {}
+    assert config.get("requires.accounts") == {}
+    assert {*config.get("users")} == {"redis", "postgres", "prometheus"}
+    assert f"ExecStart={HELLO}/bin/redis-server" in config.get("systemd.units")["redis-server.service"]["text"]
+    assert "postgresql.service" not in config.get("systemd.units")
+
+
+def test_monitoring_is_let_in_to_by_name_only(directory):
+    config = directory.evaluate(
+        "services: {node_exporter: {package: host, sources: [192.0.2.9]}, "
+        "prometheus: {package: host, scrape: {node: {targets: ['web1:9100'], interval: 1min}}}}\n"
+    )
+
+    entry = config.get("etc")["prometheus-deployer/prometheus.yml"]
+    assert entry["validate"][-1] == "{file}"
+    assert json.loads(entry["text"])["scrape_configs"][0]["scrape_interval"] == "60000ms"
+    assert config.get("ports")["node-exporter"]["sources"] == ["192.0.2.9"]
+    assert config.get("ports")["prometheus"]["open"] is False
+    assert {"node-exporter", "prometheus", "prometheus-service"} <= {*config.get("checks")}
+
+
+def test_an_application_has_a_user_a_socket_and_a_check(directory):
+    config = directory.evaluate(
+        "applications: {notes: {command: ['${pkgs.hello}/bin/notes', '--x=a b'], port: 8000, socket: true, check: /health, "
+        "environment: {A: b}, memory_max: 1M, after: [redis-server.service]}}\n"
+    )
+
+    units = config.get("systemd.units")
+    assert units["notes.socket"]["text"] == "[Socket]\nListenStream=127.0.0.1:8000\n"
+    text = units["notes.service"]["text"]
+    assert f'ExecStart={HELLO}/bin/notes "--x=a b"\n' in text
+    assert "Requires=notes.socket\n" in text
+    assert "MemoryMax=1048576\n" in text
+    assert "User=notes\n" in text
+    assert {*config.get("users")} == {"notes"}
+    assert config.get("checks")["notes"]["url"] == "http://127.0.0.1:8000/health"
+
+
+@pytest.mark.parametrize(
+    ("main", "message"),
+    [
+        ("services: {nginx: {sites: {a: {root: /x}}}}", "`services.nginx` has sites, and no `package` that serves them"),
+        ("services: {nginx: {package: host, sites: {a: {}}}}", "site 'a' serves nothing"),
+        ("services: {nginx: {package: host, sites: {a: {root: /x, proxy: 'http://x'}}}}", "site 'a' has `root` and `proxy`"),
+        (
+            "services: {nginx: {package: host, sites: {a: {root: /x, certificate: /c}}}}",
+            "site 'a' needs both a `certificate` and its `key`",
+        ),
+        (
+            "services: {nginx: {package: host, sites: {a: {root: '/x; include /y'}}}}",
+            "option 'services.nginx.sites.a.root' must be an absolute path",
+        ),
+        ("services: {nginx: {package: apt}}", "option 'services.nginx.package' must be 'host', or a package"),
+        ("static_sites: {a: {source: main.yaml}}", "`static_sites` has sites, and there is no nginx to serve them"),
+        ("services: {postgresql: {package: host}}", "`services.postgresql` has no `version`"),
+        ("services: {postgresql: {roles: {a: {}}}}", "`services.postgresql` has roles or databases, and no `package`"),
+        (
+            "services: {postgresql: {package: host, version: 15, databases: {a: {owner: b}}}}",
+            "database 'a' belongs to the role 'b', which is not declared",
+        ),
+        (
+            "services: {postgresql: {package: host, version: 15, roles: {a: {member_of: [b]}}}}",
+            "role 'a' is a member of 'b', which is not declared",
+        ),
+        ('services: {postgresql: {roles: {"a\'": {}}}}', "\"a'\" can't be a name in 'services.postgresql.roles'"),
+        (
+            "services: {redis: {package: host, settings: {requirepass: x}}}",
+            "`services.redis.settings` has requirepass, and everybody can read what is here",
+        ),
+        ("services: {prometheus: {scrape: {a: {targets: [x]}}}}", "`services.prometheus` says whom to ask, and has no `package`"),
+        ("applications: {a: {command: [x], port: 1}}", "application 'a' names no program by an absolute path"),
+        ("applications: {A: {command: [/x], port: 1}}", "'A' can't be a name in 'applications'"),
+    ],
+)
+def test_wrong_services_are_refused(directory, main, message):
+    (error,) = directory.errors(main + "\n")
+
+    assert error.message.startswith(message)
+
+
+def test_two_services_on_one_port_are_refused_with_both_places(directory):
+    (error,) = directory.errors(
+        "services:\n  redis: {package: host, port: 8000}\napplications:\n  a: {command: [/x], port: 8000}\n"
+    )
+
+    assert error.message == "'a' and 'redis' both listen on tcp port 8000"
+    assert str(error.location).endswith("main.yaml:2:32")
+    assert error.remedy.endswith("main.yaml:4:28.")
+
+
+def test_two_modules_with_one_file_are_refused_with_both_places(directory):
+    (error,) = directory.errors("hosts: {192.0.2.1: [a]}\netc: {hosts: {text: x, kind: file, replace: true}}\n")
+
+    assert error.message.startswith("option 'etc.hosts.text' is defined more than once, differently")
+    assert str(error.location).endswith("main.yaml:2:21")
+    assert "modules/names.py:" in error.remedy
+
+
+def test_an_entry_in_the_place_of_a_units_file_is_refused_with_both_places(directory):
+    (error,) = directory.errors(
+        "systemd: {services: {a: {service: {ExecStart: /x}}}}\netc: {systemd/system/a.service: {text: x}}\n"
+    )
+
+    assert error.message == "etc entry 'systemd/system/a.service' stands where the declared unit 'a.service' has its file"
+    assert str(error.location).endswith("main.yaml:2:33")
+    assert error.remedy.endswith("main.yaml:1:25.")
