@@ -23,7 +23,6 @@ from deployer.formats.messages import (
     ROLLED_BACK,
     ROLLING_BACK,
     SWITCHING,
-    Outcome,
 )
 from deployer.formats.state import BROKEN, PENDING, SETTLED, StateLine
 from deployer.host import deadman
@@ -318,25 +317,6 @@ def roots(machine: Machine, following: str = "") -> Dict[str, str]:
     if following:
         held["next"] = following
     return held
-
-
-def outcome(machine: Machine, record: Record) -> Outcome:
-    """How a transaction stands, with all that it told."""
-    actions, checks, log = machine.events.summary()
-    seconds = max(0.0, record.deadline - machine.clock.now().seconds) if record.state == HEALTHY else 0.0
-    return Outcome(
-        transaction=record.transaction,
-        state=record.state,
-        generation=record.generation,
-        system=record.system,
-        reason=record.reason,
-        actions=actions,
-        checks=checks,
-        log=log[-200:],
-        confirm_seconds=round(seconds, 3),
-        reboots=record.state == ROLLED_BACK and record.reboot and record.boot_id == machine.clock.now().boot_id,
-        restarts=record.restarts,
-    )
 
 
 def _quarantine(disk: Disk, record: Record) -> None:

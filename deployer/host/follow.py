@@ -1,4 +1,7 @@
-"""What a connection does with a transaction that a service drives: follow it, confirm it, cancel it."""
+"""What a connection does with a transaction that a service drives: follow it, confirm it, cancel it.
+
+What drives one itself is imported where it is needed: a confirmation seldom is, and must come quickly.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ from typing import Any, Callable, Dict, Final, Optional
 
 from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLBACK_FAILED, ROLLING_BACK, Outcome
 from deployer.formats.state import BUSY
-from deployer.host.activate import Driver, outcome
-from deployer.host.booting import staged
 from deployer.host.lock import locked
 from deployer.host.machine import ACTIVATION, Machine
+from deployer.host.outcome import outcome
 from deployer.host.paths import CANCELLATION, CONFIRMATION
 from deployer.host.process import one_line
 from deployer.host.refusals import ConfirmRefused, UnknownTransaction
@@ -33,6 +35,8 @@ def follow(machine: Machine, transaction: str, tell: Tell) -> Outcome:
     while True:
         record = machine.journal.read()
         if record.transaction != transaction:
+            from deployer.host.booting import staged
+
             return staged(machine, transaction)
         stands = record.state == HEALTHY or stands_still(machine, record)
         documents, offset = machine.events.read(offset)
@@ -70,6 +74,8 @@ def confirm(machine: Machine, transaction: str, token: str) -> Outcome:
         with locked(machine.disk) as ours:
             again = machine.journal.read()
             if ours and refuse_confirmation(again, transaction, token, machine.clock.now()) is None and again.state == HEALTHY:
+                from deployer.host.activate import Driver
+
                 Driver(machine).confirm()
         machine.clock.sleep(_POLL)
 
@@ -83,6 +89,8 @@ def cancel(machine: Machine, transaction: str, reason: str = "") -> Outcome:
     if record.state == ROLLBACK_FAILED:
         with locked(machine.disk, _CANCEL_TIMEOUT) as ours:
             if ours:
+                from deployer.host.activate import Driver
+
                 return outcome(machine, Driver(machine).take_over("", Event.RETRY))
     if not record.is_terminal:
         machine.disk.write(CANCELLATION, one_line(reason).encode(), PRIVATE)
@@ -101,6 +109,8 @@ def recover(machine: Machine, reason: str, timeout: float, *, booting: bool = Fa
     with locked(machine.disk, timeout) as ours:
         if not ours:
             return None
+        from deployer.host.activate import Driver
+
         return Driver(machine, booting=booting).take_over(reason)
 
 
@@ -133,4 +143,6 @@ def _take_over_if_abandoned(machine: Machine, record: Record) -> None:
         return
     with locked(machine.disk) as ours:
         if ours:
+            from deployer.host.activate import Driver
+
             Driver(machine).take_over(f"its service ended while it was {record.state}")

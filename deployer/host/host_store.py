@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from pathlib import Path
-from typing import Dict, Final, Mapping
+from typing import TYPE_CHECKING, Dict, Final, Mapping
 
 from deployer.formats import StorePath, StorePathRefused
-from deployer.formats.hashes import Hash
 from deployer.formats.manifest import Manifest
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
 from deployer.host.machine import StorePort
-from deployer.host.nix_beside import ROOTS as NIX_ROOTS
-from deployer.host.nix_beside import NixBeside, changes
+from deployer.host.paths import NIX_ROOTS
 from deployer.host.refusals import SystemLost
-from deployer.store import PathCorrupt, PathNotValid, Store, trees
-from deployer.store.database import PathInfo
+
+if TYPE_CHECKING:
+    from deployer.store import Store
 
 _ROOTS: Final = "/nix/var/deployer/gcroots"
 _INTERPRETER: Final = "interpreter"
@@ -33,7 +33,13 @@ class HostStore(StorePort):
     def __init__(self, disk: Disk) -> None:
         """Below the root of `disk`."""
         self._disk = disk
-        self.store = Store(disk.root)
+
+    @functools.cached_property
+    def store(self) -> Store:
+        """The paths themselves."""
+        from deployer.store import Store
+
+        return Store(self._disk.root)
 
     def is_valid(self, path: str) -> bool:
         """Whether a path is registered."""
@@ -71,6 +77,11 @@ class HostStore(StorePort):
 
         Raises `PathCorrupt`, `PathNotValid`.
         """
+        from deployer.formats.hashes import Hash
+        from deployer.host.nix_beside import NixBeside
+        from deployer.store import PathCorrupt, PathNotValid, trees
+        from deployer.store.database import PathInfo
+
         if not self.is_valid(path):
             if not tree:
                 raise PathNotValid(path)
@@ -107,6 +118,8 @@ class HostStore(StorePort):
 
     def _share_with_nix(self) -> None:
         """Where the host has a Nix: let it know all that our roots keep, and have the same roots there. Raises `NixUnusable`."""
+        from deployer.host.nix_beside import NixBeside, changes
+
         beside = NixBeside(self.store)
         if not beside.is_there:
             return

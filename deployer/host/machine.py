@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Collection, Final, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Collection, Final, Mapping, Optional, Sequence, Tuple
 
-from deployer.formats.manifest import Manifest
 from deployer.host.clock import Clock
 from deployer.host.disk import Disk
 from deployer.host.events import EventLog
 from deployer.host.journal import Journal
 from deployer.host.profile import Profile
 from deployer.host.undo import UndoLog
+
+if TYPE_CHECKING:
+    from deployer.formats.manifest import Manifest
 
 ACTIVATION: Final = "deployer-activation.service"
 DEADMAN: Final = "deployer-deadman"
@@ -269,5 +271,7 @@ class Limits:
 
 def without_timing(manifest: Manifest) -> Manifest:
     """What a manifest declares, apart from how it is activated."""
+    from deployer.formats.manifest import Manifest
+
     nothing = Manifest()
     return dataclasses.replace(manifest, timing=nothing.timing, generations=nothing.generations, runtime="", checks=())

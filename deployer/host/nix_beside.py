@@ -21,7 +21,6 @@ from deployer.store import PathInfo, Store
 from deployer.store.database import nix_hash
 
 DATABASE: Final = "nix/var/nix/db/db.sqlite"
-ROOTS: Final = "/nix/var/nix/gcroots/deployer"
 _LOCK: Final = "nix/var/nix/gc.lock"
 _PROGRAMS: Final = (
     "/nix/var/nix/profiles/default/bin/nix-store",

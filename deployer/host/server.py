@@ -1,38 +1,27 @@
 """The protocol's server: requests in, events and answers out, one at a time, until the other side closes.
 
 Whatever arrives is hostile until it is parsed. Whatever goes wrong goes back as an error with a message and a remedy.
+A verb's parts are imported when it is asked for: each connection starts Python anew, and most ask for one or two.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional
 
 from deployer.errors import DeployerError, JsonValue
-from deployer.formats import StorePath
-from deployer.formats.frames import (
-    JSON_KIND,
-    FrameRefused,
-)
-from deployer.formats.manifest import Manifest
-from deployer.formats.messages import Activation, Outcome
-from deployer.host import exporting, follow, importing, uninstall
-from deployer.host.activate import Driver
-from deployer.host.booting import push, reboot, stage, unstage
+from deployer.formats.frames import JSON_KIND, FrameRefused
+from deployer.host import follow
 from deployer.host.channel import Channel
-from deployer.host.facts import host_facts, host_status
 from deployer.host.lock import locked
 from deployer.host.machine import Machine
-from deployer.host.nix_beside import NixBeside
-from deployer.host.paths import KIT
-from deployer.host.prepare import busy, check_space, lay_out, prepare, unchanged
 from deployer.host.refusals import RequestRefused
 from deployer.host.request import UNEXPECTED, HostFailed, Request, told
-from deployer.host.service import start
-from deployer.host.transaction import BOOT
-from deployer.host.verdict import check_now, observe_now, plan_for
-from deployer.store import Store
+
+if TYPE_CHECKING:
+    from deployer.store import Store
 
 _Answer = Dict[str, JsonValue]
 
@@ -42,28 +31,22 @@ class Server:
 
     def __init__(self, machine: Machine, channel: Channel, store: Optional[Store] = None) -> None:
         """Until the channel closes."""
-        self._machine, self._channel = machine, channel
-        self._store = store or Store(machine.disk.root)
-        self._nix = NixBeside(self._store)
+        self._machine, self._channel, self._given = machine, channel, store
         self._verbs: Mapping[str, Callable[[Request], _Answer]] = {
-            "hello": lambda request: host_facts(self._machine.disk).to_document(),
-            "missing": lambda request: importing.missing(self._store, request.strings("paths"), request.strings("files")),
+            "hello": self._hello,
+            "missing": self._missing,
             "import": self._import,
-            "describe": lambda request: exporting.describe(self._store, request.strings("hash_parts")),
-            "export": lambda request: exporting.export(
-                self._store, request.strings("paths"), request.string("compression"), self._channel.send_data
-            ),
+            "describe": self._describe,
+            "export": self._export,
             "adopt": self._adopt,
             "plan": self._plan,
             "activate": self._activate,
             "attach": lambda request: self._follow(request, request.string("transaction")),
             "confirm": self._confirm,
-            "cancel": lambda request: follow.cancel(
-                self._machine, request.string("transaction"), request.string("reason", missing="")
-            ).to_document(),
+            "cancel": self._cancel,
             "manifest": self._manifest,
-            "status": lambda request: host_status(self._machine).to_document(),
-            "check": lambda request: {"checks": [result.to_document() for result in check_now(self._machine)]},
+            "status": self._status,
+            "check": self._check,
             "reboot": self._reboot,
             "unstage": self._unstage,
             "push": self._push,
@@ -102,13 +85,48 @@ class Server:
 
     # -- verbs -----------------------------------------------------------------------------------------------------------
 
+    @functools.cached_property
+    def _store(self) -> Store:
+        from deployer.store import Store
+
+        return self._given or Store(self._machine.disk.root)
+
+    def _hello(self, _: Request) -> _Answer:
+        from deployer.host.facts import host_facts
+
+        return host_facts(self._machine.disk).to_document()
+
+    def _status(self, _: Request) -> _Answer:
+        from deployer.host.facts import host_status
+
+        return host_status(self._machine).to_document()
+
+    def _missing(self, request: Request) -> _Answer:
+        from deployer.host import importing
+
+        return importing.missing(self._store, request.strings("paths"), request.strings("files"))
+
+    def _describe(self, request: Request) -> _Answer:
+        from deployer.host import exporting
+
+        return exporting.describe(self._store, request.strings("hash_parts"))
+
+    def _export(self, request: Request) -> _Answer:
+        from deployer.host import exporting
+
+        paths, compression = request.strings("paths"), request.string("compression")
+        return exporting.export(self._store, paths, compression, self._channel.send_data)
+
     def _import(self, request: Request) -> _Answer:
+        from deployer.host import importing
+        from deployer.host.nix_beside import NixBeside
+
         def tell(path: str) -> None:
             self._channel.send({"id": request.id, "event": {"registered": path}})
 
         stream = self._channel.stream()
         try:
-            self._nix.keep_from_collecting()
+            NixBeside(self._store).keep_from_collecting()
             registered = importing.import_paths(self._store, request.string("compression"), request.number("paths"), stream, tell)
         finally:
             for _ in stream:
@@ -116,6 +134,9 @@ class Server:
         return {"registered": list(registered)}
 
     def _adopt(self, request: Request) -> _Answer:
+        from deployer.formats import StorePath
+        from deployer.host.paths import KIT
+
         tree = os.path.dirname(os.path.dirname(sys.executable))
         path = StorePath.parse(request.string("path"))
         kit = tree if tree.startswith(KIT) else ""
@@ -129,12 +150,22 @@ class Server:
         return {"manifest": self._machine.store.manifest(system).to_bytes().decode()}
 
     def _plan(self, request: Request) -> _Answer:
+        from deployer.formats.manifest import Manifest
+        from deployer.host.verdict import plan_for
+
         manifest = Manifest.from_bytes(request.string("manifest").encode())
         system, repair, generation = request.string("system"), request.flag("repair"), request.number("generation")
         goal = request.string("goal") if request.has("goal") else ""
         return plan_for(self._machine, system, manifest, repair=repair, generation=generation, goal=goal).to_document()
 
     def _activate(self, request: Request) -> _Answer:
+        from deployer.formats.messages import Activation
+        from deployer.host.activate import Driver
+        from deployer.host.booting import stage
+        from deployer.host.prepare import busy, prepare, unchanged
+        from deployer.host.service import start
+        from deployer.host.transaction import BOOT
+
         machine, asked = self._machine, Activation.from_document(request.rest())
         with locked_for(machine) as ours:
             if not ours:
@@ -157,13 +188,24 @@ class Server:
         def tell(event: Dict[str, Any]) -> None:
             self._channel.send({"id": request.id, "event": event})
 
-        outcome: Outcome = follow.follow(self._machine, transaction, tell)
-        return outcome.to_document()
+        return follow.follow(self._machine, transaction, tell).to_document()
 
     def _confirm(self, request: Request) -> _Answer:
         return follow.confirm(self._machine, request.string("transaction"), request.string("token")).to_document()
 
+    def _cancel(self, request: Request) -> _Answer:
+        transaction, reason = request.string("transaction"), request.string("reason", missing="")
+        return follow.cancel(self._machine, transaction, reason).to_document()
+
+    def _check(self, _: Request) -> _Answer:
+        from deployer.host.verdict import check_now
+
+        return {"checks": [result.to_document() for result in check_now(self._machine)]}
+
     def _reboot(self, request: Request) -> _Answer:
+        from deployer.host.booting import reboot
+        from deployer.host.prepare import busy
+
         with locked_for(self._machine) as ours:
             if not ours:
                 raise busy(self._machine, self._machine.journal.read())
@@ -171,18 +213,26 @@ class Server:
         return {}
 
     def _unstage(self, _: Request) -> _Answer:
+        from deployer.host.booting import unstage
+        from deployer.host.prepare import busy
+
         with locked_for(self._machine) as ours:
             if not ours:
                 raise busy(self._machine, self._machine.journal.read())
             return {"unstaged": unstage(self._machine)}
 
     def _push(self, request: Request) -> _Answer:
+        from deployer.host.booting import push
+        from deployer.host.prepare import busy
+
         with locked_for(self._machine) as ours:
             if not ours:
                 raise busy(self._machine, self._machine.journal.read())
             return {"held": push(self._machine, request.string("system"))}
 
     def _observe(self, request: Request) -> _Answer:
+        from deployer.host.verdict import observe_now
+
         return {"drift": [item.to_document() for item in observe_now(self._machine, request.strings("ignore"))]}
 
     def _about_generations(self, request: Request) -> _Answer:
@@ -191,6 +241,8 @@ class Server:
         return answer(self._machine, self._store, request)
 
     def _uninstall(self, request: Request) -> _Answer:
+        from deployer.host import uninstall
+
         dry_run, discard = request.flag("dry_run"), request.flag("discard_kept")
         actions = uninstall.uninstall(self._machine, dry_run=dry_run, discard_kept=discard)
         return {"actions": [action.to_document() for action in actions]}
@@ -198,6 +250,8 @@ class Server:
 
 def locked_for(machine: Machine) -> Any:
     """The lock, with our directory made first. A service that is just ending may hold it for a moment more."""
+    from deployer.host.prepare import check_space, lay_out
+
     check_space(machine.disk)
     lay_out(machine.disk)
     return locked(machine.disk, 1.0)
