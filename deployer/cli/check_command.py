@@ -16,13 +16,13 @@ def command(context: click.Context, selector: str | None) -> None:
     """Read the inventory, the packages and every configuration, and evaluate them. Connects to nothing."""
     what = project(context)
     hosts = what.select(selector)
-    systems = what.systems(hosts)
-    warnings = list(dict.fromkeys(warning for system in systems.values() for warning in system.warnings))
+    outlines = what.outlines(hosts)
+    warnings = list(dict.fromkeys(warning for outline in outlines.values() for warning in outline.warnings))
     display = Display(what.settings)
     if what.settings.as_json:
-        display.data({"hosts": {name: str(system.output) for name, system in systems.items()}, "warnings": [*warnings]})
+        display.data({"hosts": {name: str(outline.output) for name, outline in outlines.items()}, "warnings": [*warnings]})
         return
     for warning in warnings:
         display.say(f"warning: {warning}")
-    different = len({system.output for system in systems.values()})
+    different = len({outline.output for outline in outlines.values()})
     display.text(f"{len(hosts)} hosts, {different} different systems: all is well.")

@@ -15,7 +15,7 @@ from deployer.cli.connections import UNREACHABLE, Connections
 from deployer.cli.display import Display
 from deployer.cli.project import Project, controller_name
 from deployer.copy import ClosureSender
-from deployer.errors import DeployerError, ExitCode, JsonValue, raise_all
+from deployer.errors import ConfigurationError, DeployerError, ExitCode, JsonValue, raise_all
 from deployer.formats.messages import Plan
 from deployer.inventory import Host
 from deployer.rollout import Cancellation, Preflight, Rollout, Strategy, preflight, roll_out
@@ -24,6 +24,23 @@ from deployer.rollout.live import LiveOperations, Target
 
 class Declined(Exception):
     """The person at the terminal did not want the plan."""
+
+
+@dataclass(eq=False)
+class ChangedMeanwhile(ConfigurationError):
+    """What a host is to have is something else now than when it was planned."""
+
+    host: str
+
+    @property
+    def message(self) -> str:
+        """What."""
+        return "its configuration, or what that reads, has changed since the plan was made"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "Deploy again, to see the plan for what it says now."
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +125,7 @@ async def build(project: Project, intention: Intention, changing: Sequence[str],
 
     systems = project.systems([host for host in intention.hosts if host.name in changing and host.configuration])
     systems = {name: system for name, system in systems.items() if intention.targets[name].generation == 0}
+    raise_all([ChangedMeanwhile(name) for name, one in systems.items() if str(one.output) != intention.targets[name].system])
     wanted = {system.output: system for system in systems.values()}
     project.store.keep(wanted)
     missing = [system for output, system in sorted(wanted.items(), key=str) if not project.store.is_valid(output)]

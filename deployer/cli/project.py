@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deployer.build import BuildSettings
     from deployer.config import Evaluator
     from deployer.copy import RuntimeImage
-    from deployer.generation import Runtime, System
+    from deployer.generation import Outline, Runtime, System, SystemMaker
     from deployer.history import History
     from deployer.packages import PackageSet
     from deployer.store import Store
@@ -68,6 +68,13 @@ class Project:
         return Evaluator(packages=self.packages)
 
     @cached_property
+    def system_maker(self) -> SystemMaker:
+        """Makes the systems of hosts, once for all hosts that agree."""
+        from deployer.generation import SystemMaker
+
+        return SystemMaker(self.packages, self.runtime)
+
+    @cached_property
     def runtime(self) -> Runtime:
         """What of us runs on hosts."""
         from deployer.generation import runtime
@@ -110,24 +117,41 @@ class Project:
     def systems(self, hosts: Sequence[Host]) -> Mapping[str, System]:
         """Evaluate the hosts' configurations, by host name. All errors of all hosts are raised together."""
         from deployer.config import HostView
-        from deployer.generation import make_system
 
-        errors: list[DeployerError] = []
+        errors = _without_configuration(hosts)
         systems: dict[str, System] = {}
-        made: dict[int, System] = {}
         for host in hosts:
             if host.configuration is None:
-                errors.append(NoConfiguration(host.name, host.place))
                 continue
             try:
-                config = self.evaluator.evaluate(HostView.of(host), host.configuration)
-                if id(config) not in made:
-                    made[id(config)] = make_system(config, self.packages, self.runtime)
-                systems[host.name] = made[id(config)]
+                systems[host.name] = self.system_maker.make(HostView.of(host), host.configuration).made
             except DeployerError as error:
                 errors.append(error)
         raise_all(errors)
         return systems
+
+    def outlines(self, hosts: Sequence[Host]) -> Mapping[str, Outline]:
+        """The hosts' systems, as far as they are known without derivations; evaluated only where anything has changed since.
+
+        All errors of all hosts are raised together.
+        """
+        from deployer.config import HostView
+        from deployer.generation import EvaluationCache, FleetEvaluation, Wanted, version_of
+
+        errors = _without_configuration(hosts)
+        wanted = [Wanted(HostView.of(host), host.configuration) for host in hosts if host.configuration is not None]
+        cache = EvaluationCache(cache_home() / "evaluation.sqlite", version_of(self.runtime))
+        fleet = FleetEvaluation(self.system_maker, self.fleet.packages, cache)
+        try:
+            outlines = fleet.outlines(wanted)
+        except DeployerError as error:
+            errors.append(error)
+        raise_all(errors)
+        return outlines
+
+
+def _without_configuration(hosts: Sequence[Host]) -> list[DeployerError]:
+    return [NoConfiguration(host.name, host.place) for host in hosts if host.configuration is None]
 
 
 def controller_name() -> str:
@@ -140,3 +164,8 @@ def controller_name() -> str:
 def state_home() -> Path:
     """Where the controller keeps its history and known hosts."""
     return home("XDG_STATE_HOME", ".local/state") / "deployer"
+
+
+def cache_home() -> Path:
+    """Where the controller keeps what it can make again."""
+    return home("XDG_CACHE_HOME", ".cache") / "deployer"

@@ -19,7 +19,7 @@ from deployer.rollout.controller_checks import probe_once
 from deployer.ui import Paint, escape, status_table
 
 if TYPE_CHECKING:
-    from deployer.generation import System
+    from deployer.generation import Outline
 
 
 @click.command("status")
@@ -34,10 +34,10 @@ def command(context: click.Context, selector: str | None, with_checks: bool) -> 
     hosts = what.select(selector)
     display = Display(what.settings)
     codes = [ExitCode.DONE]
-    systems: Mapping[str, System] = {}
+    outlines: Mapping[str, Outline] = {}
     if with_checks:
         try:
-            systems = what.systems([host for host in hosts if host.configuration is not None])
+            outlines = what.outlines([host for host in hosts if host.configuration is not None])
         except DeployerError as error:  # the hosts can tell of theirs all the same
             display.error(error)
             codes.append(error.exit_code)
@@ -46,8 +46,8 @@ def command(context: click.Context, selector: str | None, with_checks: bool) -> 
         status = await session.status()
         if not with_checks:
             return status, ()
-        system = systems.get(session.host.name)
-        outside = system.controller_checks if system is not None and str(system.output) == status.system else ()
+        outline = outlines.get(session.host.name)
+        outside = outline.controller_checks if outline is not None and str(outline.output) == status.system else ()
         return status, (*await session.check(), *await probe_once(outside))
 
     async def work() -> int:

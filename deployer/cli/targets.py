@@ -25,16 +25,16 @@ def targets_of_configurations(
     """Evaluate, and say for each host what it is to have. `expected` are plans that must still hold."""
     return {
         name: Target(
-            system=str(system.output),
-            manifest=system.manifest.to_bytes(),
-            timing=system.manifest.timing,
+            system=str(outline.output),
+            manifest=outline.manifest,
+            timing=outline.timing,
             repair=repair,
             goal=goal,
             reboot=reboot,
             expected=(expected or {}).get(name),
-            checks=system.controller_checks,
+            checks=outline.controller_checks,
         )
-        for name, system in project.systems(hosts).items()
+        for name, outline in project.outlines(hosts).items()
     }
 
 

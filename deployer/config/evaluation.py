@@ -11,7 +11,8 @@ from typing import Any
 from deployer.config.definitions import Definition
 from deployer.config.errors import BadInterpolation, MissingValue, UnknownOption
 from deployer.config.host_view import HostView
-from deployer.config.library import all_modules, load_module
+from deployer.config.inputs import look_at
+from deployer.config.library import all_modules, inputs_of_module, load_module
 from deployer.config.module import Option
 from deployer.config.origins import Origin, origins
 from deployer.config.places import beginnings, keys_of, place_of
@@ -69,9 +70,9 @@ class Evaluator:
     """Evaluates the configurations of many hosts. Hosts whose files are the same, and whose facts that these read are
     equal, get the same `Config` object."""
 
-    def __init__(self, *, packages: PackageResolver, modules: Sequence[Path] = ()) -> None:
-        """`modules` are directories of modules besides the library."""
-        self._packages = packages
+    def __init__(self, *, packages: PackageResolver, modules: Sequence[Path] = (), remembered: int | None = None) -> None:
+        """`modules` are directories of modules besides the library. `remembered` bounds how many results of a file are kept."""
+        self._packages, self._remembered = packages, remembered
         self._tree = OptionTree(all_modules(modules))
         self._sources = Sources({module.name for module in self._tree.modules})
         self._files: dict[Path, _Read] = {}
@@ -85,7 +86,7 @@ class Evaluator:
     def evaluate(self, host: HostView, configuration: Path) -> Config:
         """The configuration of a host. Raises all that is wrong with it, together."""
         path = Path(os.path.abspath(configuration))
-        made = self._made.setdefault(path, ByFacts())
+        made = self._made.setdefault(path, ByFacts(self._remembered))
         known = made.find(host)
         if known is not None:
             return known.made
@@ -136,11 +137,15 @@ class Evaluator:
     def _read(self, path: Path) -> _Read:
         if path not in self._files:
             closure = self._sources.closure(path)
+            for looked_at in closure.inputs.paths:
+                look_at(looked_at)
             errors = [*closure.errors]
             own = []
             for file in closure.modules:
                 try:
                     own.append(load_module(file))
+                    for looked_at in inputs_of_module(file).paths:
+                        look_at(looked_at)
                 except DeployerError as error:
                     errors.append(error)
             tree = OptionTree((*self._tree.modules, *own)) if own else self._tree

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from deployer.config.errors import ModuleBroken
+from deployer.config.inputs import Inputs, recorded
 from deployer.config.module import Module
 from deployer.errors import Place
 
@@ -33,13 +34,24 @@ def all_modules(directories: Sequence[Path] = ()) -> tuple[Module, ...]:
     return tuple(module for directory in (library_directory(), *directories) for module in load_modules(directory))
 
 
-@cache
 def load_module(path: Path) -> Module:
     """The module of one file. Raises `ModuleBroken`."""
-    module = _load(path)
+    return _loaded(path)[0]
+
+
+def inputs_of_module(path: Path) -> Inputs:
+    """What was looked at when a module was loaded."""
+    return _loaded(path)[1]
+
+
+@cache
+def _loaded(path: Path) -> tuple[Module, Inputs]:
+    inputs = Inputs({str(path)})
+    with recorded(inputs):
+        module = _load(path)
     if module is None:
         raise ModuleBroken(path.stem, "a file whose name begins with _ is no module", Place(str(path)))
-    return module
+    return module, inputs
 
 
 def _load(path: Path) -> Module | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from deployer.config.definitions import Definition
 from deployer.config.errors import MissingFile, UnknownPackage, did_you_mean
+from deployer.config.inputs import look_at
 from deployer.config.merging import NOTHING, REFERENCE, OptionType, Scope
 from deployer.errors import JsonValue
 
@@ -90,6 +91,7 @@ class FilePath(OptionType):
             return NOTHING
         here = Path(definition.place.file).parent if definition.place is not None else Path("/")
         path = Path(os.path.normpath(here / value))
+        look_at(path)
         if not str(path).startswith(STORE) and not path.exists():
             siblings = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
             scope.note(MissingFile(option, str(path), definition.place, did_you_mean(path.name, siblings)))

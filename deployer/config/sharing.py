@@ -45,7 +45,7 @@ class ByFacts(Generic[_T]):
     def find(self, host: HostView) -> Known[_T] | None:
         """What was made from facts that this host has too."""
         for names, by_values in self._made.items():
-            found = by_values.get(_values(host, names))
+            found = by_values.get(values_of(host, names))
             if found is not None:
                 return Known(found, frozenset(names))
         return None
@@ -54,7 +54,7 @@ class ByFacts(Generic[_T]):
         """Keep what was made from some of a host's facts."""
         names = tuple(sorted(facts))
         by_values = self._made.setdefault(names, {})
-        by_values[_values(host, names)] = made
+        by_values[values_of(host, names)] = made
         if self._limit is not None and len(by_values) > self._limit:
             del by_values[next(iter(by_values))]
 
@@ -117,7 +117,7 @@ class Shared:
         return Definition(parts, contributed.place, literal=True)
 
 
-def _values(host: HostView, names: tuple[str, ...]) -> str:
+def values_of(host: HostView, names: Sequence[str]) -> str:
     """A host's values of some facts, so that equal ones are of equal type too: 1 is not true."""
     if not names:
         return ""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from deployer import yaml_source
 from deployer.config.definitions import AFTER, BEFORE, DEFAULT, FORCE, IN_ORDER, NORMAL, Definition
 from deployer.config.errors import ImportFailed, did_you_mean
+from deployer.config.inputs import Inputs, look_at, recorded
 from deployer.errors import DeployerError, Place
 from deployer.yaml_source import Mapping, Node, Scalar, Sequence, YamlRefused
 
@@ -40,6 +41,8 @@ class Closure:
     """Files of modules that are imported besides the library."""
     errors: tuple[DeployerError, ...]
     """What is wrong with the files themselves."""
+    inputs: Inputs
+    """What was looked at to find and read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class _Loaded:
     source: Source
     imports: tuple[Import, ...]
     errors: tuple[DeployerError, ...]
+    inputs: Inputs
 
 
 class Sources:
@@ -71,7 +75,10 @@ class Sources:
         modules: dict[Path, None] = {}
         done: dict[Path, Source] = {}
         self._visit(Path(os.path.abspath(path)), None, (), done, modules, errors)
-        return Closure(tuple(done.values()), tuple(modules), tuple(errors))
+        inputs = Inputs({str(one) for one in (*done, *modules)})
+        for one in done:
+            inputs.add(self._read[one].inputs)
+        return Closure(tuple(done.values()), tuple(modules), tuple(errors), inputs)
 
     def _visit(
         self,
@@ -105,7 +112,10 @@ class Sources:
             done[path] = loaded.source
 
     def _load(self, path: Path) -> _Loaded:
-        if path not in self._read:
+        if path in self._read:
+            return self._read[path]
+        inputs = Inputs()
+        with recorded(inputs):
             top = yaml_source.top_mapping(yaml_source.load(path), "a configuration")
             errors: list[DeployerError] = []
             imports: list[Import] = []
@@ -115,7 +125,7 @@ class Sources:
                     imports.extend(self._imports(path, node, errors))
                 else:
                     definitions[key] = definition_of(node, errors, top.place_of(key))
-            self._read[path] = _Loaded(Source(path, definitions), tuple(imports), tuple(errors))
+        self._read[path] = _Loaded(Source(path, definitions), tuple(imports), tuple(errors), inputs)
         return self._read[path]
 
     def _imports(self, path: Path, node: Node, errors: list[DeployerError]) -> Iterator[Import]:
@@ -125,6 +135,7 @@ class Sources:
                 errors.append(ImportFailed(yaml_source.kind_of(item), reason, item.place))
                 continue
             target = Path(os.path.normpath(path.parent / item.value))
+            look_at(target)
             if target.is_dir():
                 found = sorted(one for one in target.iterdir() if one.suffix in (".yaml", ".yml", ".py"))
                 if not found:
@@ -132,6 +143,7 @@ class Sources:
                 yield from (Import(one, item) for one in found)
             elif re.fullmatch(r"[A-Za-z0-9_]+", item.value) and not target.exists():
                 beside = path.parent / "modules" / f"{item.value}.py"
+                look_at(beside)
                 if beside.is_file() or item.value not in self._module_names:
                     yield Import(beside, item)
             else:

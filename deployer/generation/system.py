@@ -50,6 +50,8 @@ class System:
     """What hosts of one configuration are brought to."""
 
     manifest: Manifest
+    document: bytes
+    """The manifest as it stands in the system."""
     made: Made
     """Its derivation, with all that it needs."""
     runtime: Runtime
@@ -73,8 +75,9 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
         runtime=str(runtime.path),
         environment="" if environment is None else str(environment.output),
     )
+    document = manifest.to_bytes()
     entries: list[dict[str, Any]] = [
-        {"path": MANIFEST, "type": "file", "text": manifest.to_bytes().decode()},
+        {"path": MANIFEST, "type": "file", "text": document.decode()},
         {"path": "runtime", "type": "symlink", "target": str(runtime.path)},
     ]
     sources: list[Source] = [Source(runtime.path, Path(str(runtime.path)), frozenset())]
@@ -94,7 +97,7 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
         inputs=(*inputs, *([environment] if environment is not None else [])),
         sources=tuple(sources),
     )
-    return System(manifest, made, runtime, config.warnings, declaration.controller_checks)
+    return System(manifest, document, made, runtime, config.warnings, declaration.controller_checks)
 
 
 def instantiate(store: Store, system: System, packages: PackageSet) -> StorePath:
