@@ -61,23 +61,44 @@ def recorded(inputs: Inputs) -> Iterator[None]:
         _here.inputs = outer
 
 
+@contextlib.contextmanager
+def unrecorded() -> Iterator[None]:
+    """What this thread looks at until the end of the block is told in another way."""
+    outer, _here.inputs = _here.inputs, None
+    try:
+        yield
+    finally:
+        _here.inputs = outer
+
+
 def look_at(path: str | Path) -> None:
     """Something hangs on whether there is anything at a path, and on what."""
     if _here.inputs is not None:
         _here.inputs.paths.add(os.path.abspath(path))
 
 
+def look_at_tree(path: str | Path) -> None:
+    """Something hangs on all that a directory holds, or on a file."""
+    look_at(path)
+    if _here.inputs is not None:
+        for directory, _, files in os.walk(path):
+            look_at(directory)
+            for name in files:
+                look_at(os.path.join(directory, name))
+
+
 def state_of(path: str) -> str:
     """What is at a path, in a word that differs when an evaluation could: content and executable bit, names, or nothing."""
     try:
+        link = f"link {os.readlink(path)} " if os.path.islink(path) else ""
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
-            return "directory " + hashlib.sha256("\0".join(_names(path)).encode("utf-8", "surrogateescape")).hexdigest()
+            return f"{link}directory " + hashlib.sha256("\0".join(_names(path)).encode("utf-8", "surrogateescape")).hexdigest()
         if not stat.S_ISREG(status.st_mode):
-            return "special"
+            return f"{link}special"
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"{'program' if status.st_mode & stat.S_IXUSR else 'file'} {digest}"
+        return f"{link}{'program' if status.st_mode & stat.S_IXUSR else 'file'} {digest}"
     except OSError as error:
         return f"nothing {error.errno}"
 

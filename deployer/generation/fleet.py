@@ -77,7 +77,7 @@ class FleetEvaluation:
         alone, began = _processors() == 1, time.monotonic()
         while left:
             spent, done = time.monotonic() - began, len(wanted) - len(left)
-            if not alone and spent > FIRST and spent / done * len(left) > WORTH_PROCESSES:
+            if done and not alone and spent > FIRST and spent / done * len(left) > WORTH_PROCESSES:
                 alone = True
                 self._evaluate_elsewhere(left, made)
                 there = made.outlines()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployer.config import Evaluator, HostView
-from deployer.config.inputs import Inputs, recorded
+from deployer.config.inputs import Inputs, recorded, unrecorded
 from deployer.config.sharing import ByFacts, Known
 from deployer.generation.runtime import Runtime
 from deployer.generation.system import System, make_system
@@ -74,4 +74,5 @@ class _Referring:
 
     def output_path(self, name: str) -> str:
         self.referred.add(name)
-        return self._packages.output_path(name)
+        with unrecorded():
+            return self._packages.output_path(name)

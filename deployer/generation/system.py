@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deployer.config import Config
+from deployer.config.inputs import look_at_tree, unrecorded
 from deployer.errors import ConfigurationError, Place, near
 from deployer.formats import StorePath
 from deployer.formats.manifest import Check, EtcEntry, Manifest
@@ -113,7 +114,8 @@ def _environment(config: Config, declaration: Declaration, packages: PackageSet,
     for name in declaration.packages:
         if name not in packages.recipes:
             raise PackageNotThere(name, config.place_of("packages"), near(name, packages.names()))
-    members = [packages.made(name) for name in declaration.packages]
+    with unrecorded():  # a package is known by its output
+        members = [packages.made(name) for name in declaration.packages]
     return make_derivation(
         ENVIRONMENT_NAME,
         builder="builtin:buildenv",
@@ -129,7 +131,9 @@ def _entry(entry: EtcEntry, content: Content, sources: list[Source], store_dir: 
     if content.text is not None:
         return {"path": path, "type": "file", "text": content.text}
     if content.local is not None:
-        source = make_source(content.local, store_dir=store_dir, ignored=_IGNORED)
+        look_at_tree(content.local)
+        with unrecorded():
+            source = make_source(content.local, store_dir=store_dir, ignored=_IGNORED)
         sources.append(source)
         return {"path": path, "type": "symlink", "target": str(source.path)}
     return {"path": path, "type": "symlink", "target": content.stored}
