@@ -6,7 +6,7 @@ module = Module("packages", "Packages whose programs everybody finds.")
 
 module.option(
     "packages",
-    types.ListOf(types.package, unique=True),
+    types.unique_list_of(types.package),
     "Names of packages whose bin/ is on everybody's PATH. A unit needs no entry here: it names ${pkgs.NAME}.",
     default=[],
     example=["hello-server"],

@@ -14,7 +14,6 @@ module = Module("systemd", "systemd's units: services, timers, sockets and the o
 SUFFIXES = ("service", "timer", "socket", "target", "mount", "automount", "path", "slice", "swap", "scope", "device")
 UNIT_NAME = re.compile(rf"[A-Za-z0-9:_.\\@-]{{1,200}}\.({'|'.join(SUFFIXES)})")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,200}")
-DIRECTIVE = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 
 def wrong_unit_name(name: str) -> str:
@@ -29,12 +28,7 @@ def wrong_plain_name(name: str) -> str:
     return "" if PLAIN_NAME.fullmatch(name) else "has only letters, digits and : _ . @ -"
 
 
-def wrong_directive(name: str) -> str:
-    """What is wrong with a directive's name; empty: nothing."""
-    return "" if DIRECTIVE.fullmatch(name) else "is one such as ExecStart"
-
-
-SECTION = types.attributes_of(types.OneOrMany(types.setting), wrong_directive)
+SECTION = types.unit_section
 NAMES = types.list_of(types.word)
 RELOAD = Field(types.boolean, "Whether a reload is enough when a file in /etc changes that it names.", False)
 
@@ -198,7 +192,7 @@ module.option(
 
 module.option(
     "systemd.masked",
-    types.ListOf(types.line, unique=True),
+    types.unique_list_of(types.line),
     "Units that nothing can start.",
     default=[],
     example=["apt-daily.timer"],

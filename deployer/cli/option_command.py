@@ -19,7 +19,7 @@ def command(name: str | None, whole: bool) -> None:
     if whole:
         click.echo(reference(modules), nl=False)
     elif name is None:
-        for path, option in sorted(options.items()):
+        for path, option in sorted((path, option) for path, option in options.items() if not option.internal):
             click.echo(f"{path:24} {option.description}")
     elif name in options:
         click.echo("\n".join(describe(options[name])))

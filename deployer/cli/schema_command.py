@@ -13,5 +13,7 @@ from deployer.config.reference import schema
 @click.command("schema")
 def command() -> None:
     """Print the JSON Schema of configuration files, for editors."""
-    options = [option for module in all_modules() for option in module.options.values()]
-    click.echo(json.dumps(schema(options), indent=1, sort_keys=True))
+    modules = all_modules()
+    options = [option for module in modules for option in module.options.values()]
+    renamed = [one for module in modules for one in module.renamed.values()]
+    click.echo(json.dumps(schema(options, renamed), indent=1, sort_keys=True))

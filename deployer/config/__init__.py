@@ -1,11 +1,12 @@
 """The configuration: typed options that modules declare, values that YAML files give, and their evaluation.
 
 For those who evaluate: `Evaluator`, `HostView`, `Config`, `Explained`. For authors of modules: `Module`, `types`, `Field`,
-`Fault`, the weights `force`, `default`, `before`, `after`, and systemd's notation: `command_line`, `quoted`, `unit_name`.
+`Fault`, the weights `force`, `default`, `priority`, `before`, `after`, `order`, the condition `when`, and systemd's notation:
+`command_line`, `quoted`, `unit_name`.
 """
 
 from deployer.config import types
-from deployer.config.definitions import Definition, after, before, default, force
+from deployer.config.definitions import Definition, after, before, default, force, order, priority, when
 from deployer.config.evaluation import Config, Evaluator, Explained, PackageResolver, evaluate
 from deployer.config.host_view import HostView
 from deployer.config.library import all_modules, library_directory
@@ -34,7 +35,10 @@ __all__ = [
     "evaluate",
     "force",
     "library_directory",
+    "order",
+    "priority",
     "quoted",
     "types",
     "unit_name",
+    "when",
 ]

@@ -156,6 +156,67 @@ class Conflict(ConfigError):
 
 
 @dataclass(eq=False)
+class ReadOnlyOption(ConfigError):
+    """An option that has its one definition is given another."""
+
+    option: str
+    place: Place | None
+    others: tuple[Place | None, ...]
+    declared: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"option '{self.option}' is read-only, and is defined more than once"
+
+    @property
+    def remedy(self) -> str:
+        """Where it has its value from."""
+        also = ", ".join(str(place) for place in self.others)
+        return f"Remove this definition; the others: {also}. The option is declared at {self.declared}."
+
+
+@dataclass(eq=False)
+class RemovedOption(ConfigError):
+    """An option that once was, and is no more."""
+
+    option: str
+    instead: str
+    place: Place | None
+    declared: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"the option '{self.option}' was removed"
+
+    @property
+    def remedy(self) -> str:
+        """What its module says to do instead."""
+        return f"{self.instead} Removed at {self.declared}."
+
+
+@dataclass(eq=False)
+class AgainstSchema(ConfigError):
+    """A value that the option's own JSON Schema does not allow."""
+
+    option: str
+    reason: str
+    place: Place | None
+    declared: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """What the schema says of it."""
+        return f"option '{self.option}': {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """Where to read the schema."""
+        return f"`deployer schema` shows what may stand here. The option is declared at {self.declared}."
+
+
+@dataclass(eq=False)
 class MissingValue(ConfigError):
     """An option without a default that nothing defines."""
 
@@ -219,26 +280,6 @@ class EvaluationCycle(ConfigError):
         at = [f"{name} at {place}" for name, place in dict(zip(self.chain, self.places, strict=False)).items() if place]
         defined = f" Defined: {', '.join(at)}." if at else ""
         return f"Give one of them a value that does not refer to the others.{defined}"
-
-
-@dataclass(eq=False)
-class ImportFailed(ConfigError):
-    """A file or module that `imports` names can't be had."""
-
-    name: str
-    reason: str
-    place: Place | None
-    near: str = ""
-
-    @property
-    def message(self) -> str:
-        """Which, and why."""
-        return f"import of '{self.name}': {self.reason}"
-
-    @property
-    def remedy(self) -> str:
-        """What imports are."""
-        return self.near or "An import is a path relative to the file that names it, or the name of a module."
 
 
 @dataclass(eq=False)

@@ -19,7 +19,7 @@ from deployer.config.places import beginnings, keys_of, place_of
 from deployer.config.run import PackageResolver, Run
 from deployer.config.sharing import ByFacts, Shared
 from deployer.config.sources import Sources
-from deployer.config.tree import OptionTree
+from deployer.config.tree import Disabled, OptionTree
 from deployer.errors import DeployerError, Place, raise_all
 
 __all__ = ["Config", "Evaluator", "Explained", "PackageResolver", "evaluate"]
@@ -34,10 +34,14 @@ class Config:
     warnings: tuple[str, ...]
     reads: Mapping[str, Any]
     """The host's facts that it was made from."""
+    disabled: Mapping[str, Disabled]
+    """Options that went with a module that is left out."""
 
     def get(self, path: str) -> Any:
-        """The value of an option. Raises `UnknownOption`."""
+        """The value of an option. Raises `UnknownOption`, and `DisabledButNeeded`."""
         if path not in self.values:
+            if path in self.disabled:
+                raise self.disabled[path].refuse(path, "what a host is told")
             raise UnknownOption(path, None, tuple(self.values))
         return self.values[path]
 
@@ -53,6 +57,7 @@ class _Read:
     tree: OptionTree
     given: Mapping[str, list[Definition]]
     errors: tuple[DeployerError, ...]
+    warnings: tuple[str, ...]
     whole: bool
     """Whether every file could be read."""
     shared: Shared
@@ -101,6 +106,7 @@ class Evaluator:
         Raises what is wrong with them, and `UnknownOption`.
         """
         read = self._read(Path(os.path.abspath(configuration)))
+        path = read.tree.current(path)
         if not read.whole:
             raise_all(_in_order([*read.errors]))
         options = read.tree.options
@@ -130,9 +136,9 @@ class Evaluator:
             # What a file that can't be read would have defined is not missing.
             raise_all([*read.errors, *(one for one in run.errors if not isinstance(one, MissingValue | BadInterpolation))])
         broken = [*run.broken_assertions()]
-        warnings = tuple(run.warnings())
+        warnings = (*read.warnings, *run.warnings())
         raise_all(_in_order([*read.errors, *run.errors, *broken]))
-        return Config(run.values, run.definitions, warnings, run.reads)
+        return Config(run.values, run.definitions, warnings, run.reads, read.tree.disabled)
 
     def _read(self, path: Path) -> _Read:
         if path not in self._files:
@@ -148,12 +154,22 @@ class Evaluator:
                         look_at(looked_at)
                 except DeployerError as error:
                     errors.append(error)
-            tree = OptionTree((*self._tree.modules, *own)) if own else self._tree
+            tree = self._tree
+            if own or closure.disabled:
+                enabled = [module for module in tree.modules if module.name not in closure.disabled]
+                disabled = {
+                    path: Disabled(one.name, closure.disabled[one.name])
+                    for one in tree.modules
+                    if one not in enabled
+                    for path in one.options
+                }
+                tree = OptionTree((*enabled, *own), disabled)
             whole = not errors
             given: dict[str, list[Definition]] = {}
+            warnings: list[str] = []
             for source in closure.sources:
-                tree.spread(source.definitions, given, errors)
-            self._files[path] = _Read(tree, given, tuple(errors), whole, Shared())
+                tree.spread(source.definitions, given, errors, warnings)
+            self._files[path] = _Read(tree, given, tuple(errors), tuple(warnings), whole, Shared())
         return self._files[path]
 
 

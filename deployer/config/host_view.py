@@ -58,7 +58,7 @@ class HostView:
         return cls(host.name, host.connection.address, host.groups, host.labels, host.vars)
 
     def read(self, path: str) -> Any:
-        """`name`, `address`, `groups`, `labels.X`, `vars.X` (and deeper); `MISSING` where there is none."""
+        """`name`, `address`, `groups`, `labels`, `labels.X`, `vars`, `vars.X` (and deeper); `MISSING` where there is none."""
         head, _, rest = path.partition(".")
         match head:
             case "name" | "address" if not rest:
@@ -66,9 +66,9 @@ class HostView:
             case "groups" if not rest:
                 return list(self.groups)
             case "labels":
-                return self.labels.get(rest, MISSING)
+                return self.labels.get(rest, MISSING) if rest else dict(self.labels)
             case "vars":
-                return _descend(self.vars, rest)
+                return _descend(self.vars, rest) if rest else dict(self.vars)
         return MISSING
 
     def names(self) -> tuple[str, ...]:

@@ -23,6 +23,10 @@ class Option:
     declared: Place
     apply: Callable[[Any, ConfigView], Any] | None = None
     """Makes the final value of the merged one."""
+    read_only: bool = False
+    """Whether it has one definition, its default where there is one, and takes no other."""
+    internal: bool = False
+    """Whether it is a matter between modules: no page, list or editor shows it."""
 
     @property
     def has_default(self) -> bool:
@@ -40,6 +44,25 @@ class Fault:
     """The option path whose definition is to blame; empty: none in particular."""
     also: str = ""
     """The option path of the other definition, where two do not go together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A path under which an option once was."""
+
+    path: str
+    to: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An option that once was."""
+
+    path: str
+    instead: str
+    """What to do instead, in a sentence."""
+    place: Place
 
 
 class ConfigView(Mapping[str, Any]):
@@ -85,6 +108,8 @@ class Module:
         self.name: Final = name
         self.description: Final = description
         self.options: Final[dict[str, Option]] = {}
+        self.renamed: Final[dict[str, Renamed]] = {}
+        self.removed: Final[dict[str, Removed]] = {}
         self.contributions: Final[list[Contributed]] = []
         self.assertions: Final[list[Assertion]] = []
         self.warnings: Final[list[Assertion]] = []
@@ -98,12 +123,29 @@ class Module:
         default: Any = NOTHING,
         example: Any = None,
         apply: Callable[[Any, ConfigView], Any] | None = None,
+        read_only: bool = False,
+        internal: bool = False,
     ) -> None:
-        """Declare an option. Without a default it must be defined. `apply` makes the final value of the merged one."""
-        self.options[path] = Option(path, type, description, default, example, _caller(), apply)
+        """Declare an option. Without a default it must be defined. `apply` makes the final value of the merged one.
+
+        A `read_only` one has exactly one definition: its default, or else what one module says. An `internal` one is a matter
+        between modules, and is not shown to users.
+        """
+        self.options[path] = Option(path, type, description, default, example, _caller(), apply, read_only, internal)
+
+    def rename(self, path: str, to: str) -> None:
+        """Let what is said of an option under its old path count for the new one, with a warning."""
+        self.renamed[path] = Renamed(path, to, _caller())
+
+    def remove(self, path: str, instead: str) -> None:
+        """Refuse an option that once was, with a sentence that says what to do instead."""
+        self.removed[path] = Removed(path, instead, _caller())
 
     def defines(self, path: str) -> Callable[[_C], _C]:
-        """Mark the function that says what this module defines of an option. It reads others when it is called."""
+        """Mark the function that says what this module defines of an option. It reads others when it is called.
+
+        One that yields gives several definitions; `when` gives none where its condition does not hold.
+        """
         place = _caller()
 
         def remember(function: _C) -> _C:

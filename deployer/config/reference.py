@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from deployer.config.module import Module, Option
+from deployer.config import configuration_file
+from deployer.config.module import Module, Option, Renamed
 from deployer.config.types import NOTHING, AttributesOf, ListOf, NullOr, OptionType, Submodule
 from deployer.errors import JsonValue
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-IMPORTS: Final[dict[str, JsonValue]] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
+def schema(options: Iterable[Option], renamed: Iterable[Renamed] = ()) -> dict[str, JsonValue]:
+    """JSON Schema (2020-12) of a configuration file. Interpolations are strings, so where one may stand any string may.
 
-def schema(options: Iterable[Option]) -> dict[str, JsonValue]:
-    """JSON Schema (2020-12) of a configuration file. Interpolations are strings, so where one may stand any string may."""
-    root: dict[str, Any] = {
-        "type": "object",
-        "properties": {"imports": {**IMPORTS, "description": "Files, directories and modules that this file builds on."}},
+    Editors complete `properties`; what is internal is allowed by a pattern, and not offered. Old names are deprecated.
+    """
+    root: dict[str, Any] = {"type": "object", "properties": dict(configuration_file.SCHEMA)}
+    by_path = {option.path: option for option in options}
+    for option in by_path.values():
+        group, leaf = _group(root, option.path)
+        if option.internal:
+            group.setdefault("patternProperties", {})[f"^{re.escape(leaf)}$"] = _described(option)
+        else:
+            group["properties"][leaf] = _described(option)
+    for one in renamed:
+        group, leaf = _group(root, one.path)
+        group["properties"][leaf] = {
+            **by_path[one.to].type.schema(),
+            "description": f"It is called `{one.to}` now.",
+            "deprecated": True,
+        }
+    return {
+        "$schema": DIALECT,
+        "title": "deployer configuration",
+        **root,
+        "additionalProperties": False,
+        "$defs": dict(configuration_file.SCHEMA_DEFINITIONS),
     }
-    for option in options:
-        *parents, leaf = option.path.split(".")
-        node = root
-        for parent in parents:
-            empty = {"type": ["object", "null"], "properties": {}, "additionalProperties": False}
-            node = node["properties"].setdefault(parent, empty)
-        described: dict[str, Any] = {**option.type.schema(), "description": option.description}
-        if option.has_default:
-            described["default"] = option.default
-        if option.example is not None:
-            described["examples"] = [option.example]
-        node["properties"][leaf] = described
-    return {"$schema": DIALECT, "title": "deployer configuration", **root, "additionalProperties": False}
+
+
+def _group(root: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """What an option stands in, and its name there."""
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        empty = {"type": ["object", "null"], "properties": {}, "additionalProperties": False}
+        root = root["properties"].setdefault(parent, empty)
+    return root, leaf
+
+
+def _described(option: Option) -> dict[str, Any]:
+    described: dict[str, Any] = {**option.type.schema(), "description": option.description}
+    if option.read_only:
+        described["readOnly"] = True
+    if option.has_default:
+        described["default"] = option.default
+    if option.example is not None:
+        described["examples"] = [option.example]
+    return described
 
 
 def reference(modules: Iterable[Module]) -> str:
@@ -47,7 +75,9 @@ def reference(modules: Iterable[Module]) -> str:
     for module in modules:
         lines += ["", f"## {module.name}", "", module.description]
         for option in module.options.values():
-            lines += ["", *describe(option)]
+            lines += ["", *describe(option)] if not option.internal else []
+        for renamed in module.renamed.values():
+            lines += ["", f"`{renamed.path}` is called `{renamed.to}` now."]
     return "\n".join(lines) + "\n"
 
 
@@ -58,6 +88,8 @@ def describe(option: Option) -> Iterator[str]:
     yield option.description
     yield ""
     yield f"- Type: {option.type.description}"
+    if option.read_only:
+        yield "- Read-only: it can be referred to, and not defined."
     if option.has_default:
         yield f"- Default: `{_literal(option.default)}`"
     if option.example is not None:

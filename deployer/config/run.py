@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from deployer.config.conditions import holds
 from deployer.config.definitions import OPTION_DEFAULT, Definition, define
 from deployer.config.errors import (
     AssertionBroken,
@@ -13,6 +14,7 @@ from deployer.config.errors import (
     EvaluationCycle,
     MissingValue,
     ModuleBroken,
+    ReadOnlyOption,
     did_you_mean,
 )
 from deployer.config.host_view import MISSING, HostView
@@ -105,8 +107,11 @@ class Run:
             return []
 
     def _read(self, path: str) -> Any:
+        path = self._tree.current(path)
         option = self._tree.options.get(path)
         if option is None:
+            if path in self._tree.disabled:
+                raise self._tree.disabled[path].refuse(path, "another module")
             raise KeyError(f"there is no option '{path}'. {did_you_mean(path, self._tree.options)}".strip())
         return self._once(path, self.values, lambda: self._find_or_make(option))
 
@@ -170,13 +175,17 @@ class Run:
         return value
 
     def _make(self, option: Option) -> Any:
-        definitions = [*self._given.get(option.path, ()), *self._contributions(option)]
+        given = [one for one in self._given.get(option.path, ()) if self._counts(one)]
+        definitions = [*given, *self._contributions(option)]
         self.definitions[option.path] = tuple(definitions)
         if option.has_default:
             default = define(option.default, option.declared)
             definitions.append(Definition(default.value, option.declared, OPTION_DEFAULT, literal=True))
         if not definitions:
             raise MissingValue(option.path, None, option.declared)
+        if option.read_only and len(definitions) > 1:
+            others = tuple(one.place for one in definitions[1:])
+            raise ReadOnlyOption(option.path, definitions[0].named_at, others, option.declared)
         scope = self._scope(option.declared)
         value = option.type.merge(option.path, definitions, scope)
         if scope.failed or value is NOTHING:
@@ -186,10 +195,20 @@ class Run:
     def _scope(self, declared: Place) -> Scope:
         return Scope(self._resolve, self.errors, declared, self._packages.names, self._merge_again)
 
+    def _counts(self, definition: Definition) -> bool:
+        """Whether a definition's condition holds. Raises `Failed`, and what is wrong with the condition."""
+        return definition.condition is None or holds(definition.condition, self._asked)
+
+    def _asked(self, definition: Definition) -> Any:
+        value = self._resolve(definition, self.errors.append)
+        if value is NOTHING:
+            raise Failed
+        return value
+
     def _contributions(self, option: Option) -> Iterator[Definition]:
         for one in self._tree.contributed.get(option.path, ()):
             try:
-                yield self._shared.define(one, one.value(self._view))
+                yield from self._shared.defined(one, one.value(self._view))
             except (DeployerError, Failed):
                 raise
             except Exception as error:
@@ -226,7 +245,10 @@ class Run:
                 return value
             case "config":
                 return self._option(path, rest, definition)
-        near = did_you_mean(root, ("pkgs", "config", "host"))
+            case "parameters":
+                near = f"Declare it at the top of the file: `parameters: {{{rest or 'NAME'}: {{default: …}}}}`."
+                raise BadInterpolation(path, "this file declares no parameters", definition.place, near)
+        near = did_you_mean(root, ("pkgs", "config", "host", "parameters"))
         raise BadInterpolation(path, f"'{root}' means nothing", definition.place, near)
 
     def _package(self, path: str, name: str, definition: Definition) -> str:
@@ -237,13 +259,13 @@ class Run:
         return self._packages.output_path(name)
 
     def _option(self, path: str, rest: str, definition: Definition) -> Any:
-        option = next((one for one in beginnings(rest) if one in self._tree.options), None)
-        if option is None:
+        said = next((one for one in beginnings(rest) if self._tree.current(one) in self._tree.options), None)
+        if said is None:
             near = did_you_mean(rest, self._tree.options) or did_you_mean(rest.partition(".")[0], self._tree.names())
             raise BadInterpolation(path, f"there is no option '{rest}'", definition.place, near)
-        inner = rest[len(option) + 1 :]
+        option, inner = self._tree.current(said), rest[len(said) + 1 :]
         if inner and option in self._under_way and option in self.definitions:
-            return self._once(rest, self._parts, lambda: self._part(option, inner, path, definition))
+            return self._once(f"{option}.{inner}", self._parts, lambda: self._part(option, inner, path, definition))
         found = below(self._read(option), inner)
         if found is MISSING:
             raise BadInterpolation(path, f"option '{option}' has no '{inner}'", definition.place, NOT_THERE)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from deployer.config.definitions import Definition, define
+from deployer.config.definitions import ABSENT, Definition, define, defined
 from deployer.config.host_view import MISSING, HostView
 from deployer.config.module import Contributed
 
@@ -96,13 +96,15 @@ class Shared:
             self._merged.clear()
         self._merged[path] = (tuple(definitions), value)
 
-    def define(self, contributed: Contributed, value: Any) -> Definition:
+    def defined(self, contributed: Contributed, value: Any) -> list[Definition]:
         """What a module defines: names whose values are those of the last host get the same definitions."""
         if type(value) is not dict or not all(type(name) is str for name in value):
-            return define(value, contributed.place)
+            return defined(value, contributed.place)
         earlier, kept = self._defined.get(contributed, {}), {}
         parts: dict[str, Definition] = {}
         for name, item in value.items():
+            if item is ABSENT:
+                continue
             try:
                 written = marshal.dumps(item, _BY_VALUE)
             except ValueError:
@@ -114,7 +116,7 @@ class Shared:
             kept[name] = known
             parts[name] = known[1]
         self._defined[contributed] = kept
-        return Definition(parts, contributed.place, literal=True)
+        return [Definition(parts, contributed.place, literal=True)]
 
 
 def values_of(host: HostView, names: Sequence[str]) -> str:

@@ -5,9 +5,10 @@ Single values are in `scalars`, mappings in `mappings`, what is made of others i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from deployer.config.by_schema import BySchema
 from deployer.config.compounds import Anything, ListOf, NullOr, OneOf, OneOrMany
 from deployer.config.mappings import AttributesOf, Field, Submodule
 from deployer.config.merging import NOTHING, OptionType, Scope, strongest
@@ -35,13 +36,18 @@ from deployer.config.scalars import (
     text,
     word,
 )
+from deployer.config.texts import JoinedText, lines
+from deployer.config.unit_sections import unit_section
+from deployer.errors import JsonValue
 
 __all__ = [
     "NOTHING",
     "Anything",
     "AttributesOf",
+    "BySchema",
     "Field",
     "FilePath",
+    "JoinedText",
     "ListOf",
     "NullOr",
     "OneOf",
@@ -59,7 +65,9 @@ __all__ = [
     "enumeration",
     "file",
     "integer",
+    "json_schema",
     "line",
+    "lines",
     "list_of",
     "mode",
     "name",
@@ -71,12 +79,15 @@ __all__ = [
     "port",
     "regex",
     "seconds",
+    "separated",
     "setting",
     "size",
     "string",
     "strongest",
     "submodule",
     "text",
+    "unique_list_of",
+    "unit_section",
     "word",
 ]
 
@@ -84,6 +95,21 @@ __all__ = [
 def list_of(inner: OptionType) -> ListOf:
     """A list."""
     return ListOf(inner)
+
+
+def unique_list_of(inner: OptionType) -> ListOf:
+    """A list that has each item once, where it comes first."""
+    return ListOf(inner, unique=True)
+
+
+def separated(separator: str, description: str) -> JoinedText:
+    """Text; several definitions are joined by a separator."""
+    return JoinedText(separator, description)
+
+
+def json_schema(document: Mapping[str, JsonValue], description: str) -> BySchema:
+    """Whatever a JSON Schema (2020-12) allows. `description` completes "must be …"."""
+    return BySchema(document, description)
 
 
 def attributes_of(inner: OptionType, key: Callable[[str], str] | None = None) -> AttributesOf:

@@ -120,8 +120,9 @@ def test_the_oldest_variants_are_forgotten():
 def test_equal_values_of_other_types_are_other_definitions(before: Any, after: Any):
     shared, contributed = Shared(), CONTRIBUTED
 
-    one = shared.define(contributed, {"a": before}).value["a"]
-    other = shared.define(contributed, {"a": after}).value["a"]
+    (one,) = shared.defined(contributed, {"a": before})
+    (other,) = shared.defined(contributed, {"a": after})
+    (again,) = shared.defined(contributed, {"a": after})
 
-    assert one is not other
-    assert shared.define(contributed, {"a": after}).value["a"] is other
+    assert one.value["a"] is not other.value["a"]
+    assert again.value["a"] is other.value["a"]

@@ -214,7 +214,7 @@ WRONG = [
     (
         "an unknown tag",
         {"main": "packages: !forse [hello]\n"},
-        ["main.yaml:1:11: the tag !forse has no meaning here | Did you mean '!force' or '!before'?"],
+        ["main.yaml:1:11: the tag !forse has no meaning here | Did you mean '!force' or '!before' or '!order'?"],
     ),
     (
         "a missing import",
@@ -558,6 +558,174 @@ WRONG = [
         "a check of a unit that nothing starts",
         {"main": "systemd: {services: {b: {service: {ExecStart: /x}}}}\nchecks: {a: {kind: unit, unit: b.service}}\n"},
         ["main.yaml:2:32: check 'a': nothing starts the unit 'b.service' | Add `wanted_by`. See also main.yaml:1:25."],
+    ),
+    (
+        "a priority without its number",
+        {"main": "packages: !priority [hello]\n"},
+        ["main.yaml:1:11: the tag !priority lacks its number | Write a whole number from 0 to 9999: !priority:70."],
+    ),
+    (
+        "a priority that is no number",
+        {"main": "packages: !priority:high [hello]\n"},
+        ["main.yaml:1:11: the tag !priority:high lacks its number | Write a whole number from 0 to 9999: !priority:70."],
+    ),
+    (
+        "a number that a word does not take",
+        {"main": "packages: !force:70 [hello]\n"},
+        ["main.yaml:1:11: the tag !force:70: !force takes no number | Write !force, or !priority:70."],
+    ),
+    (
+        "two priorities",
+        {"main": "packages: !force+default [hello]\n"},
+        ["main.yaml:1:11: the tag !force+default says two priorities | Keep one of them."],
+    ),
+    (
+        "a mark on an item of a list",
+        {"main": "packages: [!force hello]\n"},
+        [
+            "main.yaml:1:12: the tag !force has no meaning on an item of a list | Mark the list; items of one list keep their order."
+        ],
+    ),
+    (
+        "a condition that is text",
+        {"main": "when: {if: '${host.name}', then: {packages: [hello]}}\n"},
+        [
+            "main.yaml:1:12: a condition has no answer: it is the text 'web1', and neither true nor false | Write true, false, a ${…} that is one of them, a list of conditions, or one of `not`, `all`, `any`, `equal: [A, B]` and `contains: [LIST, VALUE]`."
+        ],
+    ),
+    (
+        "a condition that nobody knows",
+        {"main": "when: {if: {equals: [a, b]}, then: {packages: [hello]}}\n"},
+        ["main.yaml:1:13: a condition has no answer: 'equals' is no condition | Did you mean 'equal'?"],
+    ),
+    (
+        "a comparison of different kinds",
+        {"main": "when: {if: {equal: ['${host.vars.port}', '8080']}, then: {packages: [hello]}}\n"},
+        [
+            "main.yaml:1:42: a condition has no answer: the number 8080 and the text '8080' are never equal | Compare values of one kind: 80 is a number, and '80' is text."
+        ],
+    ),
+    (
+        "a comparison with one side",
+        {"main": "when: {if: {equal: [a]}, then: {packages: [hello]}}\n"},
+        [
+            "main.yaml:1:20: a condition has no answer: 'equal' takes two single values | Write true, false, a ${…} that is one of them, a list of conditions, or one of `not`, `all`, `any`, `equal: [A, B]` and `contains: [LIST, VALUE]`."
+        ],
+    ),
+    (
+        "something that contains nothing",
+        {"main": "when: {if: {contains: ['${host.vars.port}', 80]}, then: {packages: [hello]}}\n"},
+        ["main.yaml:1:24: a condition has no answer: the number 8080 contains nothing | `contains` takes a list and a value."],
+    ),
+    (
+        "a condition without options",
+        {"main": "when: [{if: true}]\n"},
+        ["main.yaml:1:8: this part of `when` lacks `then` | Write `- if: CONDITION`, and below it `then:` with options."],
+    ),
+    (
+        "a conditional that is a list",
+        {"main": "when: [[true]]\n"},
+        [
+            "main.yaml:1:8: `when` is a list of mappings with `if` and `then`, and this is a list | Write `- if: CONDITION`, and below it `then:` with options."
+        ],
+    ),
+    (
+        "a conditional with an unknown key",
+        {"main": "when: [{if: true, than: {}, then: {}}]\n"},
+        ["main.yaml:1:19: there is no option 'when.than' | Did you mean 'when.then' or 'when.if'? Declared at main.yaml:1:8."],
+    ),
+    (
+        "a conditional import",
+        {"main": "when: {if: true, then: {imports: [b.yaml]}}\n", "b": "{}"},
+        ["main.yaml:1:25: `imports` can't depend on a condition | Put it at the top of the file."],
+    ),
+    (
+        "conditional options that are a list",
+        {"main": "when: {if: true, then: [packages]}\n"},
+        [
+            "main.yaml:1:24: `then` is a mapping of options, and this is a list | Write options below `then`, as at the top of a file."
+        ],
+    ),
+    (
+        "a parameter that is not given",
+        {"main": "imports: [b.yaml]\n", "b": "parameters: {port: }\nsysctl: {a.b: '${parameters.port}'}\n"},
+        [
+            "main.yaml:1:11: import of 'b.yaml': its parameter 'port' is not given | Import the file by `path`, with `with: {port: …}`. It is declared at b.yaml:1:14."
+        ],
+    ),
+    (
+        "a parameter that nobody declares",
+        {"main": "imports: [{path: b.yaml, with: {prt: 1}}]\n", "b": "parameters: {port: {default: 2}}\n"},
+        ["main.yaml:1:33: import of 'b.yaml': the file has no parameter 'prt' | Did you mean 'port'?"],
+    ),
+    (
+        "a parameter misspelled where it is read",
+        {"main": "imports: [b.yaml]\n", "b": "parameters: {port: {default: 2}}\nsysctl: {a.b: '${parameters.prt}'}\n"},
+        ["b.yaml:2:15: ${parameters.prt}: this file has no parameter 'prt' | Did you mean 'port'?"],
+    ),
+    (
+        "a parameter that a file does not declare",
+        {"main": "sysctl: {a.b: '${parameters.port}'}\n"},
+        [
+            "main.yaml:1:15: ${parameters.port}: this file declares no parameters | Declare it at the top of the file: `parameters: {port: {default: …}}`."
+        ],
+    ),
+    (
+        "a parameter that is a list within a text",
+        {
+            "main": "imports: [{path: b.yaml, with: {port: [1]}}]\n",
+            "b": "parameters: {port: }\nsysctl: {a.b: 'x ${parameters.port}'}\n",
+        },
+        [
+            "b.yaml:2:15: ${parameters.port}: a list can't stand within a text | Write ${pkgs.NAME}, ${config.PATH}, ${host.name}, ${host.labels.NAME} or ${host.vars.NAME}; $${ is a literal ${."
+        ],
+    ),
+    (
+        "two parameters of equal value as names",
+        {
+            "main": "imports: [{path: b.yaml, with: {a: x, b: x}}]\n",
+            "b": "parameters: {a: , b: }\nusers: {'${parameters.a}': {}, '${parameters.b}': {}}\n",
+        },
+        ["b.yaml:2:32: the key 'x' stands twice | Give the parameters different values."],
+    ),
+    (
+        "a parameter with an unknown field",
+        {"main": "parameters: {port: {defualt: 3}}\n"},
+        [
+            "main.yaml:1:21: there is no option 'parameters.port.defualt' | Did you mean 'parameters.port.default' or 'parameters.port.description'? Declared at main.yaml:1:14."
+        ],
+    ),
+    (
+        "a parameter that is a value",
+        {"main": "parameters: {port: 3}\n"},
+        ["main.yaml:1:20: the parameter 'port' is a mapping, and this is the number 3 | Write `port: {default: …}`."],
+    ),
+    (
+        "an import with an unknown key",
+        {"main": "imports: [{path: b.yaml, wth: {}}]\n", "b": "{}"},
+        [
+            "main.yaml:1:26: there is no option 'imports.wth' | Did you mean 'imports.with' or 'imports.path'? Declared at main.yaml:1:11."
+        ],
+    ),
+    (
+        "a module to disable that is not there",
+        {"main": "disabled_modules: [tmpfile]\n"},
+        ["main.yaml:1:20: there is no module 'tmpfile' to disable, and no such file | Did you mean 'tmpfiles'?"],
+    ),
+    (
+        "a module to disable that is a mapping",
+        {"main": "disabled_modules: [{a: 1}]\n"},
+        ["main.yaml:1:20: `disabled_modules` has names of modules and paths of files, and this is a mapping | Write `[NAME]`."],
+    ),
+    (
+        "a disabled module that another needs",
+        {
+            "main": "disabled_modules: tmpfiles\nimports: [own]\n",
+            "modules__own.py": "from deployer.config import Module\nmodule = Module('own', '')\nmodule.defines('tmpfiles.rules')(lambda config: [])\n",
+        },
+        [
+            "main.yaml:1:19: the module 'tmpfiles' is disabled, and the module 'own' needs its option 'tmpfiles.rules' | Import a module that declares 'tmpfiles.rules', or leave 'tmpfiles' enabled."
+        ],
     ),
     (
         "several at once",

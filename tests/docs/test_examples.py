@@ -10,7 +10,7 @@ from deployer.packages import PackageSet
 from deployer.rollout import Strategy
 from tests.docs.project_pages import blocks
 
-HOST = HostView("web1", "192.0.2.1", ("web",), {"zone": "a"}, {"port": 8080})
+HOST = HostView("web1", "192.0.2.1", ("web",), {"zone": "a"}, {"port": 8080, "monitored": True})
 
 
 class AnyPackage:
