@@ -1,7 +1,7 @@
 # A module system as small as it can be that does what ours does with the same fleet: typed options with priorities and defaults,
 # merged from several modules, submodules by name, assertions, units rendered as text and restarted for the files that they name,
 # and a derivation that holds it all. It leans on nothing but the language.
-{ fleet }:
+{ fleet, count }:
 let
   inherit (builtins)
     all attrNames attrValues concatLists concatStringsSep elem filter foldl' fromJSON genericClosure hasAttr hashString head
@@ -221,4 +221,5 @@ let
 
   pkgs.tool = (derivation { name = "tool"; system = "builtin"; builder = "builtin:fetchurl"; }).outPath;
 in
-map system (fromJSON (readFile (fleet + "/hosts.json")))
+let hosts = fromJSON (readFile (fleet + "/hosts.json"));
+in map system (builtins.genList (builtins.elemAt hosts) count)
