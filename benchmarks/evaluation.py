@@ -4,7 +4,7 @@ Whole commands are timed, Python's start included, on two processors, and their 
 figure stands beside the bound that it is held to; beside them `nix-instantiate` evaluates the same fleet in a module system as
 small as it can be (`evaluation.nix`), which does as much with it as ours. Nothing is asked of any host.
 
-`seconds` is what a clock on the wall shows. `processor` is what the processors spent: other work on the machine changes that less.
+`seconds` is what a clock on the wall shows. `processor` is what the processors spent: other work on the machine changes it less.
 """
 
 from __future__ import annotations

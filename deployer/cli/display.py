@@ -13,12 +13,13 @@ import click
 
 from deployer.cli.settings import Settings
 from deployer.errors import DeployerError, JsonValue
-from deployer.formats.messages import Plan
-from deployer.rollout import events
-from deployer.ui import Paint, Sink, render_error, render_plan, sink_for
+from deployer.ui import Paint
 
 if TYPE_CHECKING:
     from deployer.build.events import BuildEvent, GraphScheduled
+    from deployer.formats.messages import Plan
+    from deployer.rollout import events
+    from deployer.ui import Sink
 
 
 class Display:
@@ -40,6 +41,8 @@ class Display:
     def emit(self, event: events.Event) -> None:
         """Show one event."""
         if self._sink is None:
+            from deployer.ui import sink_for
+
             self._sink = sink_for(out=sys.stdout, err=sys.stderr, json=self._settings.as_json, environment=self._environment)
         self._sink(event)
         if self._log is not None:
@@ -63,6 +66,8 @@ class Display:
             return
         self.close()
         if plans:
+            from deployer.ui import render_plan
+
             click.echo(render_plan(plans, self.paint))
         elif unchanged:
             click.echo(f"Nothing to do: {len(unchanged)} {'host is' if len(unchanged) == 1 else 'hosts are'} up to date.")
@@ -78,6 +83,8 @@ class Display:
         if self._settings.as_json:
             self.data(error.to_json())
         else:
+            from deployer.ui import render_error
+
             click.echo(render_error(error, self._errors_paint), err=True)
 
     def data(self, document: Mapping[str, JsonValue]) -> None:
@@ -112,11 +119,14 @@ def print_error(error: DeployerError, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(error.to_json(), sort_keys=True, ensure_ascii=False))
     else:
+        from deployer.ui import render_error
+
         click.echo(render_error(error, Paint.for_stream(sys.stderr)), err=True)
 
 
 def _of_build(event: object) -> list[events.Event]:
     from deployer.build import events as build
+    from deployer.rollout import events
 
     made: Callable[[str], str] = lambda path: PurePosixPath(path).name  # noqa: E731
     match event:

@@ -14,7 +14,6 @@ from deployer.cli.display import Display
 from deployer.cli.options import json_option, project
 from deployer.cli.project import NoConfiguration
 from deployer.errors import ConfigurationError, JsonValue
-from deployer.ui import table
 
 if TYPE_CHECKING:
     from deployer.config import Explained
@@ -93,6 +92,8 @@ def _traced(found: Mapping[str, Explained]) -> Iterator[str]:
 
 
 def _rows(found: Sequence[Origin]) -> Sequence[str]:
+    from deployer.ui import table
+
     cells = [("holds" if one.holds else "-", one.weight, _where(one.place), json.dumps(_plain(one.value))) for one in found]
     return table(("", "WEIGHT", "DEFINED AT", "AS"), cells).splitlines() if cells else ("nothing defines it",)
 
@@ -101,7 +102,7 @@ def _where(place: Place | None) -> str:
     return str(place) if place is not None else "-"
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper):  # type: ignore[misc]
     """Texts of several lines as they are, not folded into one."""
 
 

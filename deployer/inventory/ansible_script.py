@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from pathlib import Path
@@ -39,6 +38,8 @@ def read(path: Path, base: Path, draft: Draft) -> None:
 
 
 def _run(path: Path, *arguments: str) -> dict[str, Any]:
+    import asyncio  # late: few inventories are programs
+
     from deployer import process
 
     place = Place(str(path))

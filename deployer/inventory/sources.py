@@ -9,7 +9,7 @@ from typing import Final
 
 from deployer import yaml_source
 from deployer.errors import Place
-from deployer.inventory import ansible_ini, ansible_script, ansible_yaml, native
+from deployer.inventory import ansible_script, ansible_yaml, native
 from deployer.inventory.draft import ALL, Draft, Settings
 from deployer.inventory.errors import SourceUnreadable
 from deployer.yaml_source import MAX_SIZE, Mapping, top_mapping
@@ -69,6 +69,8 @@ def _file(path: Path, draft: Draft) -> None:
     if path.suffix not in {".ini", ".cfg"} and _is_yaml(text):
         _yaml(top_mapping(yaml_source.loads(text, str(path)), "an inventory"), base, draft)
     else:
+        from deployer.inventory import ansible_ini
+
         ansible_ini.read(text, str(path), base, draft)
 
 
