@@ -5,14 +5,21 @@ For those who evaluate: `Evaluator`, `HostView`, `Config`, `Explained`. For auth
 `command_line`, `quoted`, `unit_name`.
 """
 
-from deployer.config import types
-from deployer.config.definitions import Definition, after, before, default, force, order, priority, when
-from deployer.config.evaluation import Config, Evaluator, Explained, PackageResolver, evaluate
-from deployer.config.host_view import HostView
-from deployer.config.library import all_modules, library_directory
-from deployer.config.module import ConfigView, Fault, Module, Option
-from deployer.config.notation import command_line, quoted, unit_name
-from deployer.config.types import Field, Submodule
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from deployer.config import types
+    from deployer.config.definitions import Definition, after, before, default, force, order, priority, when
+    from deployer.config.evaluation import Config, Evaluator, Explained, PackageResolver, evaluate
+    from deployer.config.host_view import HostView
+    from deployer.config.library import all_modules
+    from deployer.config.library_place import library_directory
+    from deployer.config.module import ConfigView, Fault, Module, Option
+    from deployer.config.notation import command_line, quoted, unit_name
+    from deployer.config.types import Field, Submodule
 
 __all__ = [
     "Config",
@@ -42,3 +49,51 @@ __all__ = [
     "unit_name",
     "when",
 ]
+
+_HOMES: Final = {
+    "deployer.config.definitions": (
+        "Definition",
+        "after",
+        "before",
+        "default",
+        "force",
+        "order",
+        "priority",
+        "when",
+    ),
+    "deployer.config.evaluation": (
+        "Config",
+        "Evaluator",
+        "Explained",
+        "PackageResolver",
+        "evaluate",
+    ),
+    "deployer.config.host_view": ("HostView",),
+    "deployer.config.library": ("all_modules",),
+    "deployer.config.library_place": ("library_directory",),
+    "deployer.config.module": (
+        "ConfigView",
+        "Fault",
+        "Module",
+        "Option",
+    ),
+    "deployer.config.notation": (
+        "command_line",
+        "quoted",
+        "unit_name",
+    ),
+    "deployer.config.types": (
+        "Field",
+        "Submodule",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: where no input has changed, nothing is evaluated."""
+    if name == "types":
+        return importlib.import_module("deployer.config.types")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(name)

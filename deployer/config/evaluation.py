@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deployer.config.by_facts import ByFacts
 from deployer.config.definitions import Definition
 from deployer.config.errors import BadInterpolation, MissingValue, UnknownOption
 from deployer.config.host_view import HostView
@@ -17,7 +18,7 @@ from deployer.config.module import Option
 from deployer.config.origins import Origin, origins
 from deployer.config.places import beginnings, keys_of, place_of
 from deployer.config.run import PackageResolver, Run
-from deployer.config.sharing import ByFacts, Shared
+from deployer.config.sharing import Shared
 from deployer.config.sources import Sources
 from deployer.config.tree import Disabled, OptionTree
 from deployer.errors import DeployerError, Place, raise_all

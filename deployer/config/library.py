@@ -11,16 +11,9 @@ from pathlib import Path
 
 from deployer.config.errors import ModuleBroken
 from deployer.config.inputs import Inputs, recorded
+from deployer.config.library_place import library_directory
 from deployer.config.module import Module
 from deployer.errors import Place
-
-
-@cache
-def library_directory() -> Path:
-    """The module library: `modules/` of a checkout, or what was installed with the package."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "_modules"
-    return installed if installed.is_dir() else package.parent / "modules"
 
 
 @cache

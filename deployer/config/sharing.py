@@ -6,14 +6,13 @@ to, is the same; a part of one only where its definitions are the very same.
 
 from __future__ import annotations
 
-import json
 import marshal
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
+from deployer.config.by_facts import ByFacts, Known
 from deployer.config.definitions import ABSENT, Definition, define, defined
-from deployer.config.host_view import MISSING, HostView
 from deployer.config.module import Contributed
 
 MAX_VARIANTS: Final = 16
@@ -22,41 +21,6 @@ MAX_PARTS: Final = 100_000
 """How many values within options are kept."""
 _BY_VALUE: Final = 2
 """The version of marshal's format that equal values are equal in, whoever else refers to them."""
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Known(Generic[_T]):
-    """Something that was made for another host, and the names of the facts that it was made from."""
-
-    made: _T
-    facts: frozenset[str]
-
-
-class ByFacts(Generic[_T]):
-    """What was made for hosts, found again for those whose facts are the same."""
-
-    def __init__(self, limit: int | None = None) -> None:
-        """The oldest beyond the `limit` are forgotten."""
-        self._limit = limit
-        self._made: dict[tuple[str, ...], dict[str, _T]] = {}
-
-    def find(self, host: HostView) -> Known[_T] | None:
-        """What was made from facts that this host has too."""
-        for names, by_values in self._made.items():
-            found = by_values.get(values_of(host, names))
-            if found is not None:
-                return Known(found, frozenset(names))
-        return None
-
-    def keep(self, host: HostView, facts: Collection[str], made: _T) -> None:
-        """Keep what was made from some of a host's facts."""
-        names = tuple(sorted(facts))
-        by_values = self._made.setdefault(names, {})
-        by_values[values_of(host, names)] = made
-        if self._limit is not None and len(by_values) > self._limit:
-            del by_values[next(iter(by_values))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +81,3 @@ class Shared:
             parts[name] = known[1]
         self._defined[contributed] = kept
         return [Definition(parts, contributed.place, literal=True)]
-
-
-def values_of(host: HostView, names: Sequence[str]) -> str:
-    """A host's values of some facts, so that equal ones are of equal type too: 1 is not true."""
-    if not names:
-        return ""
-    values = [host.read(name) for name in names]
-    return json.dumps([None if value is MISSING else [value] for value in values], sort_keys=True, default=repr)

@@ -22,9 +22,10 @@ from typing import Final, TypeVar
 import yaml
 
 import deployer
-from deployer.config import HostView, library_directory
+from deployer.config.by_facts import values_of
+from deployer.config.host_view import HostView
 from deployer.config.inputs import state_of
-from deployer.config.sharing import values_of
+from deployer.config.library_place import library_directory
 from deployer.errors import DeployerError
 from deployer.formats import StorePath
 from deployer.generation.making import Leant
@@ -124,7 +125,7 @@ class EvaluationCache:
 
     def find(self, configuration: Path, hosts: Iterable[HostView], packages: PackageSet) -> dict[str, Outline]:
         """What is known of hosts of one configuration, by host name."""
-        path, wanted = str(configuration), [*hosts]
+        path, wanted = os.path.abspath(configuration), [*hosts]
 
         def look_up(connection: sqlite3.Connection) -> dict[str, Outline]:
             known = self._configuration(connection, path)
@@ -142,7 +143,7 @@ class EvaluationCache:
 
     def keep(self, configuration: Path, inputs: Inputs, made: Iterable[Evaluated]) -> None:
         """Keep the outlines of hosts of one configuration."""
-        path, evaluated = str(configuration), [*made]
+        path, evaluated = os.path.abspath(configuration), [*made]
         rows = [self._row(path, _facts(one.host, one.facts), one.outline) for one in evaluated]
 
         def write(connection: sqlite3.Connection) -> None:

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from deployer.config import HostView
+from deployer.config.host_view import HostView
 from deployer.errors import DeployerError, raise_all
 from deployer.generation.evaluation_cache import Evaluated, EvaluationCache, Inputs, changed_since
 from deployer.generation.making import Leant, SystemMaker
@@ -76,8 +76,11 @@ class FleetEvaluation:
         made, errors, left = _Made(), list[DeployerError](), deque(wanted)
         alone, began = _processors() == 1, time.monotonic()
         while left:
-            spent, done = time.monotonic() - began, len(wanted) - len(left)
-            if done and not alone and spent > FIRST and spent / done * len(left) > WORTH_PROCESSES:
+            done = len(wanted) - len(left)
+            if done == 1:
+                began = time.monotonic()  # the first host waits for what is loaded once
+            spent = time.monotonic() - began
+            if done > 1 and not alone and spent > FIRST and spent / (done - 1) * len(left) > WORTH_PROCESSES:
                 alone = True
                 self._evaluate_elsewhere(left, made)
                 there = made.outlines()

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deployer.config import Evaluator, HostView
+from deployer.config.by_facts import ByFacts, Known
+from deployer.config.host_view import HostView
 from deployer.config.inputs import Inputs, recorded, unrecorded
-from deployer.config.sharing import ByFacts, Known
 from deployer.generation.runtime import Runtime
 from deployer.generation.system import System, make_system
 from deployer.packages import PackageSet
+
+if TYPE_CHECKING:
+    from deployer.config import Evaluator
 
 
 @dataclass(slots=True)
@@ -39,7 +44,13 @@ class SystemMaker:
         self._referring = _Referring(packages)
         self._leant: dict[Path, Leant] = {}
         self._made: dict[Path, ByFacts[System]] = {}
-        self.evaluator = Evaluator(packages=self._referring, remembered=remembered)
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        """Imported when there is something to evaluate."""
+        from deployer.config.evaluation import Evaluator
+
+        return Evaluator(packages=self._referring, remembered=self._remembered)
 
     def make(self, host: HostView, configuration: Path) -> Known[System]:
         """A host's system, and the names of the facts that it was made from. Raises all that is wrong, together."""
@@ -48,10 +59,10 @@ class SystemMaker:
         known = made.find(host)
         if known is not None:
             return known
-        leant = self.leant(path)
+        leant, evaluator = self.leant(path), self._evaluator
         self._referring.referred = leant.packages
         with recorded(leant.inputs):
-            config = self.evaluator.evaluate(host, path)
+            config = evaluator.evaluate(host, path)
             leant.packages.update(config.get("packages"))
             system = make_system(config, self.packages, self.runtime)
         made.keep(host, config.reads, system)

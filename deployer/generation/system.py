@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from deployer.config import Config
 from deployer.config.inputs import look_at_tree, unrecorded
 from deployer.errors import ConfigurationError, Place, near
 from deployer.formats import StorePath
@@ -19,6 +18,7 @@ from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import Made, Source, make_derivation, make_source
 
 if TYPE_CHECKING:
+    from deployer.config import Config
     from deployer.store import Store
 
 NAME: Final = "system"

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer.config import Evaluator, HostView
+from deployer.config.by_facts import ByFacts
 from deployer.config.module import Contributed
-from deployer.config.sharing import MAX_VARIANTS, ByFacts, Shared
+from deployer.config.sharing import MAX_VARIANTS, Shared
 from deployer.errors import DeployerError, Place
 
 MAIN = """\

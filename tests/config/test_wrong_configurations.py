@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from deployer.config.library import library_directory
+from deployer.config.library_place import library_directory
 
 WRONG = [
     # what is wrong, the files, and `place: message | remedy` of each error; lines of modules are left out

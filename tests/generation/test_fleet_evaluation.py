@@ -151,6 +151,22 @@ def test_a_module_that_takes_the_librarys_place_is_seen(evaluate: Evaluations, p
     assert evaluate.made == 1
 
 
+def test_the_same_relative_name_in_another_directory_is_another_configuration(
+    evaluate: Evaluations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    outputs = []
+    for number in (1, 2):
+        evaluate.project = tmp_path / f"project{number}"
+        evaluate.project.mkdir()
+        (evaluate.project / "main.yaml").write_text(f"sysctl: {{net.a: {number}}}\n")
+        (evaluate.project / "packages.yaml").write_text("")
+        monkeypatch.chdir(evaluate.project)
+        evaluate.project = Path()
+        outputs.append(evaluate()["web1"].output)
+
+    assert outputs[0] != outputs[1]
+
+
 def test_another_version_believes_nothing(evaluate: Evaluations):
     evaluate()
     evaluate.version = "another"
@@ -213,7 +229,7 @@ def test_what_can_not_be_compared_is_not_kept(evaluate: Evaluations, project: Pa
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch):
-    """Other processes are started for whatever is left after the first host."""
+    """Other processes are started for whatever is left after the first two hosts."""
     monkeypatch.setattr(fleet, "WORTH_PROCESSES", 0.0)
     monkeypatch.setattr(fleet, "FIRST", 0.0)
     monkeypatch.setattr(fleet, "_processors", lambda: 2)
@@ -225,7 +241,7 @@ def test_several_processes_come_to_the_same(evaluate: Evaluations, processes):
 
     there = evaluate(*hosts)
 
-    assert evaluate.made == 1
+    assert evaluate.made == 2
     evaluate.cache.unlink()
     assert [evaluate(host)[host.name] for host in hosts] == list(there.values())
     assert list(there) == [host.name for host in hosts]
