@@ -89,6 +89,10 @@ class Evaluator:
         """Every option that there is without imports of modules."""
         return self._tree.options
 
+    def options_of(self, configuration: Path) -> Mapping[str, Option]:
+        """Every option that a configuration may define, also those of modules that it imports."""
+        return self._read(Path(os.path.abspath(configuration))).tree.options
+
     def evaluate(self, host: HostView, configuration: Path) -> Config:
         """The configuration of a host. Raises all that is wrong with it, together."""
         path = Path(os.path.abspath(configuration))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from deployer.config import configuration_file
 from deployer.config.module import Module, Option, Renamed
-from deployer.config.types import NOTHING, AttributesOf, ListOf, NullOr, OptionType, Submodule
+from deployer.config.types import NOTHING, AttributesOf, Field, ListOf, NullOr, OptionType, Submodule
 from deployer.errors import JsonValue
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -75,10 +76,39 @@ def reference(modules: Iterable[Module]) -> str:
     for module in modules:
         lines += ["", f"## {module.name}", "", module.description]
         for option in module.options.values():
-            lines += ["", *describe(option)] if not option.internal else []
+            if not option.internal:
+                lines += ["", *describe(option), f"- Declared at {_link(option)}"]
         for renamed in module.renamed.values():
             lines += ["", f"`{renamed.path}` is called `{renamed.to}` now."]
     return "\n".join(lines) + "\n"
+
+
+def _link(option: Option) -> str:
+    """To the line of a module of the library, from the page."""
+    name, line = Path(option.declared.file).name, option.declared.line
+    return f"[modules/{name}:{line}](../../modules/{name}#L{line})"
+
+
+def find_field(option: Option, rest: str) -> Field | None:
+    """What stands at a dotted path below an option: below a mapping by name, any name is one. None where nothing may."""
+    return _find(option.type, rest)
+
+
+def _find(kind: OptionType, rest: str) -> Field | None:
+    match kind:
+        case NullOr(inner=inner) | ListOf(inner=inner):
+            return _find(inner, rest)
+        case AttributesOf(inner=inner):
+            # Names may hold dots, so that it can't be told where one ends: the longest that leads somewhere is taken.
+            ends = [at for at, letter in enumerate(rest) if letter == "."][::-1]
+            found = (_find(inner, rest[at + 1 :]) for at in ends)
+            return next((one for one in found if one is not None), Field(inner, "One of them."))
+        case Submodule(fields=fields, open=other):
+            first, _, below = rest.partition(".")
+            if first in fields:
+                return _find(fields[first].type, below) if below else fields[first]
+            return Field(other, "Any other.") if other is not None and not below else None
+    return None
 
 
 def describe(option: Option) -> Iterator[str]:

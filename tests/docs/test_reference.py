@@ -47,10 +47,15 @@ def test_links_lead_somewhere(page):
         if "://" in link or link.startswith("mailto:"):
             continue
         target = (page.parent / path).resolve() if path else page
-        if not target.exists() or (anchor and anchor not in anchors(target)):
+        if not target.exists() or (anchor and anchor not in (anchors(target) if target.suffix == ".md" else lines(target))):
             broken.append(link)
 
     assert broken == []
+
+
+def lines(file: Path) -> set[str]:
+    """The anchors of a file of code, as GitHub makes them."""
+    return {f"L{number}" for number, _ in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)}
 
 
 def anchors(page: Path) -> set[str]:
