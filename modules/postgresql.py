@@ -27,7 +27,7 @@ def wrong_setting(name: str) -> str:
 module.option(
     "services.postgresql.package",
     types.null_or(PACKAGE),
-    "Where PostgreSQL comes from: ${pkgs.NAME}, or host: the host's own, whose server is then masked. null: there is none.",
+    "Where PostgreSQL comes from: ${pkgs.NAME}, or host: the host's own, whose first cluster stands still then. null: none.",
     default=None,
     example="host",
 )
@@ -168,7 +168,7 @@ def services(config: ConfigView) -> dict[str, object]:
         "/dev/null",
     ]
     return {
-        "postgresql-server": {
+        "postgresql": {
             "description": "PostgreSQL",
             "after": ["network.target"],
             "wanted_by": ["multi-user.target"],
@@ -196,8 +196,8 @@ def services(config: ConfigView) -> dict[str, object]:
         },
         "postgresql-roles": {
             "description": "Roles and databases of PostgreSQL",
-            "after": ["postgresql-server.service"],
-            "requires": ["postgresql-server.service"],
+            "after": ["postgresql.service"],
+            "requires": ["postgresql.service"],
             "wanted_by": ["multi-user.target"],
             "check": True,
             "service": {
@@ -212,8 +212,10 @@ def services(config: ConfigView) -> dict[str, object]:
 
 @module.defines("systemd.masked")
 def hosts_server(config: ConfigView) -> list[str]:
-    """The host's own server would have the same port and socket."""
-    return ["postgresql.service"] if wanted(config) and config["services.postgresql.package"] == "host" else []
+    """Debian's unit, which ours stands for, starts its clusters: the first of them would have our port and socket."""
+    if not wanted(config) or config["services.postgresql.package"] != "host":
+        return []
+    return [f"postgresql@{config['services.postgresql.version']}-main.service"]
 
 
 @module.defines("users")

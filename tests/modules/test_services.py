@@ -59,11 +59,11 @@ def test_a_database_is_made_once_and_its_data_stays(directory):
     config = directory.evaluate(DATABASE)
 
     units, etc = config.get("systemd.units"), config.get("etc")
-    server = units["postgresql-server.service"]["text"]
+    server = units["postgresql.service"]["text"]
     assert "ExecStart=/usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql-15/data -c config_file=" in server
     assert "StateDirectory=postgresql-15\n" in server
     assert "X-Restart-Triggers=postgresql-deployer/postgresql.conf:" in server
-    assert units["postgresql.service"]["masked"] is True
+    assert units["postgresql@15-main.service"]["masked"] is True
     assert "X-Restart-Triggers=postgresql-deployer/roles.sql:" in units["postgresql-roles.service"]["text"]
     sql = etc["postgresql-deployer/roles.sql"]["text"]
     assert sql.splitlines()[0] == (
@@ -109,7 +109,7 @@ def test_a_package_of_ones_own_needs_nothing_of_the_host(directory):
     assert config.get("requires.accounts") == {}
     assert {*config.get("users")} == {"redis", "postgres", "prometheus"}
     assert f"ExecStart={HELLO}/bin/redis-server" in config.get("systemd.units")["redis-server.service"]["text"]
-    assert "postgresql.service" not in config.get("systemd.units")
+    assert not any(unit["masked"] for unit in config.get("systemd.units").values())
 
 
 def test_monitoring_is_let_in_to_by_name_only(directory):
