@@ -209,14 +209,21 @@ class _Conversation:
             left = deadline - time.monotonic()
             if left <= 0:
                 return self._process.poll() is not None
-            events = self._selector.select(min(left, _LOOK))
-            for key, _ in events:
-                self._move(key.fileobj)
-            if not events and self._process.poll() is not None:
+            if not self._pass_on(min(left, _LOOK)) and self._process.poll() is not None:
+                # What it said between our last look and its end is there by now.
+                while self._pass_on(0.0) and time.monotonic() < deadline:
+                    pass
                 return True
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, deadline - time.monotonic()))
         return self._process.returncode is not None
+
+    def _pass_on(self, seconds: float) -> bool:
+        """What can be read or written within so many seconds; whether there was anything."""
+        events = self._selector.select(seconds)
+        for key, _ in events:
+            self._move(key.fileobj)
+        return bool(events)
 
     def _move(self, stream: object) -> None:
         if stream is self._process.stdin:

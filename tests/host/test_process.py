@@ -57,6 +57,35 @@ def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
     assert not _is_alive(child)
 
 
+class EndsAsItSpeaks:
+    """A program that says its only word after we have looked, and has ended when we ask whether it has; a child of its keeps
+    the output open."""
+
+    def __init__(self) -> None:
+        reading, self._writing = os.pipe()
+        self.stdin, self.stdout, self.stderr = None, os.fdopen(reading, "rb"), None
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            os.write(self._writing, b"word")
+            self.returncode = 0
+        return self.returncode
+
+    def end(self) -> None:
+        os.close(self._writing)
+
+
+def test_what_a_program_says_as_it_ends_is_heard() -> None:
+    program = EndsAsItSpeaks()
+
+    with process._Conversation(program, b"") as conversation:  # type: ignore[arg-type]
+        assert conversation.hold(time.monotonic() + 5)
+    program.end()
+
+    assert bytes(conversation.stdout) == b"word"
+
+
 def test_a_child_that_keeps_the_output_open_is_not_waited_for() -> None:
     began = time.monotonic()
 
