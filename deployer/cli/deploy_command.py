@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from deployer.cli.options import (
     goal_of,
     goal_options,
     json_option,
+    may_ask,
     on_option,
     project,
     strategy_options,
@@ -77,7 +77,7 @@ def command(
     if aim is Goal.DRY:
         aim = Goal.BOOT if reboot else Goal.SWITCH
         hosts = tuple(host for host in hosts if host.name in expected)
-    may_ask = not yes and plan_path is None and sys.stdin.isatty() and sys.stderr.isatty() and not what.settings.as_json
+    asks = plan_path is None and may_ask(what.settings, yes=yes)
 
     def intend() -> tuple[Intention, str]:
         from deployer.cli.deployment import Intention
@@ -95,7 +95,7 @@ def command(
                 "goal": str(aim),
                 "reboot": reboot,
             },
-            asks=may_ask,
+            asks=asks,
         )
         return intention, remark
 

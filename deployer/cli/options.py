@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,11 @@ on_option: Final = click.option(
 )
 dry_run_option: Final = click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def may_ask(settings: Settings, *, yes: bool) -> bool:
+    """Whether somebody sits at the terminal who is to be asked before hosts change."""
+    return not (yes or settings.as_json) and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def json_option(function: _F) -> _F:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from deployer.cli.connections import Connections, on_each
 from deployer.cli.deployment import Intention, carry_out, run, show_plan
 from deployer.cli.display import Display
+from deployer.cli.options import may_ask
 from deployer.cli.project import Project
 from deployer.cli.targets import strategy_for
 from deployer.copy import HostSession
@@ -18,17 +19,18 @@ from deployer.rollout.live import GenerationMissing, Target
 
 
 def return_hosts(
-    project: Project, selector: str | None, number: int | None, overrides: Mapping[str, str | None], *, dry_run: bool
+    project: Project, selector: str | None, number: int | None, overrides: Mapping[str, str | None], *, dry_run: bool, yes: bool
 ) -> None:
     """To generation `number`, or to the one before the current. Ends the command with the exit code."""
     hosts, display = project.select(selector), Display(project.settings)
+    asks = may_ask(project.settings, yes=yes)
 
     async def work() -> int:
         targets = await _targets(project, hosts, number)
         strategy, remark = strategy_for(project, hosts, selector, overrides)
         if remark:
             display.say(remark)
-        intention = Intention("rollback", hosts, targets, strategy, {"to": number or 0, "selector": selector or ""})
+        intention = Intention("rollback", hosts, targets, strategy, {"to": number or 0, "selector": selector or ""}, asks)
         connections = Connections(project, hosts)
         if dry_run:
             return (await show_plan(project, intention, display, connections))[1]

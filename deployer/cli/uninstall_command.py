@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from deployer.cli.connections import on_each
 from deployer.cli.deployment import run
 from deployer.cli.display import Display
-from deployer.cli.options import dry_run_option, json_option, on_option, project, yes_option
+from deployer.cli.options import dry_run_option, json_option, may_ask, on_option, project, yes_option
 from deployer.cli.passwords import become_options
 from deployer.copy import HostSession
 from deployer.errors import DeployerError, ExitCode, JsonValue
@@ -32,7 +30,7 @@ def command(context: click.Context, selector: str | None, discard_kept: bool, dr
     what = project(context)
     hosts = what.select(selector)
     display = Display(what.settings)
-    asks = not (yes or dry_run or what.settings.as_json) and sys.stdin.isatty()
+    asks = not dry_run and may_ask(what.settings, yes=yes)
 
     async def plan(session: HostSession) -> tuple[Action, ...]:
         return await session.uninstall(dry_run=True)

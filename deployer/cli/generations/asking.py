@@ -24,11 +24,17 @@ def ask_hosts(
     show: Callable[[Mapping[str, _T], Display], None],
     *,
     changes: bool = False,
+    question: str = "",
 ) -> None:
-    """`show` gets the answers of the hosts that gave one. Hosts are locked where the command `changes` them."""
+    """`show` gets the answers of the hosts that gave one. Hosts are locked where the command `changes` them.
+
+    Where there is a `question`, the person at the terminal is asked it first.
+    """
     hosts, display = project.select(selector), Display(project.settings)
 
     async def work() -> int:
+        if question and not display.ask(question):
+            return int(ExitCode.DONE)
         with _locked(project, hosts if changes else ()):
             answers = await on_each(project, hosts, ask)
         good = {name: answer for name, answer in answers.items() if not isinstance(answer, DeployerError)}
