@@ -19,8 +19,18 @@ from deployer.host.unit_relations import Bonds, Draft, carry
 _QUIET_TARGETS: Final = frozenset({"sysinit.target", "basic.target", "multi-user.target", "graphical.target"})
 _QUIET_KINDS: Final = frozenset({"path", "slice", "scope", "device"})
 _RELOADABLE_TYPES: Final = frozenset({"notify-reload"})
-_STOP_ORDER: Final = {"timer": 0, "path": 0, "socket": 1}
-_START_ORDER: Final = {"slice": 0, "mount": 0, "socket": 1, "service": 2, "path": 3, "timer": 3, "target": 4}
+_STOP_ORDER: Final = {"timer": 0, "path": 0, "socket": 1, "automount": 1}
+_START_ORDER: Final = {
+    "slice": 0,
+    "mount": 0,
+    "swap": 0,
+    "automount": 1,
+    "socket": 1,
+    "service": 2,
+    "path": 3,
+    "timer": 3,
+    "target": 4,
+}
 
 
 @dataclass(frozen=True)
@@ -206,6 +216,8 @@ class _Table:
             self.draft.skip[name] = f"{reason}; it is started by hand only (X-OnlyManualStart)"
         elif kind == "socket":
             self._apply_socket(name, file, reason)
+        elif kind == "automount":
+            self._apply_automount(name, reason)
         elif kind != "service" or not new.text or not old.text or not self._may_stop(name, file):
             self.draft.add(self.draft.restart, name, reason)
         else:
@@ -241,6 +253,19 @@ class _Table:
                 self.draft.start.add(service)
             else:
                 self._lazy.add(service)
+
+    def _apply_automount(self, name: str, reason: str) -> None:
+        """It cannot begin below what is mounted, and takes that away as it ends. Whoever looks there next mounts it again."""
+        self.draft.add(self.draft.start, name, reason)
+        self.draft.stop.add(name)
+        mount = name[: -len("automount")] + "mount"
+        if mount in self.active:
+            self.draft.add(self.draft.stop, mount, f"{name} changed")
+            wanted = declared(mount, self.following)
+            if wanted is not None and wanted.start and not wanted.masked:
+                self.draft.start.add(mount)
+            else:
+                self._lazy.add(mount)
 
     # -- questions -------------------------------------------------------------------------------------------------------
 

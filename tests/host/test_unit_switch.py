@@ -137,6 +137,13 @@ def test_services(old: str | None, new: str | None, active: bool, expected: dict
         ("srv.mount", "[Mount]\nOptions=ro\n", "[Mount]\nOptions=rw\n", {"reload": ["srv.mount"]}),
         ("srv.mount", "[Mount]\nWhat=a\n", "[Mount]\nWhat=b\n", {"restart": ["srv.mount"]}),
         ("-.mount", "[Mount]\nWhat=a\n", "[Mount]\nWhat=b\n", {"reload": ["-.mount"]}),
+        ("srv.swap", "[Swap]\nPriority=1\n", "[Swap]\nPriority=2\n", {"restart": ["srv.swap"]}),
+        (
+            "srv.automount",
+            "[Automount]\nTimeoutIdleSec=1\n",
+            "[Automount]\nTimeoutIdleSec=2\n",
+            {"stop": ["srv.automount"], "start": ["srv.automount"]},
+        ),
         ("web.timer", "[Timer]\nOnCalendar=daily\n", "[Timer]\nOnCalendar=weekly\n", {"restart": ["web.timer"]}),
         ("web.path", "[Path]\nPathExists=/a\n", "[Path]\nPathExists=/b\n", {"skip": ["web.path"]}),
         ("web.slice", "[Slice]\nCPUWeight=1\n", "[Slice]\nCPUWeight=2\n", {"skip": ["web.slice"]}),
@@ -159,6 +166,33 @@ def test_other_kinds(name: str, old: str, new: str, expected: dict[str, list[str
 
 def test_a_target_that_would_suspend_the_host_is_never_started() -> None:
     assert decide([], web(UNIT_A, "sleep.target")) == {}
+
+
+class TestAutomounts:
+    """One that changed takes down what it has mounted, which comes back once somebody looks there."""
+
+    changed = [Unit("srv.automount", f"[Automount]\nTimeoutIdleSec={seconds}\n") for seconds in (1, 2)]
+
+    @pytest.mark.parametrize(("is_wanted", "started"), [(False, ["srv.automount"]), (True, ["srv.mount", "srv.automount"])])
+    def test_its_mount_is_stopped_with_it(self, is_wanted: bool, started: list[str]) -> None:
+        mount = Unit("srv.mount", "[Mount]\nWhat=a\n", start=is_wanted)
+        old, new = self.changed
+
+        assert decide([old, mount], [new, mount], "srv.automount srv.mount") == {
+            "stop": ["srv.automount", "srv.mount"],
+            "start": started,
+        }
+
+    def test_one_that_has_mounted_nothing_is_started_alone(self) -> None:
+        mount = Unit("srv.mount", "[Mount]\nWhat=a\n", start=False)
+        old, new = self.changed
+
+        assert decide([old, mount], [new, mount], "srv.automount") == {"stop": ["srv.automount"], "start": ["srv.automount"]}
+
+    def test_it_is_there_before_what_is_mounted_by_hand_and_after_what_it_lies_in(self) -> None:
+        units = [Unit(name, "[Unit]\n") for name in ("a.automount", "b.mount", "c.swap", "d.service")]
+
+        assert decide([], units) == {"start": ["b.mount", "c.swap", "a.automount", "d.service"]}
 
 
 class TestSockets:
