@@ -17,6 +17,7 @@ from deployer.cli.project import Project, controller_name
 from deployer.copy import ClosureSender
 from deployer.errors import ConfigurationError, DeployerError, ExitCode, JsonValue, raise_all
 from deployer.formats.messages import Plan
+from deployer.history import HostOutcome
 from deployer.inventory import Host
 from deployer.rollout import Cancellation, Preflight, Rollout, Strategy, preflight, roll_out
 from deployer.rollout.live import LiveOperations, Target
@@ -83,7 +84,9 @@ async def show_plan(
 async def carry_out(project: Project, intention: Intention, display: Display, connections: Connections) -> int:
     """Plan, ask, build, and roll out. Returns the exit code."""
     sender = ClosureSender(project.store)
-    operations = LiveOperations(intention.targets, connections, sender, controller_name())
+    resumed = () if intention.resumes is None else project.history.hosts_of(intention.resumes)
+    under_way = [record.host for record in resumed if record.outcome is HostOutcome.UNDER_WAY]
+    operations = LiveOperations(intention.targets, connections, sender, controller_name(), under_way)
 
     async def ready(changing: Sequence[str]) -> None:
         plans, errors = await _plans(operations, changing)

@@ -9,6 +9,7 @@ from deployer.cli.project import Project
 
 if TYPE_CHECKING:
     from deployer.copy.interpreter import Interpreter
+    from deployer.packages.derivation_inputs import Made
 
 
 class Interpreters:
@@ -18,6 +19,10 @@ class Interpreters:
         """Nothing is made yet."""
         self._project = project
         self._made: dict[str, asyncio.Task[Interpreter]] = {}
+
+    def path(self, machine: str) -> str:
+        """In the store, made or not. Raises what is wrong with packages, and `MachineUnknown`."""
+        return str(self._pinned(machine).output)
 
     async def __call__(self, machine: str) -> Interpreter:
         """Build it, or find it built. Raises what is wrong with packages, mirrors or the build."""
@@ -29,11 +34,10 @@ class Interpreters:
         from deployer.build import realise
         from deployer.cli.building import closing_caches
         from deployer.copy.interpreter import read_interpreter
-        from deployer.generation.interpreter import interpreter
         from deployer.store.generations import add_generations
 
         project, store = self._project, self._project.store
-        made = interpreter(project.packages, machine, project.runtime.path.store_dir)
+        made = self._pinned(machine)
         store.keep([made.output])
         if not store.is_valid(made.output):
             project.packages.write(store, [made])
@@ -41,3 +45,8 @@ class Interpreters:
                 await realise(store, [made.path], settings=settings)
         add_generations(store, {f"python-{machine}": made.output})
         return await asyncio.to_thread(read_interpreter, store, str(made.output))
+
+    def _pinned(self, machine: str) -> Made:
+        from deployer.generation.interpreter import interpreter
+
+        return interpreter(self._project.packages, machine, self._project.runtime.path.store_dir)

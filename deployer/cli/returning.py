@@ -12,7 +12,6 @@ from deployer.cli.project import Project
 from deployer.cli.targets import strategy_for
 from deployer.copy import HostSession
 from deployer.errors import DeployerError, raise_all
-from deployer.formats.manifest import Manifest
 from deployer.formats.messages import Generation
 from deployer.inventory import Host
 from deployer.rollout.live import GenerationMissing, Target
@@ -44,7 +43,7 @@ async def _targets(project: Project, hosts: tuple[Host, ...], number: int | None
         status = await session.status()
         generation = _chosen(session.host.name, status.generation, status.generations, number)
         manifest = await session.manifest(generation.system)
-        return Target(generation.system, manifest, Manifest.from_bytes(manifest).timing, generation=generation.number)
+        return Target(generation.system, manifest, generation=generation.number)
 
     answers = await on_each(project, hosts, ask)
     raise_all(answer for answer in answers.values() if isinstance(answer, DeployerError))

@@ -27,7 +27,6 @@ def targets_of_configurations(
         name: Target(
             system=str(outline.output),
             manifest=outline.manifest,
-            timing=outline.timing,
             repair=repair,
             goal=goal,
             reboot=reboot,

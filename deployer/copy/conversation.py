@@ -17,7 +17,7 @@ from deployer.copy.errors import (
     PythonUnfit,
     refusal,
 )
-from deployer.copy.interpreter import Interpreter
+from deployer.copy.interpreter import Interpreter, InterpreterSource
 from deployer.errors import DeployerError, JsonValue
 from deployer.formats.frames import DATA_KIND, HEADER_SIZE, Frame, FrameDecoder, FrameRefused, encode_document
 from deployer.inventory import Host
@@ -36,8 +36,6 @@ _PIECE: Final = 1 << 16
 
 EventSink = Callable[[Mapping[str, JsonValue]], None]
 """Takes the `event` objects of a request as they come."""
-InterpreterFor = Callable[[str], Awaitable[Interpreter]]
-"""Has the Python for a kind of machine, as `uname -m` names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +61,14 @@ class Conversation:
         session: Session,
         channel: Channel,
         runtime: Callable[[], RuntimeImage],
-        interpreter: InterpreterFor | None = None,
+        interpreters: InterpreterSource | None = None,
     ) -> None:
         """`channel` runs a script of `deployer.copy.bootstrap`, which waits for `serve`."""
         self.host = host
         self._session = session
         self._channel = channel
         self._runtime = runtime
-        self._interpreter = interpreter
+        self._interpreters = interpreters
         self._brought: Interpreter | None = None
         self._decoder = FrameDecoder()
         self._frames: list[Frame] = []
@@ -146,10 +144,10 @@ class Conversation:
         """The Python for this host. Raises `PythonMissing`, `PythonUnfit`, and `PythonNotSent` where ours can't be had."""
         name = self.host.name
         own = PythonMissing(name) if lacks == NOTHING else PythonUnfit(name, escaped(lacks, 40))
-        if self._interpreter is None:
+        if self._interpreters is None:
             raise own
         try:
-            return await self._interpreter(machine)
+            return await self._interpreters(machine)
         except DeployerError as error:
             raise PythonNotSent(name, own.message, escaped(machine, 40), error) from error
 

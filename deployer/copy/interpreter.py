@@ -17,6 +17,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from deployer.store import Store
 
@@ -32,6 +33,18 @@ class Interpreter:
     nar_hash: str
     nar_size: int
     kit: bytes
+
+
+class InterpreterSource(Protocol):
+    """Where the controller has its Pythons from, by kind of machine, as `uname -m` names it."""
+
+    def path(self, machine: str) -> str:
+        """Of the one that is pinned now, whether it is made or not."""
+        ...
+
+    async def __call__(self, machine: str) -> Interpreter:
+        """That one, made first where it has to be."""
+        ...
 
 
 def read_interpreter(store: Store, path: str) -> Interpreter:

@@ -14,14 +14,13 @@ from deployer.copy.conversation import (
     REQUEST_TIMEOUT,
     Conversation,
     EventSink,
-    InterpreterFor,
     RuntimeImage,
     items_of,
     strings_of,
     why_it_ended,
 )
 from deployer.copy.errors import ConversationBroken
-from deployer.copy.interpreter import Interpreter
+from deployer.copy.interpreter import Interpreter, InterpreterSource
 from deployer.errors import JsonValue
 from deployer.formats.frames import FrameRefused
 from deployer.formats.goals import Goal
@@ -56,19 +55,29 @@ class HostSession(Conversation):
         channel: Channel,
         state: StateLine,
         runtime: Callable[[], RuntimeImage],
-        interpreter: InterpreterFor | None = None,
+        interpreters: InterpreterSource | None = None,
     ) -> None:
         """Use `open_session`."""
-        super().__init__(host, session, channel, runtime, interpreter)
+        super().__init__(host, session, channel, runtime, interpreters)
         self.state = state
+        self._facts: HostFacts | None = None
 
     async def hello(self) -> HostFacts:
         """What the host is."""
-        return HostFacts.from_document(await self.request("hello"))
+        self._facts = HostFacts.from_document(await self.request("hello"))
+        return self._facts
 
     async def compressions(self) -> Collection[str]:
         """What it can decompress."""
         return (await self.hello()).compressions
+
+    async def newer_interpreter(self) -> Interpreter | None:
+        """What takes the place of the Python that the host was brought, where another is pinned by now."""
+        facts = self._facts or await self.hello()
+        source, brought = self._interpreters, facts.interpreter
+        if source is None or not brought or source.path(facts.machine) == brought:
+            return None
+        return await source(facts.machine)
 
     async def missing(self, paths: Collection[str], files: Collection[str] = ()) -> tuple[set[str], set[str]]:
         """Which of the store paths the host lacks, and which of the files (by hash) it holds."""
@@ -106,6 +115,10 @@ class HostSession(Conversation):
     async def cancel(self, transaction: str, reason: str = "") -> Outcome:
         """Have the host go back now."""
         return Outcome.from_document(await self.request("cancel", transaction=transaction, reason=reason))
+
+    async def settle(self) -> None:
+        """Have the host finish what nobody drives any more. Raises `HostRefused` (`HostBusy`) where somebody does."""
+        await self.request("settle")
 
     async def push(self, system: str) -> bool:
         """Have a system that was copied kept, though it is not activated; whether it was not kept before."""
@@ -170,11 +183,11 @@ class HostSession(Conversation):
 
 
 async def open_session(
-    connecting: Awaitable[Session], runtime: Callable[[], RuntimeImage], interpreter: InterpreterFor | None = None
+    connecting: Awaitable[Session], runtime: Callable[[], RuntimeImage], interpreters: InterpreterSource | None = None
 ) -> HostSession:
     """Learn a host's state over a connection: one round trip after the handshake, and no Python started there.
 
-    `interpreter` is asked once the host has something to do, and no Python to do it with.
+    `interpreters` are asked once the host has something to do, and no Python to do it with.
     Raises the errors of `deployer.ssh`, `NotRoot`, and `FrameRefused` where a shell start-up file talks.
     """
     session = await connecting
@@ -188,7 +201,7 @@ async def open_session(
             raise ConversationBroken(host.name, "state", f"silent for {OPENING_TIMEOUT:g} s") from None
         if not line:
             raise await why_it_ended(host, channel, "state", "")
-        return HostSession(host, session, channel, StateLine.parse(line.decode(errors="replace")), runtime, interpreter)
+        return HostSession(host, session, channel, StateLine.parse(line.decode(errors="replace")), runtime, interpreters)
     except FrameRefused as error:
         await session.close()
         raise FrameRefused(error.reason, host.name) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deployer.copy import HostSession
-from deployer.formats.manifest import Manifest
 from deployer.formats.messages import DriftItem
 from deployer.rollout.events import EventSink
 from deployer.rollout.live import LiveOperations, Opener, Target
@@ -39,4 +38,4 @@ async def current_target(session: HostSession) -> Target:
     """A host's current generation, to be activated once more."""
     system = session.state.system
     manifest = await session.manifest(system)
-    return Target(system, manifest, Manifest.from_bytes(manifest).timing, generation=session.state.generation, repair=True)
+    return Target(system, manifest, generation=session.state.generation, repair=True)

@@ -218,6 +218,8 @@ class HostFacts(Message):
     compressions: Tuple[str, ...]
     """What the runtime can decompress, best first."""
     has_nix: bool
+    interpreter: str = ""
+    """Store path of the Python that it was brought; empty where it has its own."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import json
 from typing import Callable, Dict, Final, List, Mapping, Tuple
 
 from deployer.errors import DeployerError
+from deployer.formats.limits import Limits
 from deployer.formats.messages import (
     ARMED,
     CHECKING,
@@ -29,7 +30,7 @@ from deployer.host import deadman
 from deployer.host.checks import Baseline, take_baseline
 from deployer.host.disk import Disk
 from deployer.host.lost import manifest_of
-from deployer.host.machine import Limits, Machine
+from deployer.host.machine import Machine
 from deployer.host.next_boot import boot_runtime, read_next_boot, settle_next_boot
 from deployer.host.paths import (
     BEFORE,
@@ -153,14 +154,14 @@ class Driver:
     # -- the work of each state ------------------------------------------------------------------------------------------
 
     def _arm(self, record: Record) -> _STEP:
-        deadman.arm(self._machine, self._recovering(record), record, self._limits(record).total)
+        deadman.arm(self._machine, recovering_runtime(self._machine, record), record, self._limits(record).total)
         return Event.GO_ON, ""
 
     def _arm_again(self, record: Record) -> _STEP:
         if self._is_cancelled():
             return Event.FAIL, read_cancellation(self._machine.disk)
         self._machine.disk.remove(CONFIRMATION)  # one of the boot before: only a fresh connection of this one counts
-        deadman.arm(self._machine, self._recovering(record), record, self._limits(record).total_again)
+        deadman.arm(self._machine, recovering_runtime(self._machine, record), record, self._limits(record).total_again)
         start_after_boot(self._machine, record)
         return Event.GO_ON, ""
 
@@ -226,10 +227,6 @@ class Driver:
             store.manifest(record.next),
             read_ledger(self._machine.disk),
         )
-
-    def _recovering(self, record: Record) -> str:
-        store = self._machine.store
-        return store.runtime(record.previous) or store.runtime(record.next)
 
     def _limits(self, record: Record) -> Limits:
         return Limits.of(self._machine.store.manifest(record.next))
@@ -303,6 +300,11 @@ def settle_again(machine: Machine, record: Record) -> None:
 def is_left_over(machine: Machine) -> bool:
     """Whether a request was cut off while it prepared a transaction."""
     return machine.disk.entry(RESERVE) is not None or bool(_half_written(machine.disk))
+
+
+def recovering_runtime(machine: Machine, record: Record) -> str:
+    """What undoes a transaction: the code of what it leads back to, where that brings any."""
+    return machine.store.runtime(record.previous) or machine.store.runtime(record.next)
 
 
 def roots(machine: Machine, following: str = "") -> Dict[str, str]:

@@ -18,7 +18,7 @@ from deployer.host.activate import Driver, roots, settle
 from deployer.host.machine import Machine
 from deployer.host.next_boot import NextBoot, boot_runtime, read_next_boot, write_next_boot
 from deployer.host.paths import NEXT_BOOT, PUSHED
-from deployer.host.prepare import lay_out, write_down
+from deployer.host.prepare import enter, lay_down, lay_out
 from deployer.host.refusals import SystemLost, SystemMissing, UnknownTransaction
 from deployer.host.standing import write_state
 from deployer.host.transaction import BACK, BOOT, Record
@@ -161,7 +161,8 @@ def _begin(machine: Machine, following: NextBoot, last: Record) -> None:
         refused = "; ".join(f"{problem.target}: {problem.message}" for problem in plan.problems)
     except SystemLost as error:
         refused = error.message
-    write_down(machine, record, request, plan)
+    lay_down(machine, record, request, plan)
+    enter(machine, record)
     driver = Driver(machine, booting=True)
     if refused:
         driver.take_over(refused)

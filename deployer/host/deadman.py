@@ -1,7 +1,8 @@
 """The dead-man's switch: a timer, a sentinel and a boot unit that undo the transaction if nobody confirms it.
 
 The timer is transient and of a fixed name, so that a second one cannot be set; it goes on firing until it is disarmed. The
-sentinel does without it. The boot unit is in `/etc` only as long as the transaction lasts.
+sentinel does without it. The boot unit is in `/etc` only as long as the transaction lasts. Timer and boot unit are there before
+the journal names the transaction, so that a request that is cut off leaves nothing that only the next one would end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ WANTS: Final = _UNITS + "/sysinit.target.wants"
 _MADE_WANTS: Final = STATE_DIRECTORY + "/made-sysinit.target.wants"
 _TIMER: Final = DEADMAN + ".timer"
 _AGAIN: Final = 20.0
-_LATER: Final = 10.0
+BEGINNING: Final = 5.0
+"""Seconds for what lies between setting the timer and the start of the activation's service."""
+_LATER: Final = 15.0
 """Seconds by which the sentinel waits longer than the timer, so that a host whose timer works starts one recovery and not two."""
 _STANDS: Final = 5.0
 _POLL: Final = 0.05
@@ -69,20 +72,31 @@ class SwitchNotArmed(DeploymentError):
         return "Look at `systemctl status deployer-deadman.timer deployer-sentinel.service` on the host."
 
 
-def arm(machine: Machine, runtime: str, record: Record, seconds: float) -> None:
-    """Set all three to run `runtime recover`, and read back that they stand. Raises `SwitchNotArmed`.
+def begin(machine: Machine, runtime: str, record: Record, seconds: float) -> None:
+    """Set timer and boot unit to run `runtime recover`. Raises `SwitchNotArmed`.
 
     A transaction that changes nothing outside our own directory gets the timer alone.
     """
-    command = [*machine.interpreter, runtime, "recover"]
-    systemd, units = machine.systemd, [_TIMER] if record.trivial else [_TIMER, SENTINEL]
-    systemd.discard(*units)
+    machine.systemd.discard(_TIMER, SENTINEL)
+    # The timer comes first: it takes the boot unit away where we are cut off in between.
+    machine.systemd.start_timer(DEADMAN, [*_recover(machine, runtime), "--timer", record.transaction], seconds, _AGAIN)
     if not record.trivial:
-        _install_boot_unit(machine, [*command, "--boot"])  # the first to come and the last to go: what it finds left over, goes
-        action = [*command, "--sentinel", record.transaction]
-        systemd.start_service(SENTINEL, sentinel.command(seconds + _LATER, action), sentinel.PROPERTIES, wait=False)
-    systemd.start_timer(DEADMAN, [*command, "--timer", record.transaction], seconds, _AGAIN)
-    _read_back(machine, units)
+        _install_boot_unit(machine, [*_recover(machine, runtime), "--boot"])
+
+
+def arm(machine: Machine, runtime: str, record: Record, seconds: float) -> None:
+    """Set the sentinel too, and what else does not stand, and read back that all do. Raises `SwitchNotArmed`."""
+    if not machine.systemd.states([_TIMER])[_TIMER].is_active:
+        begin(machine, runtime, record, seconds)
+    if not record.trivial:
+        machine.systemd.discard(SENTINEL)
+        action = [*_recover(machine, runtime), "--sentinel", record.transaction]
+        machine.systemd.start_service(SENTINEL, sentinel.command(seconds + _LATER, action), sentinel.PROPERTIES, wait=False)
+    _read_back(machine, [_TIMER] if record.trivial else [_TIMER, SENTINEL])
+
+
+def _recover(machine: Machine, runtime: str) -> Sequence[str]:
+    return (*machine.interpreter, runtime, "recover")
 
 
 def _read_back(machine: Machine, units: Sequence[str]) -> None:
@@ -104,9 +118,12 @@ def made_wants(machine: Machine) -> bool:
 
 
 def is_left_over(machine: Machine) -> bool:
-    """Whether something of the boot unit is still in `/etc`, or in systemd's memory."""
+    """Whether something of the boot unit is still in `/etc`, or in systemd's memory, or the timer still stands."""
     places = (f"{WANTS}/{RECOVER}", f"{_UNITS}/{RECOVER}", _MADE_WANTS)
-    return any(machine.disk.entry(place) is not None for place in places) or _is_loaded(machine)
+    if any(machine.disk.entry(place) is not None for place in places):
+        return True
+    states = machine.systemd.states([RECOVER, _TIMER])
+    return states[RECOVER].load == "loaded" or states[_TIMER].is_active
 
 
 def stand_by(machine: Machine, runtime: str) -> None:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import socket
+from pathlib import PurePosixPath
 from typing import Dict, Tuple
 
 from deployer.formats.messages import PROTOCOL, HostFacts, HostStatus
@@ -17,8 +18,9 @@ from deployer.host.process import run
 from deployer.host.transaction import BOOT
 
 
-def host_facts(disk: Disk) -> HostFacts:
+def host_facts(machine: Machine) -> HostFacts:
     """Asked once for each connection that has something to do."""
+    disk = machine.disk
     release = _os_release(disk)
     status = os.statvfs(_existing(disk, "/nix/store"))
     return HostFacts(
@@ -33,6 +35,7 @@ def host_facts(disk: Disk) -> HostFacts:
         free_inodes=status.f_favail,
         compressions=compressions(),
         has_nix=disk.exists("/nix/var/nix/db/db.sqlite"),
+        interpreter=str(PurePosixPath(program).parents[1]) if (program := machine.store.interpreter()) else "",
     )
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from typing import Final, Optional, Tuple
 
+from deployer.errors import DeployerError
 from deployer.formats.goals import Goal
+from deployer.formats.limits import Limits
 from deployer.formats.manifest import CONFIRM_AGAIN, Manifest
 from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Activation, Outcome, Plan
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
 from deployer.host.account_files import wait_for_lock
-from deployer.host.activate import Driver, is_left_over, roots, settle_again
+from deployer.host.activate import Driver, is_left_over, recovering_runtime, roots, settle_again
 from deployer.host.boots import note_booted
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
@@ -159,12 +162,21 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
         tries=1 if manifest.timing.on_reboot == CONFIRM_AGAIN else 0,
     )
     note_booted(machine)
-    write_down(machine, following, request, plan)
+    lay_down(machine, following, request, plan)
+    seconds = Limits.of(manifest).total + deadman.BEGINNING
+    try:
+        deadman.begin(machine, recovering_runtime(machine, following), following, seconds)
+        enter(machine, following)
+    except (DeployerError, OSError):
+        if machine.journal.read().transaction != following.transaction:
+            with contextlib.suppress(DeployerError, OSError):
+                settle_again(machine, record)
+        raise
     return following, plan
 
 
-def write_down(machine: Machine, record: Record, request: Activation, plan: Plan) -> None:
-    """Record a transaction that was not refused, with all that its drivers need. Hold the lock."""
+def lay_down(machine: Machine, record: Record, request: Activation, plan: Plan) -> None:
+    """Keep all that the drivers of a transaction that was not refused need. Hold the lock."""
     disk = machine.disk
     lay_out(disk)
     machine.journal.create()
@@ -176,10 +188,14 @@ def write_down(machine: Machine, record: Record, request: Activation, plan: Plan
     disk.write(REQUEST, json.dumps(document).encode(), PRIVATE)
     disk.reserve(RESERVE, _RESERVE_SIZE)
     machine.store.hold(roots(machine, record.next))
+
+
+def enter(machine: Machine, record: Record) -> None:
+    """Record a transaction of which all is laid down. Hold the lock; from here on somebody must drive it, or end it."""
     machine.journal.write(record)
     if record.next_generation:
         machine.profile.add(record.next_generation, record.next)
-    write_state(disk, StateLine(BUSY, record.previous_generation, record.previous, record.epoch))
+    write_state(machine.disk, StateLine(BUSY, record.previous_generation, record.previous, record.epoch))
     machine.events.state(PREPARED)
 
 

@@ -83,10 +83,10 @@ def _finish(machine: Machine, *, booting: bool, transaction: str = "") -> int:
         if not booting:
             deadman.disarm(machine)
         return 0
-    if _is_anothers(record, transaction):
-        return 0
     if record.is_terminal:
         settle_again(machine, record)
+        return 0
+    if _is_anothers(record, transaction):
         return 0
     event = Event.INTERRUPT
     if record.boot_id != machine.clock.now().boot_id:

@@ -44,7 +44,7 @@ class HostBusy(DeploymentError):
     @property
     def remedy(self) -> str:
         """What to do."""
-        return "Wait until it ends, or cancel it."
+        return "Wait: it ends by itself, confirmed or rolled back. `deployer status` shows how it stands."
 
 
 @dataclass(eq=False)

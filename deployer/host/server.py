@@ -47,6 +47,7 @@ class Server:
             "manifest": self._manifest,
             "status": self._status,
             "check": self._check,
+            "settle": self._settle,
             "reboot": self._reboot,
             "unstage": self._unstage,
             "push": self._push,
@@ -94,7 +95,7 @@ class Server:
     def _hello(self, _: Request) -> _Answer:
         from deployer.host.facts import host_facts
 
-        return host_facts(self._machine.disk).to_document()
+        return host_facts(self._machine).to_document()
 
     def _status(self, _: Request) -> _Answer:
         from deployer.host.facts import host_status
@@ -201,6 +202,16 @@ class Server:
         from deployer.host.verdict import check_now
 
         return {"checks": [result.to_document() for result in check_now(self._machine)]}
+
+    def _settle(self, _: Request) -> _Answer:
+        """Finish what nobody drives any more. Raises `HostBusy` where somebody does."""
+        from deployer.host.prepare import busy, ready
+
+        with locked(self._machine.disk, 1.0) as ours:
+            if not ours:
+                raise busy(self._machine, self._machine.journal.read())
+            ready(self._machine)
+        return {}
 
     def _reboot(self, request: Request) -> _Answer:
         from deployer.host.booting import reboot

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deployer.host.machine import ACTIVATION, Limits, Machine
+from deployer.formats.limits import Limits
+from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.transaction import Record
 
 

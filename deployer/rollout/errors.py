@@ -85,23 +85,6 @@ class OperationCrashed(DeploymentError):
 
 
 @dataclass(eq=False)
-class HostBusy(DeploymentError):
-    """Another activation is under way on the host."""
-
-    host: str
-
-    @property
-    def message(self) -> str:
-        """That it is."""
-        return "an activation is under way on it already"
-
-    @property
-    def remedy(self) -> str:
-        """Waiting is enough: it has a deadline."""
-        return f"Wait: it ends by itself, confirmed or rolled back. `deployer status --on {self.host}` shows who began it."
-
-
-@dataclass(eq=False)
 class HostBroken(NeedsPersonError):
     """The host could not go back by itself."""
 

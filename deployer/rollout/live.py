@@ -14,9 +14,9 @@ from typing import Final
 from deployer.copy import ClosureSender, HostSession
 from deployer.copy.errors import ConversationBroken, HostRefused
 from deployer.copy.session import token_digest
-from deployer.errors import DeployerError, DeploymentError, JsonValue, NeedsPersonError
+from deployer.errors import DeployerError, DeploymentError, JsonValue, ManyErrors, NeedsPersonError
 from deployer.formats.goals import Goal
-from deployer.formats.manifest import CONFIRM_AGAIN, Check, Timing
+from deployer.formats.manifest import Check, Manifest
 from deployer.formats.messages import (
     CONFIRMED,
     HEALTHY,
@@ -33,7 +33,7 @@ from deployer.formats.state import BROKEN, BUSY, LOST, PENDING
 from deployer.history import HostOutcome
 from deployer.rollout import rebooting
 from deployer.rollout.controller_checks import red_now, turn_green
-from deployer.rollout.errors import HostBroken, HostBusy, PlanChanged, PlanRefused
+from deployer.rollout.errors import HostBroken, PlanChanged, PlanRefused
 from deployer.rollout.events import (
     ActionDone,
     CheckReported,
@@ -43,7 +43,9 @@ from deployer.rollout.events import (
     HostPhase,
     PathCopied,
 )
+from deployer.rollout.interrupted import await_rest
 from deployer.rollout.operations import HostResult, Preflight
+from deployer.rollout.patience import patience
 from deployer.rollout.rebooting import NotTried
 
 SILENCE: Final = 15.0
@@ -52,10 +54,6 @@ REBOOTING: Final = "rebooting"
 """What is told of a host between two boots, as of a state of its transaction."""
 PAUSE: Final = 1.0
 """Seconds between two attempts to reach a host that is in the middle of an activation."""
-REBOOT: Final = 330.0
-"""Seconds that a host is given for a restart, where its configuration has it confirmed again after one."""
-RECOVERY: Final = 120.0
-"""Seconds that a host is given, beyond its own deadlines, to come back after it has rolled back."""
 
 Opener = Callable[[str], Awaitable[HostSession]]
 """Opens a fresh connection to a host, by name."""
@@ -67,7 +65,6 @@ class Target:
 
     system: str
     manifest: bytes
-    timing: Timing
     repair: bool = False
     """Set right what has drifted, though the system is the current one already."""
     generation: int = 0
@@ -99,22 +96,37 @@ class _Visit:
 class LiveOperations:
     """`HostOperations` on real hosts. Close it to close what connections are still open."""
 
-    def __init__(self, targets: Mapping[str, Target], opener: Opener, sender: ClosureSender | None, controller: str) -> None:
-        """`sender` is not needed where nothing is copied (plans, returns to an earlier generation)."""
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        opener: Opener,
+        sender: ClosureSender | None,
+        controller: str,
+        under_way: Collection[str] = (),
+    ) -> None:
+        """`sender` is not needed where nothing is copied (plans, returns to an earlier generation). Hosts that are `under_way`
+        were left in the middle by a controller that died: what they do is waited for first."""
         self._targets = targets
         self._open = opener
         self._sender = sender
         self._controller = controller
+        self._under_way = frozenset(under_way)
         self._visits: dict[str, _Visit] = {name: _Visit() for name in targets}
 
     async def prepare(self, host: str) -> Preflight:
         """Connect, and compare where the host is with where it should be."""
-        target, session = self._targets[host], await self._session(host)
-        state = session.state
+        target = self._targets[host]
+        if host in self._under_way:
+            deadline = time.monotonic() + patience(Manifest.from_bytes(target.manifest), reboot=target.reboot)
+            await await_rest(lambda: self._session(host), lambda: self._hang_up(host), deadline, reboots=target.reboot)
+            await self._hang_up(host)
+        session = await self._session(host)
         error: DeployerError | None = None
-        if state.phase == BUSY:
-            error = HostBusy(host)
-        elif state.phase == BROKEN:
+        if session.state.phase == BUSY:
+            error = await self._settle(host)
+            session = await self._session(host)
+        state = session.state
+        if state.phase == BROKEN:
             error = HostBroken(host)
         lost = self._visits[host].lost = state.system if state.phase == LOST else ""
         changes = error is None and (target.repair or lost != "" or state.system != target.system)
@@ -123,6 +135,15 @@ class LiveOperations:
         if error is None and not changes:
             await self._hang_up(host)
         return Preflight(host, state, target.system, changes, error)
+
+    async def _settle(self, host: str) -> DeployerError | None:
+        """Have a host end what nobody drives any more; where somebody does, what it says of who that is, and until when."""
+        try:
+            await (await self._session(host)).settle()
+        except HostRefused as refused:
+            return refused
+        await self._hang_up(host)  # its state line is from before
+        return None
 
     @staticmethod
     async def _differs_from_next_boot(session: HostSession, target: Target) -> bool:
@@ -167,6 +188,7 @@ class LiveOperations:
         probing = asyncio.create_task(red_now(target.checks))
         try:
             await self._copy(host, on_event)
+            await self._renew_interpreter(host, on_event)
             red_before = await probing
         finally:
             probing.cancel()
@@ -237,13 +259,27 @@ class LiveOperations:
             return 0
         started = time.monotonic()
         session = await self._session(host)
-        copied = await self._sender.send(
-            session, target.system, lambda path, size: on_event(PathCopied(host, path=path, bytes=size))
-        )
+        copied = await self._sender.send(session, target.system, _telling(host, on_event))
         if copied.paths:
             seconds = time.monotonic() - started
             on_event(ClosureCopied(host, bytes=copied.bytes, paths=copied.paths, seconds=round(seconds, 3)))
         return copied.paths
+
+    async def _renew_interpreter(self, host: str, on_event: EventSink) -> None:
+        """Bring the Python that is pinned now to a host that was brought an older one, which it keeps where ours can't be had."""
+        if self._sender is None or self._targets[host].generation:
+            return
+        session = await self._session(host)
+        try:
+            newer = await session.newer_interpreter()
+            if newer is not None:
+                await self._sender.send(session, newer.path, _telling(host, on_event))
+                await session.adopt(newer)
+        except ConversationBroken:
+            raise
+        except DeployerError as error:
+            first = error.errors[0] if isinstance(error, ManyErrors) else error
+            on_event(HostLog(host, line=f"it keeps the Python that it was brought before: {first.message}"))
 
     async def _activate(
         self,
@@ -254,14 +290,8 @@ class LiveOperations:
         checks: Sequence[Check] = (),
         red_before: Collection[str] = (),
     ) -> HostResult:
-        timing = self._targets[host].timing
-        waits = timing.check_deadline + timing.min_healthy_time + timing.confirm_timeout
-        patience = 2 * timing.unit_timeout + waits + RECOVERY
-        if timing.on_reboot == CONFIRM_AGAIN:
-            patience += REBOOT + waits
-        if activation.reboot:
-            patience += rebooting.patience(timing) + waits
-        deadline = time.monotonic() + patience
+        manifest = Manifest.from_bytes(self._targets[host].manifest)
+        deadline = time.monotonic() + patience(manifest, reboot=activation.reboot)
         outcome, seen = await self._follow(host, activation, deadline, on_event), -1
         if outcome.state == STAGED:
             on_event(HostPhase(host, state=STAGED))
@@ -269,7 +299,7 @@ class LiveOperations:
                 outcome = await self._reboot(host, activation, deadline, on_event)
         while outcome.state == HEALTHY and outcome.restarts > seen:
             seen = outcome.restarts
-            seconds = min(outcome.confirm_seconds, timing.confirm_timeout)  # the host's word for it may be any number
+            seconds = min(outcome.confirm_seconds, manifest.timing.confirm_timeout)  # the host's word for it may be any number
             until = time.monotonic() + seconds
             red = await self._look_from_here(host, checks, red_before, seconds / 2, on_event)
             if red:
@@ -419,6 +449,11 @@ def _result(host: str, outcome: Outcome) -> HostResult:
         raise ConversationBroken(host, "activate", f"the host stopped at `{outcome.state}`")
     error = HostBroken(host) if outcome.state == ROLLBACK_FAILED else None
     return HostResult(ended[outcome.state], outcome.generation, outcome.system, outcome.reason, outcome.log, error)
+
+
+def _telling(host: str, on_event: EventSink) -> Callable[[str, int], None]:
+    """What a copy tells of each path."""
+    return lambda path, size: on_event(PathCopied(host, path=path, bytes=size))
 
 
 def _same(expected: Plan, found: Plan) -> bool:

@@ -12,10 +12,7 @@ from typing import Final
 from deployer.copy import HostSession
 from deployer.copy.errors import ConversationBroken, HostRefused
 from deployer.errors import DeploymentError
-from deployer.formats.manifest import Timing
 
-SHUTDOWN: Final = 120.0
-"""Seconds that a host is given to go down: systemd gives each unit 90."""
 _ASKING: Final = 20.0
 """Seconds for one attempt."""
 _PAUSE: Final = 2.0
@@ -36,11 +33,6 @@ class NotTried(DeploymentError):
     def remedy(self) -> str:
         """Where to look."""
         return f"See `journalctl -b -u deployer-recover.service` on {self.host}."
-
-
-def patience(timing: Timing) -> float:
-    """Seconds for the reboot into a generation, and for the one that leads back from it."""
-    return 2 * (SHUTDOWN + timing.boot_timeout)
 
 
 async def boot_id_of(session: HostSession) -> str:

@@ -16,12 +16,13 @@ from typing import Any, NoReturn
 import pytest
 
 from deployer.formats.manifest import EtcEntry, Group, Manifest, Unit, User
-from deployer.formats.messages import CONFIRMED, ROLLED_BACK
-from deployer.formats.state import SETTLED
+from deployer.formats.messages import CONFIRMED, PREPARED, ROLLED_BACK
+from deployer.formats.state import ABSENT, SETTLED
 from deployer.host.activate import Driver
+from deployer.host.deadman import WANTS
 from deployer.host.follow import confirm
 from deployer.host.lock import locked
-from deployer.host.machine import Machine
+from deployer.host.machine import RECOVER, Machine
 from deployer.host.prepare import lay_out, prepare, ready
 from deployer.host.recovery import recover_from_boot, recover_from_timer
 from deployer.host.standing import read_state
@@ -160,6 +161,19 @@ def recover_by_timer(world: World) -> None:
     assert recover_from_timer(world.machine()) == 0
 
 
+def recover_by_timer_alone(world: World) -> None:
+    """As systemd does: only where it stands."""
+    if "deployer-deadman.timer" in world.systemd.timers():
+        assert recover_from_timer(world.machine(), f"{2:032x}") == 0
+
+
+def recover_by_boot_alone(world: World) -> None:
+    world.systemd.reboot()
+    if (world.root / "etc/systemd/system/sysinit.target.wants/deployer-recover.service").is_symlink():
+        assert recover_from_boot(world.machine()) == 0
+    world.systemd.queue("start", ["default.target"])
+
+
 def recover_by_boot(world: World) -> None:
     world.systemd.reboot()
     if (world.root / "etc/systemd/system/sysinit.target.wants/deployer-recover.service").is_symlink():
@@ -211,6 +225,41 @@ def test_killed_at_any_effect_the_host_is_old_or_new_and_whole(world: World, tmp
         count += 1
     assert seen == {True, False}
     assert count > 40
+
+
+def prepare_only(machine: Machine, system: str, previous: str) -> None:
+    lay_out(machine.disk)
+    with locked(machine.disk):
+        prepare(machine, activation(system, previous, 2))
+
+
+@pytest.mark.parametrize("recover", [recover_by_timer_alone, recover_by_boot_alone])
+@pytest.mark.parametrize("first", [True, False], ids=["first-deploy", "second-deploy"])
+def test_a_request_that_is_killed_anywhere_leaves_nothing_that_waits_for_the_next_one(
+    world: World, tmp_path: Path, first: bool, recover: Any
+) -> None:
+    one, two = first_system(world), second_system(world)
+    if not first:
+        assert deploy(world.machine(), one, "", 1) == CONFIRMED
+    old, system, previous = state_of(world), one if first else two, "" if first else one
+    count, busy = 0, 0
+    while True:
+        trial = copy_of(world, tmp_path / "trial")
+        status = in_child(partial(prepare_only, trial.machine(die_at(count)), system, previous))
+        assert status in (0, KILLED)
+        busy += trial.machine().journal.read().state == PREPARED
+        recover(trial)
+
+        machine = trial.machine()
+        assert machine.journal.read().is_terminal, f"killed at effect {count}"
+        assert read_state(machine.disk).phase in (SETTLED, ABSENT), f"killed at effect {count}"
+        if recover is recover_by_boot_alone and not (trial.root / WANTS.lstrip("/") / RECOVER).is_symlink():
+            recover_by_request(trial)  # a part of the boot unit that nothing starts, of a transaction that never was
+        assert state_of(trial) == old, f"killed at effect {count}"
+        if status == 0:
+            break
+        count += 1
+    assert busy > 1
 
 
 @pytest.mark.parametrize("recover", RECOVERIES)

@@ -31,22 +31,13 @@ import pytest
 
 from deployer.errors import DeployerError
 from deployer.formats.manifest import CONFIRM_AGAIN, ROLL_BACK, Manifest, Timing, Unit
-from deployer.formats.messages import (
-    CHECKING,
-    CONFIRMED,
-    HEALTHY,
-    RESTARTED,
-    ROLLBACK_FAILED,
-    ROLLED_BACK,
-    ROLLING_BACK,
-    SWITCHING,
-)
+from deployer.formats.messages import CONFIRMED, HEALTHY, RESTARTED, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK
 from deployer.formats.state import SETTLED
 from deployer.host import follow
 from deployer.host.activate import Driver
 from deployer.host.deadman import is_left_over
 from deployer.host.lock import locked
-from deployer.host.machine import ACTIVATION, RECOVER, Machine
+from deployer.host.machine import ACTIVATION, DEADMAN, RECOVER, Machine
 from deployer.host.paths import CANCELLATION, EVENTS, JOURNAL, UNDO
 from deployer.host.prepare import prepare, ready
 from deployer.host.recovery import recover_from_boot, recover_from_timer
@@ -62,8 +53,6 @@ SEED: Final = int(os.environ.get("DEPLOYER_TEST_MODEL_SEED", "1"))
 SAMPLE: Final = int(os.environ.get("DEPLOYER_TEST_MODEL_SAMPLE", "1"))
 """Crashes in the middle of each event, and ways to recover from each state. Of a driver that nothing disturbed all are tried."""
 WRITTEN_IN_PLACE: Final = (*(os.path.basename(path) for path in (JOURNAL, UNDO, EVENTS)), "roots.json")
-CHANGED: Final = (SWITCHING, CHECKING, HEALTHY, RESTARTED, ROLLING_BACK)
-"""States in which the host may differ from what it was."""
 
 
 class Died(BaseException):
@@ -278,8 +267,10 @@ class Model:
                 assert was.state == HEALTHY, told
                 assert not is_overdue(was, before.machine().clock.now()), told
         has_boot_unit = (after.place / "root/etc/systemd/system" / RECOVER).exists()
-        if record.state in CHANGED:
+        if not record.is_terminal:
             assert has_boot_unit, f"no boot unit after {told}"
+            if not any(event.startswith("reboot") for event in after.events):
+                assert f"{DEADMAN}.timer" in after.world().systemd.timers(), f"nobody ends it after {told}"
         settled = record.is_terminal and read_state(machine.disk).phase == SETTLED and not is_left_over(machine)
         if settled and not after.alive:
             self._check_whole(after, told)

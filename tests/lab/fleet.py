@@ -114,6 +114,8 @@ class Fleet:
         self.configurations: dict[str, str] = {}
         self.labels: dict[str, dict[str, str]] = {}
         self.rollout: dict[str, Any] = {}
+        self.machine = ""
+        """The name of the machine that the controller runs on, where that is not this one's."""
         self.packages: dict[str, Any] = {}
 
     def write(self, name: str, content: str) -> Path:
@@ -150,7 +152,8 @@ class Fleet:
     def _command(self, arguments: Sequence[str]) -> list[str]:
         self.write("inventory.yaml", yaml.safe_dump(self._inventory()))
         self.write("packages.yaml", yaml.safe_dump(self.packages))
-        return [sys.executable, "-m", "deployer", *arguments]
+        named = ["unshare", "--uts", "/bin/sh", "-c", 'hostname "$0" && exec "$@"', self.machine] if self.machine else []
+        return [*named, sys.executable, "-m", "deployer", *arguments]
 
     def _inventory(self) -> dict[str, Any]:
         known = yaml.safe_load(self.lab.inventory.read_text(encoding="utf-8"))["hosts"]

@@ -88,7 +88,8 @@ class Controller:
             return connection.ask("confirm", transaction=self.transaction, token=token)
 
     def deploy(self, system: str, previous: str) -> None:
-        assert self.activate(system, previous)["state"] == "healthy"
+        outcome = self.activate(system, previous)
+        assert outcome.get("state") == "healthy", outcome
         assert self.confirm()["state"] == "confirmed"
 
     def _add(self, name: str, files: dict[str, bytes]) -> str:

@@ -69,6 +69,37 @@ def host(machines: Any, fresh_host: LabHost, tmp_path: Path) -> Rebooting:
     return Rebooting(machines, fresh_host, tmp_path)
 
 
+def test_hosts_of_two_releases_reboot_in_one_rollout_and_one_that_was_cut_off_while_they_did_is_resumed(
+    machines: Any, fresh_hosts: Any, tmp_path: Path
+) -> None:
+    """Nobody is there to confirm what they come up with: they go back, reboot once more, and are begun again."""
+    hosts = [fresh_hosts(1, release=release)[0] for release in ("bullseye", "trixie")]
+    fleet = Fleet(tmp_path, machines.lab, *hosts)
+    timing = {**PATIENT, "check_deadline": 10, "confirm_timeout": 8}
+    fleet.configure(configuration("one", activation=timing))
+    first = fleet.deploy()
+    assert first.exit_code == 0, first.text
+    fleet.configure(configuration("two", activation=timing))
+
+    with fleet.start("deploy", "--yes", "--reboot") as deploy:
+        for _ in hosts:
+            deploy.until("host_phase_reached", state="rebooting")
+        deploy.kill()
+    resumed = fleet.run("resume", "--json")
+
+    assert resumed.exit_code == 0, resumed.text
+    assert set(resumed.end["outcomes"].values()) == {"confirmed"}
+    for host in hosts:
+        rebooted = [event for event in resumed.events("host_phase_reached", host=host.name) if event["state"] == "rebooting"]
+        assert len(rebooted) == 1
+        assert shell(machines.lab, host, "cat /etc/svc.conf /run/svc.now; systemctl is-active svc").split() == [
+            "two",
+            "two",
+            "active",
+        ]
+        assert " settled 2 " in shell(machines.lab, host, "cat /var/lib/deployer/state")
+
+
 def outcome(done: Run) -> str:
     (found,) = done.end["outcomes"].values()
     return str(found)

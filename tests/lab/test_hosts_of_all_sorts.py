@@ -25,6 +25,7 @@ RED = {
     "activation": {"check_deadline": 2},
 }
 GREETING = {"etc": {"greeting": {"text": "hello\n"}}}
+OLDER = f"/nix/store/{'0' * 32}-host-python"
 SORTS = [("trixie", "full"), ("bookworm", "no-python")]
 if os.environ.get("DEPLOYER_ALL_SORTS"):
     SORTS = [(release, base) for release in RELEASES for base in VARIANTS if base in ("full", "minimal-python", "no-python")]
@@ -64,9 +65,13 @@ def test_a_host_is_planned_deployed_rolled_back_and_left_as_it_was(
     own = on_host("readlink /nix/var/deployer/gcroots/interpreter")
     assert own.endswith("-host-python") if base != "full" else own == ""
 
+    if own:  # as one that was brought before other pins
+        on_host(f"cp -a {own} {OLDER} && ln -sfn {OLDER} /nix/var/deployer/gcroots/interpreter")
+
     fleet.configure(RED)
     assert fleet.deploy().exit_code == 1
     assert on_host("cat /etc/greeting") == "hello"
+    assert on_host("readlink /nix/var/deployer/gcroots/interpreter") == own
     assert fleet.run("status", "--check").exit_code == 0
 
     left = fleet.run("uninstall", "--yes")

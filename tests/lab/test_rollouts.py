@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, Final
 
@@ -187,23 +189,54 @@ def test_a_second_deploy_while_one_is_under_way_is_refused_and_names_the_holder(
     assert here.settings() == ["two"]
 
 
-def test_another_controller_that_knows_no_lock_is_refused_by_the_host_itself(site: Callable[[int], Site], tmp_path: Path):
+def test_of_two_controllers_on_two_machines_one_wins_and_the_other_is_told_who_holds_the_host(
+    site: Callable[[int], Site], tmp_path: Path
+):
+    """Neither knows the other's locks. What is activated waits for a file, so that it lasts as long as the test needs."""
     here = site(1)
     here.deploy("one")
-    here.fleet.configure(configuration("two", min_healthy_time=4))
-    (tmp_path / "other").mkdir()
-    other = Fleet(tmp_path / "other", here.machines.lab, *here.hosts)
-    other.configure(configuration("three"))
+    (tmp_path / "desk").mkdir()
+    fleets = {"laptop": here.fleet, "desk": Fleet(tmp_path / "desk", here.machines.lab, *here.hosts)}
+    for machine, fleet in fleets.items():
+        fleet.machine = machine
+        waits = configuration(machine, check_deadline=90)
+        fleet.configure({**waits, "checks": {"told": {"kind": "command", "command": ["/usr/bin/test", "-e", "/run/told"]}}})
 
-    with here.fleet.start("deploy") as first:
-        first.until("host_phase_reached", state="checking")
-        second = other.run("deploy", "--json")
-        code = first.wait()
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as both:
+        running = {machine: stack.enter_context(fleet.start("deploy", "--yes")) for machine, fleet in fleets.items()}
+        ends = {both.submit(process.wait): machine for machine, process in running.items()}
+        loser = ends[next(as_completed(ends))]
+        again = fleets[loser].run("deploy", "--json")
+        here.on(0, "touch /run/told")
+        codes = {machine: end.result() for end, machine in ends.items()}
 
-    assert second.exit_code == 1
-    assert "HostBusy" in second.text
-    assert code == 0
-    assert here.settings() == ["two"]
+    (winner,) = set(fleets) - {loser}
+    assert codes == {winner: 0, loser: 1}
+    assert again.exit_code == 1
+    for seen in (running[loser].seen, again.documents):
+        (error,) = [event["error"] for event in seen if event.get("event") == "host_failed"]
+        assert error["error"] == "HostBusy"
+        assert f"@{winner}" in error["message"]
+    assert here.settings() == [winner]
+
+
+def test_the_confirmation_comes_over_a_connection_of_its_own_whatever_ssh_is_told_to_share(
+    site: Callable[[int], Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    here = site(1)
+    (tmp_path / "home/.ssh").mkdir(parents=True)
+    shares = f"Host *\n  ControlMaster auto\n  ControlPath {tmp_path}/home/master-%C\n  ControlPersist 10m\n"
+    (tmp_path / "home/.ssh/config").write_text(shares)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    accepted = "s/^Accepted publickey for root from .* port \\([0-9]*\\) .*/\\1/p"
+    logins = f"journalctl --sync; journalctl -t sshd -o cat | sed -n '{accepted}'"
+    before = here.on(0, logins).split()
+
+    here.deploy("one")
+
+    ours = here.on(0, logins).split()[len(before) : -1]  # the last is that of the question itself
+    assert len(ours) == len(set(ours)) == 2
+    assert not list((tmp_path / "home").glob("master-*"))
 
 
 def test_a_resumed_deploy_does_no_host_twice(site: Callable[[int], Site]):
