@@ -129,6 +129,7 @@ def test_a_second_crash_while_it_waits_is_undone(patient: Patient) -> None:
 
 
 WAITS = Timing(unit_timeout=20, check_deadline=10, confirm_timeout=12)
+BRIEF_WAIT = Timing(unit_timeout=20, check_deadline=10, confirm_timeout=8)
 
 
 def test_of_two_controllers_one_wins_the_other_is_told_who_and_an_older_epoch_is_fenced(
@@ -148,6 +149,50 @@ def test_of_two_controllers_one_wins_the_other_is_told_who_and_an_older_epoch_is
 
     assert first.activate(one, two, epoch=7)["error"] == "Fenced"
     assert f"settled 2 {two}" in first.state()
+
+
+WRONG_CLOCK = """\
+import time
+
+right = time.time
+
+
+def wrong():
+    with open("/run/clock") as shift:
+        return right() + float(shift.read())
+
+
+time.time = wrong
+time.time_ns = lambda: int(wrong() * 1e9)
+"""
+YEAR = 365 * 86400
+
+
+def test_a_clock_that_is_wrong_or_jumps_by_a_year_changes_nothing_about_deadlines(controllers: list[Controller]) -> None:
+    """The clock as all Pythons of the host see it: the kernel's own is that of the machine that the tests run on."""
+    host = controllers[0]
+    host.run(f"echo 3600 >/run/clock; cat >/etc/python3.11/sitecustomize.py <<'END'\n{WRONG_CLOCK}END")
+    one, two = web(host, "one", timing=BRIEF_WAIT), web(host, "two", TWO, motd=False, timing=BRIEF_WAIT)
+
+    def ahead() -> float:
+        return float(host.run("python3 -I -c 'import time; print(time.time())'")) - time.time()
+
+    assert 3500 < ahead() < 3700
+    host.deploy(one, "")
+
+    assert host.activate(two, one)["state"] == "healthy"
+    host.run(f"echo {YEAR} >/run/clock")
+    assert ahead() > YEAR - 100
+    assert host.confirm()["state"] == "confirmed"
+    host.deploy(one, two)
+
+    assert host.activate(two, one)["state"] == "healthy"
+    began = time.monotonic()
+    host.run(f"echo {-YEAR} >/run/clock")
+    assert "busy" in host.state()
+    assert f" settled 3 {one} " in host.wait_for("settled")
+    assert time.monotonic() - began < BRIEF_WAIT.confirm_timeout + 20
+    assert "no confirmation" in Journal(Disk(host.host.disk / "root")).read().reason
 
 
 def test_a_disk_that_is_full_when_the_host_must_go_back_does_not_stop_it(controllers: list[Controller]) -> None:
