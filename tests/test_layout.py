@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sandbox": {"formats", "store"},
     "build": {"store", "cache", "sandbox"},
     "generation": {"config", "packages", "build"},
+    "environments": {"generation"},
     "host": {"formats", "store", "sandbox"},
     "ssh": {"inventory"},
     "copy": {"ssh", "store", "formats"},

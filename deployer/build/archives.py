@@ -83,7 +83,7 @@ def open_tar(file: BinaryIO, archive: str) -> Iterator[BinaryIO]:
     start = file.peek(8)[:8]  # type: ignore[attr-defined]
     with contextlib.ExitStack() as stack:
         if start == b"!<arch>\n":
-            file = cast("BinaryIO", stack.enter_context(contextlib.closing(_deb_data(file, archive))))
+            file = cast("BinaryIO", stack.enter_context(contextlib.closing(_deb_member(file, archive, "data.tar"))))
             start = file.peek(8)[:8]  # type: ignore[attr-defined]
         yield stack.enter_context(_decompressed(file, start))
 
@@ -153,6 +153,7 @@ def _decompressed(file: BinaryIO, start: bytes) -> contextlib.AbstractContextMan
 
 
 _AR_HEADER: Final = 60
+_LARGEST_CONTROL: Final = 64 << 20
 
 
 class _Slice:
@@ -176,8 +177,19 @@ class _Slice:
         return True
 
 
-def _deb_data(file: BinaryIO, archive: str) -> _Slice:
-    """The `data.tar…` member of a .deb, which is an `ar` archive."""
+def deb_script(path: Path, archive: str, name: str) -> str:
+    """A maintainer script of a .deb as text; empty where it has none, or one that is no text. Raises `ArchiveRefused`."""
+    with refusing(archive), path.open("rb") as file:
+        control = cast("BinaryIO", _deb_member(file, archive, "control.tar"))
+        with _decompressed(control, control.peek(8)[:8]) as stream:  # type: ignore[attr-defined]
+            for member in tar_members(stream, archive, Limits(total_bytes=_LARGEST_CONTROL)):
+                if member.name.removeprefix("./") == name:
+                    return b"".join(member.chunks()).decode(errors="replace")
+    return ""
+
+
+def _deb_member(file: BinaryIO, archive: str, wanted: str) -> _Slice:
+    """The member of a .deb, which is an `ar` archive, whose name begins as `wanted`."""
     file.read(8)
     while len(header := file.read(_AR_HEADER)) == _AR_HEADER:
         name = header[:16].decode("ascii", "replace").strip().rstrip("/")
@@ -185,7 +197,7 @@ def _deb_data(file: BinaryIO, archive: str) -> _Slice:
         if header[58:] != b"`\n" or not digits.isdigit():
             break
         size = int(digits)
-        if name.startswith("data.tar"):
+        if name.startswith(wanted):
             return _Slice(file, size)
         file.seek(size + size % 2, 1)
-    raise ArchiveRefused(archive, "", "it is no .deb: it has no data.tar")
+    raise ArchiveRefused(archive, "", f"it is no .deb: it has no {wanted}")

@@ -4,7 +4,9 @@ builtin:fetchurl     `url`, `outputHash…`, `executable`, `unpack` (a NAR, or a
 builtin:unpack       `src`, `strip_components`: the tree in an archive
 builtin:tree         `entries`: a JSON list of {path, type: file|symlink|directory, text|source, target, executable}
 builtin:buildenv     `paths`: a forest of links to the files of these trees
-builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object of name → target
+builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object of name → target; `completion`: what scripts of
+                     packages would have made
+builtin:isolated-programs  `root`, `python`, `launcher`, `variable`; `debs` as above, `programs`: starters for programs of a root
 builtin:host-python  `root`: a Debian root with python3 in it; what hosts without Python are sent
 """
 
@@ -26,6 +28,7 @@ from deployer.build.errors import BuilderUnknown
 from deployer.build.fetch import Fetch
 from deployer.build.forest import build_forest
 from deployer.build.host_python import host_python
+from deployer.build.isolated_programs import Starter, isolated_programs
 from deployer.build.settings import BuildSettings
 from deployer.build.source_errors import ArchiveRefused
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
@@ -168,7 +171,14 @@ def _buildenv(job: BuiltinJob) -> None:
 def _debian_root(job: BuiltinJob) -> None:
     debs = [Deb(item["name"], job.physical(item["file"])) for item in json.loads(job.environment["debs"])]
     links: dict[str, str] = json.loads(job.environment.get("links", "{}"))
-    debian_root(debs, job.destination, links=links, scratch=job.scratch, threads=job.settings.cores)
+    completed = bool(job.environment.get("completion"))
+    debian_root(debs, job.destination, links=links, completed=completed, scratch=job.scratch, threads=job.settings.cores)
+
+
+def _isolated_programs(job: BuiltinJob) -> None:
+    own = [Deb(item["name"], job.physical(item["file"])) for item in json.loads(job.environment["debs"])]
+    starter = Starter(**{name: job.environment[name] for name in ("root", "python", "launcher", "variable")})
+    isolated_programs(job.physical(starter.root), own, job.environment["programs"].split(), starter, job.destination)
 
 
 def _host_python(job: BuiltinJob) -> None:
@@ -181,5 +191,6 @@ _BUILDERS: Final[Mapping[str, Callable[[BuiltinJob], None]]] = {
     "builtin:tree": _tree,
     "builtin:buildenv": _buildenv,
     "builtin:debian-root": _debian_root,
+    "builtin:isolated-programs": _isolated_programs,
     "builtin:host-python": _host_python,
 }

@@ -1,9 +1,9 @@
 """`builtin:debian-root`: a set of .debs into one root tree.
 
 The tree has merged-usr links at its top and every mount point that a service under `RootDirectory=` needs. Maintainer scripts do
-not run. The packages are decompressed side by side, and written one after the other in the order given, so that the tree is
-the same each time. As with dpkg, a directory never replaces a link to a directory, nor a link a directory; other than dpkg,
-two packages with different files of one name are an error.
+not run; what they would have made is made by us (`debian_scripts`). The packages are decompressed side by side, and written one
+after the other in the order given, so that the tree is the same each time. As with dpkg, a directory never replaces a link to a
+directory, nor a link a directory; other than dpkg, two packages with different files of one name are an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deployer.build.archives import CHUNK, Member, open_tar, refusing, tar_members
+from deployer.build.archives import CHUNK, Member, deb_script, open_tar, refusing, tar_members
+from deployer.build.debian_scripts import complete
 from deployer.build.limits import Limits
 from deployer.build.source_errors import ArchiveRefused, FilesCollide
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
@@ -36,8 +37,19 @@ class Deb:
     file: Path
 
 
-def debian_root(debs: Sequence[Deb], destination: Path, *, links: Mapping[str, str], scratch: Path, threads: int) -> None:
-    """Unpack `debs` into the new directory `destination`, and make `links` (name → target) that maintainer scripts would make."""
+def debian_root(
+    debs: Sequence[Deb],
+    destination: Path,
+    *,
+    links: Mapping[str, str],
+    completed: bool = False,
+    scratch: Path,
+    threads: int,
+) -> None:
+    """Unpack `debs` into the new directory `destination`, and make `links` (name → target) that maintainer scripts would make.
+
+    With `completed`, what else they would have made is there as well.
+    """
     with (
         tempfile.TemporaryDirectory(dir=scratch) as spool,
         ThreadPoolExecutor(threads) as pool,
@@ -52,6 +64,8 @@ def debian_root(debs: Sequence[Deb], destination: Path, *, links: Mapping[str, s
             pool.shutdown(cancel_futures=True)
             raise
         root.finish(links)
+        if completed:
+            complete(writer, (deb_script(deb.file, deb.name, "postinst") for deb in debs))
 
 
 def _decompress(deb: Deb, spool: Path) -> Path:

@@ -123,6 +123,18 @@ class TreeWriter:
         except (FileNotFoundError, NameRefusedError):
             return None
 
+    def names(self, parts: tuple[str, ...]) -> list[str]:
+        """What is in a directory, in order; nothing where there is none."""
+        try:
+            return sorted(os.listdir(self._descend(self._real(parts), create=False)))
+        except (FileNotFoundError, NameRefusedError):
+            return []
+
+    def is_directory(self, parts: tuple[str, ...]) -> bool:
+        """Whether a directory stands at a name, itself and not a link to one."""
+        status = self.status(parts)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
     def read_link(self, parts: tuple[str, ...]) -> str:
         """The target of a symbolic link."""
         parent, name = self._parent(parts, create=False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from deployer.config.by_facts import ByFacts, Known
 from deployer.config.host_view import HostView
 from deployer.config.inputs import Inputs, recorded, unrecorded
+from deployer.generation.programs import made_from
 from deployer.generation.runtime import Runtime
 from deployer.generation.system import System, make_system
 from deployer.packages import PackageSet
@@ -63,7 +64,7 @@ class SystemMaker:
         self._referring.referred = leant.packages
         with recorded(leant.inputs):
             config = evaluator.evaluate(host, path)
-            leant.packages.update(config.get("packages"))
+            leant.packages.update(made_from(self.packages, config.get("packages")))
             system = make_system(config, self.packages, self.runtime)
         made.keep(host, config.reads, system)
         return Known(system, frozenset(config.reads))

@@ -13,6 +13,7 @@ from deployer.errors import ConfigurationError, Place, near
 from deployer.formats import StorePath
 from deployer.formats.manifest import Check, EtcEntry, Manifest
 from deployer.generation.declaration import Content, Declaration, declare
+from deployer.generation.programs import programs_of
 from deployer.generation.runtime import Runtime
 from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import Made, Source, make_derivation, make_source
@@ -115,7 +116,7 @@ def _environment(config: Config, declaration: Declaration, packages: PackageSet,
         if name not in packages.recipes:
             raise PackageNotThere(name, config.place_of("packages"), near(name, packages.names()))
     with unrecorded():  # a package is known by its output
-        members = [packages.made(name) for name in declaration.packages]
+        members = [programs_of(packages, name, store_dir) for name in declaration.packages]
     return make_derivation(
         ENVIRONMENT_NAME,
         builder="builtin:buildenv",

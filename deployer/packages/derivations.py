@@ -167,7 +167,11 @@ class DerivationMaker:
             raise LockOutdated(recipe.name, lock, "pins another set of packages", recipe.place)
         files = [(deb, self._deb(deb)) for deb in locked.debs]
         debs = [{"name": deb.name, "file": str(made.output)} for deb, made in files]
-        environment = {"debs": json.dumps(debs, sort_keys=True), "links": json.dumps(dict(recipe.links), sort_keys=True)}
+        environment = {
+            "debs": json.dumps(debs, sort_keys=True),
+            "links": json.dumps(dict(recipe.links), sort_keys=True),
+            "completion": "1",
+        }
         return make_derivation(
             safe_name(recipe.name),
             builder="builtin:debian-root",

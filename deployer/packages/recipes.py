@@ -12,6 +12,7 @@ from deployer.errors import DeployerError, Place, near
 from deployer.packages.errors import PackageInvalid
 
 PACKAGE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+._-]{0,99}")
+PROGRAM_NAME: Final = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9+._@\[-]{0,99}")
 SRI: Final = re.compile(r"sha(256-[A-Za-z0-9+/]{43}=|512-[A-Za-z0-9+/]{86}==)")
 DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64-linux", "arm64": "aarch64-linux"}
 
@@ -25,6 +26,11 @@ class Recipe:
 
     name: str
     place: Place | None = field(default=None, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """The word for it in packages.yaml."""
+        return type(self).__name__.removesuffix("Recipe").lower()
 
     @property
     def dependencies(self) -> tuple[Dependency, ...]:
@@ -82,6 +88,8 @@ class DebianRecipe(Recipe):
     architecture: str = "amd64"
     links: Mapping[str, str] = field(default_factory=dict)
     """Name in the tree → target: what a maintainer script would have linked."""
+    programs: tuple[str, ...] = ()
+    """What goes on PATH; empty: the programs of `packages`, and not those of what they depend on."""
 
 
 class Entry:
@@ -230,6 +238,10 @@ def _debian(entry: Entry) -> DebianRecipe:
     architecture = entry.text("architecture", "amd64")
     if architecture not in DEBIAN_ARCHITECTURES:
         entry.fault("architecture", f"there is no architecture {architecture!r}", f"Use {' or '.join(DEBIAN_ARCHITECTURES)}.")
+    programs = entry.strings("programs", ())
+    for program in programs:
+        if not PROGRAM_NAME.fullmatch(program):
+            entry.fault("programs", f"{program!r} is no name of a program", "Write it without its directory: nginx.")
     return DebianRecipe(
         name=entry.name,
         place=entry.place(),
@@ -237,6 +249,7 @@ def _debian(entry: Entry) -> DebianRecipe:
         packages=entry.strings("packages"),
         architecture=architecture,
         links=entry.mapping("links"),
+        programs=programs,
     )
 
 

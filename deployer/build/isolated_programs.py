@@ -1,0 +1,72 @@
+"""`builtin:isolated-programs`: a starter in `bin` for each program that a root tree has for its users.
+
+Those are the programs of the packages that were asked for, and not those of what these depend on; or the ones that are named.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deployer.build.archives import members
+from deployer.build.debian_root import Deb
+from deployer.build.source_errors import ArchiveRefused
+from deployer.build.tree_writer import TreeWriter
+
+_DIRECTORIES: Final = ("usr/bin", "usr/sbin", "usr/games", "bin", "sbin")
+_STARTER: Final = """\
+#!/bin/sh
+exec {python}/bin/python3 -I -S {launcher} '{spec}' -- {program} "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """What a starter names: store paths, and the variable that keeps the tree from the collector."""
+
+    root: str
+    python: str
+    launcher: str
+    variable: str
+
+    def text(self, program: str) -> str:
+        """A starter's script."""
+        spec = json.dumps({"root": self.root, "environment": {self.variable: self.root}}, sort_keys=True)
+        return _STARTER.format(python=self.python, launcher=self.launcher, spec=spec, program=shlex.quote(program))
+
+
+def isolated_programs(root: Path, own: Sequence[Deb], named: Sequence[str], starter: Starter, destination: Path) -> None:
+    """Make `destination`. Raises `ArchiveRefused` where the tree at `root` has no such programs, or none."""
+    programs = dict(_named(root, named) if named else _of(own))
+    if not programs:
+        raise ArchiveRefused(root.name, "usr/bin", "the packages that it names bring no programs: say which in `programs`")
+    with TreeWriter(destination) as writer:
+        for name, place in sorted(programs.items()):
+            writer.file(("bin", name), [starter.text(place).encode()], executable=True)
+
+
+def _of(own: Iterable[Deb]) -> Iterator[tuple[str, str]]:
+    for deb in own:
+        for member in members(deb.file):
+            directory, _, name = member.name.removeprefix("./").rpartition("/")
+            if directory in _DIRECTORIES and member.kind != "directory" and (member.executable or member.kind != "file"):
+                yield name, f"/{directory}/{name}"
+
+
+def _named(root: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in names:
+        found = next(
+            (
+                directory
+                for directory in _DIRECTORIES
+                if (root / directory / name).is_symlink() or (root / directory / name).is_file()
+            ),
+            None,
+        )
+        if found is None:
+            raise ArchiveRefused(root.name, name, "there is no such program in it")
+        yield name, f"/{found}/{name}"

@@ -1,0 +1,129 @@
+"""`deployer package`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deployer.cli.display import Display
+from deployer.cli.environments import Workbench, packages_option
+from deployer.cli.options import build_options, json_option, store_option
+from deployer.packages.errors import PackageUnknown
+
+if TYPE_CHECKING:
+    from deployer.errors import JsonValue
+    from deployer.packages.derivation_inputs import Made
+
+names_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
+
+
+@click.group("package")
+def command() -> None:
+    """Build packages, and show what they are and what they are made from."""
+
+
+@command.command("build")
+@packages_option
+@build_options
+@store_option
+@json_option
+@names_argument
+@click.pass_context
+def build(context: click.Context, package_file: Path | None, names: tuple[str, ...]) -> None:
+    """Have packages in this machine's store, and print where they are."""
+    bench = Workbench(context.obj, package_file)
+    made = _made(bench, names)
+    bench.have(made.values())
+    display = Display(context.obj)
+    for name, item in made.items():
+        place = str(bench.store.physical(item.output))
+        if context.obj.as_json:
+            display.data({"package": name, "output": str(item.output), "path": place})
+        else:
+            display.text(place)
+
+
+@command.command("show")
+@packages_option
+@store_option
+@json_option
+@click.argument("names", metavar="[NAME...]", nargs=-1)
+@click.pass_context
+def show(context: click.Context, package_file: Path | None, names: tuple[str, ...]) -> None:
+    """Show packages: kind, store path, whether it is built, and what it is made from. Without NAME, all in short."""
+    bench = Workbench(context.obj, package_file)
+    made = _made(bench, names or bench.packages.names())
+    display = Display(context.obj)
+    for name, item in made.items():
+        document = _document(bench, name, item)
+        if context.obj.as_json:
+            display.data(document)
+        elif not names:
+            display.text(f"{name}\t{document['kind']}\t{item.output}")
+        else:
+            display.text("\n".join(_page(document)))
+
+
+@command.command("graph")
+@packages_option
+@click.option("--tree", "as_tree", is_flag=True, help="As a tree in text, instead of Graphviz's language.")
+@store_option
+@names_argument
+@click.pass_context
+def graph(context: click.Context, package_file: Path | None, as_tree: bool, names: tuple[str, ...]) -> None:
+    """Print what packages are made from, all the way down, for Graphviz: `deployer package graph NAME | dot -Tsvg`."""
+    from deployer.cli.store import drawing
+
+    bench = Workbench(context.obj, package_file)
+    made = _made(bench, names)
+    needs: dict[str, tuple[str, ...]] = {}
+    todo = [*made.values()]
+    while todo:
+        item = todo.pop()
+        if str(item.path) not in needs:
+            needs[str(item.path)] = tuple(str(needed.path) for needed in item.inputs)
+            todo += item.inputs
+    draw = drawing.tree if as_tree else drawing.graph
+    display = Display(context.obj)
+    for line in draw([str(item.path) for item in made.values()], needs):
+        display.text(line)
+
+
+def _made(bench: Workbench, names: Iterable[str]) -> dict[str, Made]:
+    """The derivations of packages, by name. Raises `PackageUnknown`."""
+    from deployer.errors import near, raise_all
+
+    names = tuple(dict.fromkeys(names))
+    known = bench.packages.names()
+    raise_all(PackageUnknown(name, near(name, known)) for name in names if name not in known)
+    return {name: bench.packages.made(name) for name in names}
+
+
+def _document(bench: Workbench, name: str, made: Made) -> dict[str, JsonValue]:
+    valid = bench.store.is_valid(made.output)
+    size = sum(bench.store.query(path).nar_size for path in bench.store.closure([made.output])) if valid else None
+    return {
+        "package": name,
+        "kind": bench.packages.recipes[name].kind,
+        "output": str(made.output),
+        "derivation": str(made.path),
+        "built": valid,
+        "closure_bytes": size,
+        "made_from": [needed.output.name for needed in made.inputs],
+    }
+
+
+def _page(document: dict[str, JsonValue]) -> Iterable[str]:
+    yield f"{document['package']}"
+    yield f"  kind        {document['kind']}"
+    yield f"  output      {document['output']}"
+    yield f"  derivation  {document['derivation']}"
+    yield f"  built       {'yes' if document['built'] else 'no'}"
+    if document["closure_bytes"] is not None:
+        yield f"  closure     {document['closure_bytes']} bytes"
+    made_from = document["made_from"]
+    if isinstance(made_from, list) and made_from:
+        yield "  made from   " + "\n              ".join(map(str, made_from))

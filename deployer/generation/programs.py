@@ -1,0 +1,78 @@
+"""Programs that run on machines which lack their libraries: what a package puts on PATH.
+
+A package that is a root tree has programs that find their libraries, and all else, in that tree only. So what goes on PATH is a
+derivation of ours with a starter for each: it runs the program in a mount namespace in which the tree is `/usr`. The starter
+needs nothing of the machine but `/bin/sh`: it brings the Python that it runs on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from deployer.generation.interpreter import MACHINES, interpreter, recipe_name
+from deployer.packages import PackageSet
+from deployer.packages.derivation_inputs import Made, make_derivation
+from deployer.packages.recipes import DebianRecipe, safe_name
+from deployer.sandbox import launcher
+
+LAUNCHER: Final = "deployer-launcher"
+IN_USE: Final = "DEPLOYER_ENVIRONMENT"
+"""The variable in which a program's environment names the trees that it was started from: so no collector takes them away."""
+_MACHINE_OF: Final = {debian: machine for machine, debian in MACHINES.items()}
+
+
+def programs_of(packages: PackageSet, name: str, store_dir: str) -> Made:
+    """The package whose `bin` has the programs of a package, to run anywhere. Raises what is wrong with packages."""
+    recipe = packages.recipes[name]
+    made = packages.made(name)
+    return _isolated(packages, recipe, made, store_dir) if isinstance(recipe, DebianRecipe) else made
+
+
+def made_from(packages: PackageSet, names: Iterable[str]) -> frozenset[str]:
+    """The packages that `programs_of` these is made from."""
+    known = frozenset(names)
+    roots = (recipe for name in known if isinstance(recipe := packages.recipes.get(name), DebianRecipe))
+    pythons = {recipe_name(machine_of(recipe)) for recipe in roots}
+    return known | {name for name in pythons if name in packages.recipes}
+
+
+def machine_of(recipe: DebianRecipe) -> str:
+    """What kind of machine runs a root tree, as `uname -m` says it."""
+    return _MACHINE_OF[recipe.architecture]
+
+
+def launcher_file(store_dir: str) -> Made:
+    """The launcher as a store path."""
+    entries = [{"path": "", "type": "file", "text": Path(launcher.__file__).read_text(encoding="utf-8")}]
+    return make_derivation(
+        LAUNCHER,
+        builder="builtin:tree",
+        system="builtin",
+        environment={"entries": json.dumps(entries, sort_keys=True, ensure_ascii=False)},
+        store_dir=store_dir,
+    )
+
+
+def _isolated(packages: PackageSet, recipe: DebianRecipe, root: Made, store_dir: str) -> Made:
+    named = {package.partition("=")[0] for package in recipe.packages}
+    own = [deb for deb in json.loads(root.derivation.environment["debs"]) if deb["name"] in named]
+    python, starter = interpreter(packages, machine_of(recipe), store_dir), launcher_file(store_dir)
+    files = {deb["file"] for deb in own}
+    return make_derivation(
+        f"{safe_name(recipe.name)}-programs",
+        builder="builtin:isolated-programs",
+        system="builtin",
+        environment={
+            "root": str(root.output),
+            "python": str(python.output),
+            "launcher": str(starter.output),
+            "variable": IN_USE,
+            "debs": json.dumps(own, sort_keys=True),
+            "programs": " ".join(recipe.programs),
+        },
+        inputs=(root, python, starter, *(made for made in root.inputs if str(made.output) in files)),
+        store_dir=store_dir,
+    )

@@ -1,0 +1,105 @@
+"""Services that see a package's root tree in place of the host's programs and libraries."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deployer.config import ConfigView, Fault, Module, types
+
+module = Module("roots", "Services that see a package's root tree in place of the host's programs and libraries.")
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,200}")
+
+module.option(
+    "systemd.roots",
+    types.attributes_of(
+        types.absolute_path, lambda name: "" if PLAIN_NAME.fullmatch(name) else "is a service's name, without .service"
+    ),
+    "Root trees of services, by service: packages of kind `debian`. The service sees the tree's /usr and not the host's; of /etc "
+    "what is the tree's, who and where the host is, and the declared entries that its directives name. /var, /run and /tmp are "
+    "empty but for its StateDirectory and kin.",
+    default={},
+    example={"redis": "${pkgs.redis}"},
+)
+
+STORE = "/nix/store"
+PROFILE = "/var/lib/deployer/profile"
+OF_THE_HOST = ("passwd", "group", "hosts", "hostname", "resolv.conf", "localtime", "machine-id")
+"""Names in /etc: who and where the host is."""
+OF_THE_TREE = (
+    "nsswitch.conf",
+    "alternatives",
+    "ssl",
+    "ca-certificates",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "services",
+    "protocols",
+    "mime.types",
+    "os-release",
+    "localtime",
+    "fonts",
+    "default",
+    "security",
+    "pam.d",
+    "perl",
+    "python3",
+)
+"""Names in /etc that programs and libraries look for; those of the service's own package are found by its directives."""
+SOCKETS = ("/run/systemd/notify", "/run/systemd/journal/socket", "/run/systemd/journal/stdout", "/dev/log")
+
+
+def named_in_etc(directives: Mapping[str, Any]) -> set[str]:
+    """Top names of /etc that directives mention."""
+    values = [item for value in directives.values() for item in (value if isinstance(value, list) else [value])]
+    return {name for value in values for name in re.findall(r"/etc/([A-Za-z0-9_][A-Za-z0-9_.-]*)", str(value))}
+
+
+def isolated(root: str, directives: Mapping[str, Any], declared: set[str]) -> str:
+    """The drop-in that gives a service its root."""
+    named = named_in_etc(directives)
+    of_tree = sorted({*OF_THE_TREE, *named} - declared - set(OF_THE_HOST))
+    lines = [
+        f"RootDirectory={root}",
+        "MountAPIVFS=yes",
+        "PrivateTmp=yes",
+        # What is mounted below a read-only tree needs a place there: in memory, there is one for everything.
+        "TemporaryFileSystem=/etc /var /run",
+        f"BindReadOnlyPaths={STORE}",
+        f"BindReadOnlyPaths=-{PROFILE}",
+        *(f"BindReadOnlyPaths=-{root}/etc/{name}:/etc/{name}" for name in of_tree),
+        *(f"BindReadOnlyPaths=-/etc/{name}" for name in (*OF_THE_HOST, *sorted(named & declared))),
+        *(f"BindPaths=-{socket}" for socket in SOCKETS),
+    ]
+    return "\n".join(["[Service]", *lines, ""])
+
+
+@module.defines("systemd.units")
+def roots(config: ConfigView) -> dict[str, object]:
+    """A drop-in for each service that has a root of its own."""
+    declared = {path.partition("/")[0] for path in config["etc"]}
+    services = config["systemd.services"]
+    return {
+        f"{name}.service": {"drop_ins": {"root.conf": isolated(root, services[name]["service"], declared)}}
+        for name, root in config["systemd.roots"].items()
+        if name in services
+    }
+
+
+@module.asserts
+def roots_are_of_declared_services(config: ConfigView) -> Iterator[Fault]:
+    """A root belongs to a service that is declared, lies in the store, and is said once."""
+    services = config["systemd.services"]
+    for name, root in config["systemd.roots"].items():
+        at = f"systemd.roots.{name}"
+        if name not in services:
+            known = ", ".join(sorted(services)) or "none"
+            yield Fault(f"the service '{name}' is not declared", f"Declare it under `systemd.services`. There are: {known}.", at)
+            continue
+        if not root.startswith(f"{STORE}/"):
+            yield Fault(f"the root of service '{name}' is no package", "Write ${pkgs.NAME}.", at)
+        for directive in ("RootDirectory", "RootImage"):
+            if directive in services[name]["service"]:
+                message = f"service '{name}' has a root and {directive}"
+                yield Fault(message, "Remove one of the two.", f"systemd.services.{name}.service.{directive}")

@@ -1,0 +1,43 @@
+"""Services whose root is a package."""
+
+from __future__ import annotations
+
+import pytest
+
+ROOT = f"/nix/store/{'0' * 32}-hello"
+SERVICE = (
+    "systemd: {services: {a: {service: {ExecStart: /usr/bin/a /etc/a/a.conf --log /etc/own/x}}}, roots: {a: '${pkgs.hello}'}}\n"
+)
+
+
+def drop_in(directory, main):
+    return directory.evaluate(main).get("systemd.units")["a.service"]["drop_ins"]["root.conf"].splitlines()
+
+
+def test_a_service_sees_its_tree_the_store_and_who_the_host_is(directory):
+    lines = drop_in(directory, SERVICE)
+
+    assert lines[:2] == ["[Service]", f"RootDirectory={ROOT}"]
+    assert {"BindReadOnlyPaths=/nix/store", "BindReadOnlyPaths=-/etc/passwd", "TemporaryFileSystem=/etc /var /run"} <= {*lines}
+    assert f"BindReadOnlyPaths=-{ROOT}/etc/nsswitch.conf:/etc/nsswitch.conf" in lines
+
+
+def test_what_its_directives_name_in_etc_is_the_configurations_else_the_trees(directory):
+    lines = drop_in(directory, SERVICE + "etc: {a/a.conf: {text: x}, other/b: {text: y}}\n")
+
+    assert "BindReadOnlyPaths=-/etc/a" in lines
+    assert f"BindReadOnlyPaths=-{ROOT}/etc/own:/etc/own" in lines
+    assert not any("/etc/other" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("main", "message"),
+    [
+        ("systemd: {roots: {b: '${pkgs.hello}'}}", "the service 'b' is not declared"),
+        ("systemd: {services: {a: {service: {ExecStart: /x}}}, roots: {a: /srv}}", "the root of service 'a' is no package"),
+        (SERVICE.replace("ExecStart:", "RootDirectory: /srv, ExecStart:"), "service 'a' has a root and RootDirectory"),
+        ("systemd: {roots: {a.service/: '${pkgs.hello}'}}", "a.service/"),
+    ],
+)
+def test_wrong_roots_are_told(directory, main, message):
+    assert any(message in str(error) for error in directory.errors(main))
