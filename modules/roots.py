@@ -59,11 +59,14 @@ def named_in_etc(directives: Mapping[str, Any]) -> set[str]:
 def isolated(root: str, directives: Mapping[str, Any], declared: set[str]) -> str:
     """The drop-in that gives a service its root."""
     named = named_in_etc(directives)
+    has_locale = "LANG=" in str(directives.get("Environment", ""))
     of_tree = sorted({*OF_THE_TREE, *named} - declared - set(OF_THE_HOST))
     lines = [
         f"RootDirectory={root}",
         "MountAPIVFS=yes",
         "PrivateTmp=yes",
+        # The host's own locale may not be in the tree; this one is everywhere.
+        *([] if has_locale else ["Environment=LANG=C"]),
         # What is mounted below a read-only tree needs a place there: in memory, there is one for everything.
         "TemporaryFileSystem=/etc /var /run",
         f"BindReadOnlyPaths={STORE}",

@@ -6,6 +6,7 @@ SPEC is a JSON document, or the file that it stands in: see `Spec`. The program 
 and its kin are the tree's; `/etc` has the tree's entries, and the machine's where the tree has none; all else is the machine's:
 home, working directory, /tmp, /dev, /proc, /run, /var, network, terminal. No process stands in between: the program takes this
 one's place, so signals, job control and exit status are its own. An ordinary user needs no right but that to user namespaces.
+What is imported here is compiled at every start on machines that keep no byte code: so it is little.
 
 Exit status, where no program was started: 125 nothing was; 126 it can't be run; 127 it is not there.
 """
@@ -17,8 +18,7 @@ import json
 import os
 import stat
 import sys
-from dataclasses import dataclass
-from typing import Any, Dict, Final, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Final, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
 NOTHING_STARTED: Final = 125
 NOT_RUNNABLE: Final = 126
@@ -43,8 +43,7 @@ _NAME_SERVICE: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(NamedTuple):
     """What a program is to find around it."""
 
     root: str = ""
@@ -63,7 +62,7 @@ class Spec:
 
     def __str__(self) -> str:
         """As JSON."""
-        return json.dumps({name: value for name, value in self.__dict__.items() if value not in ("", (), None)}, sort_keys=True)
+        return json.dumps({name: value for name, value in self._asdict().items() if value not in ("", (), None)}, sort_keys=True)
 
     @classmethod
     def read(cls, text: str) -> Spec:
@@ -81,8 +80,7 @@ class Spec:
         return self.store + path[len(self.store_directory) :] if self.store and inside else path
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One name of a directory."""
 
     name: str
@@ -92,8 +90,7 @@ class Entry:
     """Of a link, as it stands there."""
 
 
-@dataclass(frozen=True)
-class Bind:
+class Bind(NamedTuple):
     """Show a file or directory of the machine at another place."""
 
     source: str
@@ -101,16 +98,14 @@ class Bind:
     read_only: bool = False
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """A symbolic link."""
 
     target: str
     place: str
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """A file."""
 
     content: bytes
@@ -120,8 +115,7 @@ class Text:
 Step = Union[Bind, Link, Text]
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What the new root is composed of."""
 
     top: Tuple[Entry, ...]
@@ -362,7 +356,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     try:
         spec = Spec.read(options[0])
         if options[1:2] == ["--store"]:
-            spec = Spec(**{**spec.__dict__, "store": options[2]})
+            spec = spec._replace(store=options[2])
         directory = os.getcwd()
         environment = variables(spec, _given())
         if spec.root or spec.store:
@@ -378,6 +372,9 @@ def main(arguments: Sequence[str]) -> NoReturn:
     _return_to(directory)
     if not os.path.exists(f"/{_CERTIFICATES}") and os.path.exists(f"{MACHINE}/{_CERTIFICATES}"):
         environment.setdefault("SSL_CERT_FILE", f"{MACHINE}/{_CERTIFICATES}")
+    if spec.root and not any(os.path.exists(f"/usr/lib/locale/{name}") for name in ("locale-archive", "C.utf8")):
+        # Some programs refuse to start in a locale that is not there; the one without a name always is.
+        environment = {name: value for name, value in environment.items() if name != "LANG" and not name.startswith("LC_")}
     program = find(command[0], environment["PATH"])
     if program is None:
         _end(NOT_THERE, f"there is no program {command[0]!r} here: PATH is {environment['PATH']}")
@@ -390,6 +387,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
 def _return_to(directory: str) -> None:
     try:
         os.chdir(directory)
+    except PermissionError:
+        return  # nor could this user have come there before
     except OSError:
         _say(f"{directory} is not to be seen from here; the working directory is now /")
 

@@ -30,6 +30,13 @@ def test_what_its_directives_name_in_etc_is_the_configurations_else_the_trees(di
     assert not any("/etc/other" in line for line in lines)
 
 
+def test_a_service_has_the_locale_that_every_tree_has_unless_it_says_another(directory):
+    said = SERVICE.replace("ExecStart:", "Environment: LANG=C.UTF-8, ExecStart:")
+
+    assert "Environment=LANG=C" in drop_in(directory, SERVICE)
+    assert "Environment=LANG=C" not in drop_in(directory, said)
+
+
 @pytest.mark.parametrize(
     ("main", "message"),
     [
