@@ -41,7 +41,7 @@ CLOCK: Final = 0.05
 _SCHEMA: Final = 1
 _PATIENCE: Final = 2.0
 """Seconds to wait for another process that writes; after that there is no cache."""
-_ROOMS: Final = ("config", "generation", "packages", "sandbox")
+_ROOMS: Final = ("config", "generation", "packages")
 """Whose code decides what an evaluation comes to, besides the runtime's."""
 _TABLES: Final = f"""
 BEGIN IMMEDIATE;

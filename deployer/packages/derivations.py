@@ -172,6 +172,9 @@ class DerivationMaker:
             "links": json.dumps(dict(recipe.links), sort_keys=True),
             "completion": "1",
         }
+        if recipe.programs:
+            # The tree is the same without; but who knows a package by its path learns that its programs are others.
+            environment["programs"] = " ".join(recipe.programs)
         return make_derivation(
             safe_name(recipe.name),
             builder="builtin:debian-root",
