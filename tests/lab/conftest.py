@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,11 @@ from typing import Any, TypeVar
 import pytest
 import testinfra
 
+from deployer.build import BuildSettings, realise
+from deployer.generation.interpreter import interpreter
 from deployer.lab import Lab, LabHost, down, down_orphans, inside, load, missing_needs, reset, up
+from deployer.packages import PackageSet
+from deployer.store import Store
 
 T = TypeVar("T")
 
@@ -140,3 +145,14 @@ def on(machines: Machines) -> Callable[[LabHost], Any]:
         return testinfra.get_host(f"ssh://{host.name}", ssh_config=str(lab.ssh_config), ssh_identity_file=str(lab.identity_file))
 
     return connect
+
+
+@pytest.fixture(scope="session")
+def store_with_pythons(machines, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a store that has the Python to send already: a lab has no way to a mirror."""
+    root = tmp_path_factory.mktemp("pythons")
+    store, packages = Store(root), PackageSet({})
+    made = interpreter(packages, platform.machine(), store.store_dir)
+    packages.write(store, [made])
+    machines.do(realise(store, [made.path], settings=BuildSettings()))
+    return root

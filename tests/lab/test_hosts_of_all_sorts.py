@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import random
 from pathlib import Path
 
 import pytest
 
-from deployer.build import BuildSettings, realise
-from deployer.generation.interpreter import interpreter
 from deployer.lab import crash, start
 from deployer.lab.bases import RELEASES, VARIANTS
-from deployer.packages import PackageSet
-from deployer.store import Store
 from tests.lab.fleet import Fleet
 from tests.lab.standing import shell, standing
 
@@ -29,17 +24,6 @@ OLDER = f"/nix/store/{'0' * 32}-host-python"
 SORTS = [("trixie", "full"), ("bookworm", "no-python")]
 if os.environ.get("DEPLOYER_ALL_SORTS"):
     SORTS = [(release, base) for release in RELEASES for base in VARIANTS if base in ("full", "minimal-python", "no-python")]
-
-
-@pytest.fixture(scope="session")
-def store_with_pythons(machines, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of a store that has the Python to send already: a lab has no way to a mirror."""
-    root = tmp_path_factory.mktemp("pythons")
-    store, packages = Store(root), PackageSet({})
-    made = interpreter(packages, platform.machine(), store.store_dir)
-    packages.write(store, [made])
-    machines.do(realise(store, [made.path], settings=BuildSettings()))
-    return root
 
 
 @pytest.mark.parametrize(("release", "base"), SORTS)
