@@ -52,6 +52,8 @@ class DeployerError(Exception):
     """Something that a user can do something about. Subclasses say what happened and what to do."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    shows_its_line: ClassVar[bool] = True
+    """Whether people are shown the line that it is about; not where that may hold a secret."""
 
     @property
     def message(self) -> str:

@@ -12,12 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 from deployer.config.compounds import Anything
 from deployer.config.definitions import Definition
-from deployer.config.errors import AgainstSchema, ModuleBroken
+from deployer.config.errors import ConfigError, ModuleBroken
 from deployer.config.merging import NOTHING, REFERENCE, OptionType, Scope
 from deployer.errors import JsonValue, Place
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
+
+
+@dataclass(eq=False)
+class AgainstSchema(ConfigError):
+    """A value that the option's own JSON Schema does not allow."""
+
+    option: str
+    reason: str
+    place: Place | None
+    declared: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """What the schema says of it."""
+        return f"option '{self.option}': {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """Where to read the schema."""
+        return f"`deployer schema` shows what may stand here. The option is declared at {self.declared}."
 
 
 @dataclass(frozen=True)

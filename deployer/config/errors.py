@@ -16,7 +16,7 @@ class ConfigError(ConfigurationError):
     def excerpt(self) -> str:
         """The line that the place names, with a caret below the column; empty where there is none to show."""
         place = self.location
-        if place is None or place.line <= 0:
+        if place is None or place.line <= 0 or not self.shows_its_line:
             return ""
         try:
             line = Path(place.file).read_text(encoding="utf-8", errors="replace").splitlines()[place.line - 1]
@@ -194,26 +194,6 @@ class RemovedOption(ConfigError):
     def remedy(self) -> str:
         """What its module says to do instead."""
         return f"{self.instead} Removed at {self.declared}."
-
-
-@dataclass(eq=False)
-class AgainstSchema(ConfigError):
-    """A value that the option's own JSON Schema does not allow."""
-
-    option: str
-    reason: str
-    place: Place | None
-    declared: Place | None = None
-
-    @property
-    def message(self) -> str:
-        """What the schema says of it."""
-        return f"option '{self.option}': {self.reason}"
-
-    @property
-    def remedy(self) -> str:
-        """Where to read the schema."""
-        return f"`deployer schema` shows what may stand here. The option is declared at {self.declared}."
 
 
 @dataclass(eq=False)

@@ -124,14 +124,16 @@ class Evaluator:
         run.some(wanted)
         raise_all(_in_order(run.errors))
         if option is None:
-            return {one: Explained(run.values[one], origins(options[one], run.definitions[one], ())) for one in wanted}
+            return {
+                one: Explained(run.values[one], origins(options[one], run.definitions[one], (), run.unmet(one))) for one in wanted
+            }
         keys = keys_of(run.values[option], path[len(option) + 1 :])
         if keys is None:
             raise UnknownOption(path, None, tuple(_paths(option, run.values[option])))
         value = run.values[option]
         for key in keys:
             value = value[key]
-        return {path: Explained(value, origins(options[option], run.definitions[option], keys))}
+        return {path: Explained(value, origins(options[option], run.definitions[option], keys, run.unmet(option)))}
 
     def _evaluate(self, host: HostView, path: Path) -> Config:
         read = self._read(path)

@@ -27,15 +27,20 @@ class Origin:
     priority: int
     holds: bool
     """Whether it is part of the value, or others are stronger."""
+    unmet: bool = False
+    """Whether it stands below a condition that does not hold."""
 
     @property
     def weight(self) -> str:
-        """The priority in a word, as it is written."""
-        return _WORDS.get(self.priority, str(self.priority))
+        """The priority in a word, as it is written; of what does not count, that."""
+        return "unmet" if self.unmet else _WORDS.get(self.priority, str(self.priority))
 
 
-def origins(option: Option, definitions: Sequence[Definition], keys: Sequence[str]) -> tuple[Origin, ...]:
-    """The definitions of an option, or of what the keys lead to in it: those that hold first, then by priority."""
+def origins(
+    option: Option, definitions: Sequence[Definition], keys: Sequence[str], unmet: Sequence[Definition] = ()
+) -> tuple[Origin, ...]:
+    """The definitions of an option, or of what the keys lead to in it: those that hold first, then by priority, and last
+    those whose conditions are `unmet`."""
     every = [*definitions]
     if option.has_default:
         default = define(option.default, option.declared)
@@ -44,7 +49,9 @@ def origins(option: Option, definitions: Sequence[Definition], keys: Sequence[st
     if not found and keys and (value := _field_default(option.type, keys)) is not MISSING:
         return (Origin(option.declared, value, OPTION_DEFAULT, holds=True),)
     made = [Origin(one.place, one.plain(), one.priority, holds) for one, holds in found]
-    return tuple(sorted(made, key=lambda one: (not one.holds, one.priority)))
+    left_out = _nested([(one, False) for one in unmet], keys)
+    made += [Origin(one.place, one.plain(), one.priority, holds=False, unmet=True) for one, _ in left_out]
+    return tuple(sorted(made, key=lambda one: (one.unmet, not one.holds, one.priority)))
 
 
 def _nested(given: Sequence[tuple[Definition, bool]], keys: Sequence[str]) -> Iterator[tuple[Definition, bool]]:

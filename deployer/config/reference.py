@@ -72,6 +72,10 @@ def reference(modules: Iterable[Module]) -> str:
         "",
         "Every option of a configuration file, by module. This page is generated from the modules:"
         " `deployer option --reference`.",
+        "",
+        "A file may have these keys besides, of which [configuration](../explanation/configuration.md) tells more:",
+        "",
+        *(f"- `{key}`: {configuration_file.SCHEMA[key]['description']}" for key in sorted(configuration_file.HEADS)),
     ]
     for module in modules:
         lines += ["", f"## {module.name}", "", module.description]

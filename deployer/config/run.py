@@ -80,6 +80,11 @@ class Run:
             except Failed:
                 continue
 
+    def unmet(self, path: str) -> list[Definition]:
+        """The definitions of an option that was made whose conditions do not hold."""
+        counted = {id(one) for one in self.definitions[path]}
+        return [one for one in self._given.get(path, ()) if id(one) not in counted]
+
     def broken_assertions(self) -> Iterator[DeployerError]:
         """What modules find wrong with values that could be made."""
         for module in self._tree.modules:
@@ -245,6 +250,9 @@ class Run:
                 return value
             case "config":
                 return self._option(path, rest, definition)
+            case "secrets":
+                near = "Put it into a file of root's on the host, and name that file: docs/explanation/security.md says how."
+                raise BadInterpolation(path, "a configuration holds no secrets", definition.place, near)
             case "parameters":
                 near = f"Declare it at the top of the file: `parameters: {{{rest or 'NAME'}: {{default: …}}}}`."
                 raise BadInterpolation(path, "this file declares no parameters", definition.place, near)

@@ -36,6 +36,7 @@ from deployer.config.scalars import (
     text,
     word,
 )
+from deployer.config.secrets import SecretFile, secret_file
 from deployer.config.texts import JoinedText, lines
 from deployer.config.unit_sections import unit_section
 from deployer.errors import JsonValue
@@ -56,6 +57,7 @@ __all__ = [
     "PackageName",
     "Scalar",
     "Scope",
+    "SecretFile",
     "Submodule",
     "absolute_path",
     "anything",
@@ -79,6 +81,7 @@ __all__ = [
     "port",
     "regex",
     "seconds",
+    "secret_file",
     "separated",
     "setting",
     "size",

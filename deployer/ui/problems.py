@@ -21,7 +21,7 @@ def _one(error: DeployerError, paint: Paint) -> str:
     first, *rest = escape(error.message, keep_newlines=True).split("\n")
     where = "".join(f"{escape(str(part))}: " for part in (error.location, error.on_host) if part)
     lines = [f"{paint('error', 'red', 'bold')}: {paint(where, 'bold')}{first}", *(f"  {line}" for line in rest)]
-    if error.location is not None:
+    if error.location is not None and error.shows_its_line:
         lines += excerpt(error.location, paint)
     if error.remedy:
         lines.append(f"  {paint('→', 'cyan')} {escape(error.remedy)}")

@@ -47,6 +47,18 @@ def test_the_stronger_definition_holds_and_the_weaker_is_told(directory, package
     assert told(found) == [("main.yaml", 3, "force", 10, True), ("base.yaml", 2, "normal", 30, False)]
 
 
+def test_what_stands_below_a_condition_that_does_not_hold_is_told(directory, packages):
+    main = MAIN + "when:\n  if: false\n  then:\n    activation: {check_deadline: !force 5}\n"
+    found = explain(directory, packages, "activation.check_deadline", main)["activation.check_deadline"]
+
+    assert found.value == 10.0
+    assert [(one.weight, one.value, one.holds) for one in found.origins] == [
+        ("force", 10, True),
+        ("normal", 30, False),
+        ("unmet", 5, False),
+    ]
+
+
 def test_a_default_that_others_outweigh_does_not_hold(directory, packages):
     found = explain(directory, packages, "etc.motd.text")["etc.motd.text"]
 

@@ -728,6 +728,13 @@ WRONG = [
         ],
     ),
     (
+        "a secret in a configuration",
+        {"main": "sysctl: {a.b: '${secrets.key}'}\n"},
+        [
+            "main.yaml:1:15: ${secrets.key}: a configuration holds no secrets | Put it into a file of root's on the host, and name that file: docs/explanation/security.md says how."
+        ],
+    ),
+    (
         "several at once",
         {"main": "pakages: []\nusers: {a: {uid: x}}\nchecks: {b: {kind: http}}\n"},
         [
