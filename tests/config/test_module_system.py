@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deployer.config import HostView
+from deployer.config.sources import Sources
 from deployer.errors import DeployerError
 
 MODULE = '''
@@ -249,6 +250,16 @@ def test_an_assertion_may_be_a_warning(directory):
 
     (warning,) = config.warnings
     assert warning.endswith("a.yaml:1:17: look here")
+
+
+def test_every_file_that_was_read_is_an_input_also_one_that_is_disabled(directory):
+    imports = "imports: [a.yaml, {path: b.yaml, with: {x: 1}}, {path: b.yaml, with: {x: 2}}]\n"
+    directory.write(main=imports + "disabled_modules: a.yaml\n", a="imports: c.yaml\n", b="parameters: {x: }\n", c="{}")
+
+    closure = Sources().closure(directory.path / "main.yaml")
+
+    assert [file.path.name for file in closure.sources] == ["b.yaml", "b.yaml", "main.yaml"]
+    assert {f"{directory.path}/{name}.yaml" for name in ("main", "a", "b", "c")} <= closure.inputs.paths
 
 
 DISABLED = "disabled_modules: [tmpfiles]\n"

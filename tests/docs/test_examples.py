@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import jsonschema
 import pytest
 
-from deployer.config import Evaluator, HostView
+from deployer import yaml_source
+from deployer.config import Evaluator, HostView, all_modules
+from deployer.config.reference import schema
 from deployer.inventory import load_fleet
 from deployer.packages import PackageSet
 from deployer.rollout import Strategy
+from deployer.yaml_source import to_plain
 from tests.docs.project_pages import blocks
 
 HOST = HostView("web1", "192.0.2.1", ("web",), {"zone": "a"}, {"port": 8080, "monitored": True})
@@ -33,6 +37,19 @@ def test_configurations_evaluate(block, tmp_path):
     config = Evaluator(packages=AnyPackage()).evaluate(HOST, tmp_path / "main.yaml")
 
     assert config.warnings == ()
+
+
+@pytest.mark.parametrize("block", [*blocks("yaml configuration")], ids=str)
+def test_configurations_are_valid_by_the_exported_schema(block, validator):
+    document = to_plain(yaml_source.loads(block.body, str(block)), ignore_tags=True)
+
+    assert [error.message for error in validator.iter_errors(document)] == []
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    """A public validator, with what `deployer schema` prints."""
+    return jsonschema.Draft202012Validator(schema(option for module in all_modules() for option in module.options.values()))
 
 
 @pytest.mark.parametrize("block", [*blocks("yaml inventory")], ids=str)
