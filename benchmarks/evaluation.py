@@ -161,6 +161,7 @@ def fleet(bench: Bench, runs: int) -> list[Row]:
     within = [one.seconds for one in first]
     return [
         figure(work, "bound", "seconds", within, [FLEET_SECONDS]),
+        figure(work, "bound", "processor", [one.processor for one in first], [FLEET_SECONDS * PROCESSORS]),
         figure(work, "bound", "MB", [one.megabytes for one in first], [FLEET_MEGABYTES]),
         figure(
             f"{work}-again",

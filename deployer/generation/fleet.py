@@ -6,10 +6,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -95,6 +93,9 @@ class FleetEvaluation:
 
     def _evaluate_elsewhere(self, wanted: Iterable[Wanted], made: _Made) -> None:
         """Have other processes evaluate hosts, those of one configuration together. Some may be missing afterwards."""
+        from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+        from multiprocessing import get_context
+
         shares = [_Share(self._packages, self._maker.runtime.path.store_dir, hosts) for hosts in _shares(wanted)]
         processes = min(_processors(), MAX_PROCESSES, len(shares))
         try:
