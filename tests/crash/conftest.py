@@ -18,11 +18,10 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the host, and keep it on one worker."""
+    """Mark what needs the host."""
     for item in items:
         if HERE in item.path.parents and "ward" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.lab)
-            item.add_marker(pytest.mark.xdist_group("crash"))
 
 
 @pytest.fixture(scope="session")

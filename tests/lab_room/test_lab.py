@@ -34,7 +34,7 @@ from deployer.lab import (
 from deployer.lab.places import known_labs
 from deployer.lab.record import MOUNT, NAMESPACE, Record
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("lab")]
+pytestmark = pytest.mark.lab
 
 NAME = f"room-{os.getpid()}"
 
