@@ -130,13 +130,15 @@ async def test_accounts_are_not_those_of_this_machine(room):
 
 @pytest.mark.parametrize("network", [False, True])
 async def test_only_a_fixed_output_has_the_network(room, network):
-    lines = await room.run("cat /proc/net/dev; ls /etc; cat /etc/hosts", network=network)
+    lines = await room.run("cat /proc/net/dev; ls /etc; cat /etc/hosts 2>&1 || true", network=network)
 
+    hosts = Path("/etc/hosts")
+    here = hosts.read_text() if hosts.exists() else "cat: /etc/hosts: No such file or directory\n"
     listed = [line.split(":")[0].strip() for line in lines[2 : lines.index("group")]]
     ours = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
     assert sorted(listed) == (sorted(ours) if network else ["lo"])
     assert ("nsswitch.conf" in lines) is network
-    assert ("\n".join(lines) + "\n").endswith(Path("/etc/hosts").read_text() if network else ETC_FILES["hosts"])
+    assert ("\n".join(lines) + "\n").endswith(here if network else ETC_FILES["hosts"])
 
 
 async def test_a_build_with_the_network_cannot_choose_the_file_of_certificates(room, tmp_path, monkeypatch):
