@@ -32,16 +32,20 @@ WITH_NIX: Final = "nix"
 """With the whole of python3, and a real Nix."""
 WEB: Final = "web"
 """With the whole of python3, and what a web server has: its services run when it boots, as Debian starts them."""
-VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB)
+WITH_KERNEL: Final = "kernel"
+"""With the whole of python3, and what a virtual machine boots with."""
+VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB, WITH_KERNEL)
 
 _COMMON: Final = "systemd systemd-sysv dbus openssh-server iproute2 procps ca-certificates curl sudo nftables"
 _SERVICES: Final = "nginx-light postgresql redis-server prometheus-node-exporter restic logrotate tzdata"
+_KERNEL: Final = "linux-image-cloud-amd64 initramfs-tools zstd udev bubblewrap"
 _OWN: Final = {
     FULL: "python3",
     MINIMAL_PYTHON: "python3-minimal",
     NO_PYTHON: "",
     WITH_NIX: "python3 nix-bin",
     WEB: f"python3 {_SERVICES}",
+    WITH_KERNEL: f"python3 {_KERNEL}",
 }
 _RECIPE: Final = 1
 """Counted up when `_finish` changes what it leaves in a tree."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import shutil
+import time
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,9 @@ from deployer.lab.record import DIRECTORY, MOUNT, Record
 from deployer.process import ProgramFailed, run
 
 _OVERLAYFS: Final = "overlay"
+_BUSY_SECONDS: Final = 2.0
+"""A file system that another one was mounted from is let go of a moment after that one."""
+_POLL_SECONDS: Final = 0.1
 
 
 async def prepare_home(directory: Path, record: Record, *, in_memory: bool = False) -> None:
@@ -47,16 +51,21 @@ async def wipe(disk: Path) -> None:
 
 
 async def unmount(point: Path) -> bool:
-    """Unmount; whether nothing is mounted there in the end."""
-    if os.path.ismount(point):
-        await run(["umount", "--recursive", point], check=False)
-    return not os.path.ismount(point)
+    """Unmount; whether nothing is mounted there in the end. What serves the file system may be gone."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while str(point) in _mount_points() and time.monotonic() < deadline:
+        if (await run(["umount", "--recursive", point], check=False)).status:
+            await asyncio.sleep(_POLL_SECONDS)
+    return str(point) not in _mount_points()
 
 
 def mounted_below(directory: Path) -> tuple[str, ...]:
     """The mount points at and below a directory. A tree that has any must not be deleted."""
-    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
-    return tuple(point for point in points if Path(point).is_relative_to(directory))
+    return tuple(point for point in _mount_points() if Path(point).is_relative_to(directory))
+
+
+def _mount_points() -> tuple[str, ...]:
+    return tuple(line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines())
 
 
 def personalise(root: Path, *, name: str, address: str, authorized_key: str, host_key: Path) -> None:

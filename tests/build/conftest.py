@@ -49,7 +49,11 @@ def toolchain_tree(tmp_path_factory):
     """usr/bin and the libraries that its programs load."""
     if not shutil.which("bwrap"):
         pytest.skip("bubblewrap is not installed")
-    root = tmp_path_factory.mktemp("toolchain") / "root"
+    return make_toolchain(tmp_path_factory.mktemp("toolchain") / "root")
+
+
+def make_toolchain(root):
+    """The same anywhere."""
     (root / "usr/bin").mkdir(parents=True)
     for directory in ("lib", "lib64"):
         (root / "usr" / directory).mkdir()

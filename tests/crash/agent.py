@@ -6,10 +6,12 @@ without the third of a second that it takes to import it; `tracer` sees to its s
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import Any, Callable, Dict, List, Optional
 HERE = Path(__file__).parent
 FRAMES = HERE / "frames"
 """What a controller sends to `serve`."""
+LEDGER = "var/lib/deployer/ledger.json"
+NAMED_BY_TRANSACTION = re.compile(rb"originals/[0-9a-f]{8}")
 
 
 def main() -> None:
@@ -36,6 +40,8 @@ def main() -> None:
         "units": units,
         "verify": damage,
         "collect": sweep,
+        "disk": disk,
+        "lost": lost,
     }
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -170,6 +176,29 @@ def sweep() -> None:
     from deployer.store import Store, collect
 
     collect(Store(Path("/")))
+
+
+def disk() -> Dict[str, Any]:
+    """All that we may have written to, as `trees` tells it; for who can't look from outside.
+
+    What was set aside is named by the transaction that did it. Two that did the same are not told apart by that.
+    """
+    from trees import PLACES, listing  # type: ignore[import-not-found]
+
+    found = {path: about for place in PLACES for path, about in listing(Path("/"), place).items()}
+    if LEDGER in found:
+        said = NAMED_BY_TRANSACTION.sub(rb"originals/", Path("/", LEDGER).read_bytes())
+        found[LEDGER] = (*found[LEDGER][:-1], hashlib.sha256(said).hexdigest())
+    return {NAMED_BY_TRANSACTION.sub(rb"originals/", path.encode()).decode(): about for path, about in found.items()}
+
+
+def lost() -> List[int]:
+    """Generations that are listed and whose system is not, or not whole, in the store."""
+    from deployer.host.real import real_machine
+    from deployer.store import Store
+
+    systems = real_machine(Path("/")).profile.generations()
+    return [number for number, system in systems.items() if not Store(Path("/")).is_valid(system)]
 
 
 def units(active: Dict[str, str], names: List[str]) -> None:

@@ -201,14 +201,11 @@ class Patient:
 
     def standing(self, disk: dict[str, tuple[Any, ...]], seen: dict[str, Any]) -> Standing:
         """All of it that a user could tell, and all that we keep."""
-        return Standing({path: about for path, about in disk.items() if not _comes_and_goes(path, about)}, seen["units"])
+        return Standing({path: about for path, about in disk.items() if not comes_and_goes(path, about)}, seen["units"])
 
     def left_over(self, disk: dict[str, tuple[Any, ...]], seen: dict[str, Any]) -> list[str]:
-        """What must not be there once a transaction has ended. What a copy left aside is the collector's to sweep."""
-        found = [path for path in disk if "deployer-recover" in path or ("/.deployer-" in path and path not in _OTHERS_TO_SWEEP)]
-        found += [path for path in (f"{OURS}/reserve", f"{OURS}/transaction/ledger.json") if path in disk]
-        if seen["transient"]:
-            found.append(seen["transient"])
+        """What must not be there once a transaction has ended."""
+        found = left_behind(disk, seen)
         lock = self.root / OURS / "lock"
         if lock.exists() and subprocess.run(["flock", "-n", str(lock), "true"], check=False).returncode != 0:
             found.append("the lock is held")
@@ -270,7 +267,14 @@ def activation(system: str, previous: str, transaction: str = TRANSACTION) -> Ac
     return Activation(system, transaction, "crash@test", hashlib.sha256(TOKEN.encode()).hexdigest(), previous=previous)
 
 
-def _comes_and_goes(path: str, about: tuple[Any, ...]) -> bool:
+def left_behind(disk: dict[str, tuple[Any, ...]], seen: dict[str, Any]) -> list[str]:
+    """What must not be there once a transaction has ended. What a copy left aside is the collector's to sweep."""
+    found = [path for path in disk if "deployer-recover" in path or ("/.deployer-" in path and path not in _OTHERS_TO_SWEEP)]
+    found += [path for path in (f"{OURS}/reserve", f"{OURS}/transaction/ledger.json") if path in disk]
+    return found + [seen["transient"]] * bool(seen["transient"])
+
+
+def comes_and_goes(path: str, about: tuple[Any, ...]) -> bool:
     """Whether something tells of the last transaction, or of the store's doings, and not of where the host stands."""
     database = path.startswith("nix/var/deployer/") and not path.startswith("nix/var/deployer/gcroots")
     ours = path.startswith((OURS, "nix/var/deployer")) and about[0] == "directory"
