@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from deployer.errors import DeployerError
 from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLED_BACK
 from tests.lab.fleet import Fleet, Running
 from tests.power import generations
@@ -134,10 +136,13 @@ def uncut(start: Start, directory: Path) -> Uncut:
 
 def wrong(cut: Cut, start: Start, expected: Uncut, directory: Path) -> list[str]:
     """Cut there, switch on, and say all that is not as it must be."""
-    with start.machine(directory) as (machine, fleet):
-        if cut.work == STORE:
-            return _cut_store(machine, start.store, cut.seed)
-        return _cut_deployment(machine, fleet, cut, start, expected)
+    try:
+        with start.machine(directory) as (machine, fleet):
+            if cut.work == STORE:
+                return _cut_store(machine, start.store, cut.seed)
+            return _cut_deployment(machine, fleet, cut, start, expected)
+    except (AssertionError, DeployerError, OSError, subprocess.SubprocessError) as error:  # the other cuts go on
+        return [f"{type(error).__name__}: {error}"]
 
 
 def _cut_deployment(machine: Machine, fleet: Fleet, cut: Cut, start: Start, expected: Uncut) -> list[str]:
