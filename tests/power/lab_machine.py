@@ -24,7 +24,8 @@ from deployer.lab.record import MOUNT, Record
 from tests.power.image import FOR_VIRTUAL_MACHINES, Image
 from tests.power.machine import NAME, Machine, bound, overlay
 
-_SECONDS: Final = 30.0
+_SECONDS: Final = 60.0
+_BOOT_SECONDS: Final = 300.0
 _NUMBERS: Final = itertools.count(1)
 
 
@@ -57,7 +58,7 @@ class LabMachine(Machine):
     def boot(self) -> None:
         """Switch it on, and wait until systemd on it says that it runs."""
         self._plug()
-        asyncio.run(start(self._host))
+        asyncio.run(start(self._host, timeout=_BOOT_SECONDS))
 
     def cut(self) -> None:
         """The power goes; nothing happens where there is none."""
@@ -78,7 +79,7 @@ class LabMachine(Machine):
         key = self._lab.identity_file.with_suffix(".pub").read_text(encoding="utf-8")
         host = self._host
         personalise(self._root, name=NAME, address=host.address, authorized_key=key, host_key=host.host_key)
-        asyncio.run(start(host))
+        asyncio.run(start(host, timeout=_BOOT_SECONDS))
 
     def switch_off(self) -> None:
         """In order, so that all of the disk is written."""
