@@ -98,7 +98,7 @@ def tar_members(stream: BinaryIO, archive: str, limits: Limits) -> Iterator[Memb
     for count, entry in enumerate(tar):
         tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep every one
         left -= entry.size
-        _check_limits(archive, entry.name, count, left, limits)
+        check_limits(archive, entry.name, count, left, limits)
         executable = bool(entry.mode & 0o100)
         if entry.isdir():
             yield Member(entry.name, "directory")
@@ -118,7 +118,7 @@ def _zip_members(path: Path, limits: Limits) -> Iterator[Member]:
         for count, entry in enumerate(archive.infolist()):
             mode = entry.external_attr >> 16
             left -= entry.file_size
-            _check_limits(path.name, entry.filename, count, left, limits)
+            check_limits(path.name, entry.filename, count, left, limits)
             if entry.is_dir():
                 yield Member(entry.filename, "directory")
             elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFLNK):
@@ -132,7 +132,8 @@ def _zip_members(path: Path, limits: Limits) -> Iterator[Member]:
                     yield Member(entry.filename, "file", bool(mode & 0o100), content=content)
 
 
-def _check_limits(archive: str, name: str, count: int, left: int, limits: Limits) -> None:
+def check_limits(archive: str, name: str, count: int, left: int, limits: Limits) -> None:
+    """Refuse the member number `count` where it is one too many, or fewer than no bytes are `left` for it."""
     if left < 0:
         raise ArchiveRefused(archive, name, f"it unpacks to more than {limits.total_bytes} bytes")
     if count >= limits.members:

@@ -7,6 +7,8 @@ builtin:buildenv     `paths`: a forest of links to the files of these trees
 builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object of name → target; `completion`: what scripts of
                      packages would have made
 builtin:isolated-programs  `root`, `python`, `launcher`, `variable`; `debs` as above, `programs`: starters for programs of a root
+builtin:python-environment  `interpreter`: a Debian root with python3 in it; `version`; `wheels`: a JSON list of {name, file};
+                     `source`: a directory of modules
 builtin:host-python  `root`: a Debian root with python3 in it; what hosts without Python are sent
 """
 
@@ -181,6 +183,21 @@ def _isolated_programs(job: BuiltinJob) -> None:
     isolated_programs(job.physical(starter.root), own, job.environment["programs"].split(), starter, job.destination)
 
 
+def _python_environment(job: BuiltinJob) -> None:
+    # Its libraries are needed by few builds only.
+    from deployer.build.python_environment import PythonEnvironment, Wheel
+
+    environment = job.environment
+    source = environment.get("source")
+    PythonEnvironment(
+        logical=environment["out"],
+        interpreter=environment["interpreter"],
+        version=environment["version"],
+        wheels=[Wheel(item["name"], job.physical(item["file"])) for item in json.loads(environment["wheels"])],
+        source=job.physical(source) if source else None,
+    ).make(job.physical(environment["interpreter"]), job.destination, limits=job.settings.unpack_limits)
+
+
 def _host_python(job: BuiltinJob) -> None:
     host_python(job.physical(job.environment["root"]), job.destination)
 
@@ -192,5 +209,6 @@ _BUILDERS: Final[Mapping[str, Callable[[BuiltinJob], None]]] = {
     "builtin:buildenv": _buildenv,
     "builtin:debian-root": _debian_root,
     "builtin:isolated-programs": _isolated_programs,
+    "builtin:python-environment": _python_environment,
     "builtin:host-python": _host_python,
 }

@@ -11,18 +11,15 @@ not written, unless who runs it asks for that: the tree is read-only.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from deployer.build.elf import Elf, NotElf, is_elf, read_elf
+from deployer.build.root_tree import RootTree
 from deployer.build.source_errors import ArchiveRefused
 from deployer.build.tree_writer import TreeWriter
 
-_PROGRAM: Final = re.compile(r"python3\.\d+")
 _LEFT_OUT: Final = re.compile(
     r"__pycache__|__phello__|_pyrepl|config(-.*)?|curses|dbm|distutils|ensurepip|idlelib|lib2to3|msilib|pydoc_data|(site|dist)-packages|"
     r"sitecustomize\.py|tests?|tkinter|turtledemo|turtle\.py|unittest|venv|wsgiref|xmlrpc"
@@ -31,9 +28,6 @@ _LEFT_OUT_MODULES: Final = re.compile(
     r"_test|_xxtest|xxlimited|_xx|_tkinter|_curses|readline|nis\.|_g?dbm|_crypt|audioop|ossaudiodev|_codecs_|spwd|_lsprof|"
     r"_bz2|_lzma|_uuid|_elementtree"
 )
-_UNWINDER: Final = "libgcc_s.so.1"
-"""What the C library loads by itself when a thread ends."""
-_MOST_LINKS: Final = 40
 _STARTER: Final = """\
 #!/bin/sh
 here=${0%/bin/python3}
@@ -43,7 +37,7 @@ exec "$here/lib/ld.so" --inhibit-cache --library-path "$here/lib" --argv0 "$0" "
 
 def host_python(root: Path, destination: Path) -> None:
     """Make the tree `destination` out of the root tree `root`. Raises `ArchiveRefused` where that has no Python to take."""
-    tree = _Root(root)
+    tree = RootTree(root)
     program = tree.program()
     version = program.name
     library = root / "usr/lib" / version
@@ -73,63 +67,3 @@ def _standard_library(directory: Path) -> Iterator[Path]:
             yield from _standard_library(path)
         elif path.is_file() and path.suffix in (".py", ".so"):
             yield path
-
-
-@dataclass(frozen=True, slots=True)
-class _Root:
-    """The root tree, whose links are followed inside it only."""
-
-    directory: Path
-
-    def program(self) -> Path:
-        found = sorted(path for path in (self.directory / "usr/bin").glob("python3.*") if _PROGRAM.fullmatch(path.name))
-        if not found:
-            raise ArchiveRefused(self.directory.name, "usr/bin", "there is no python3 in it")
-        return found[-1]
-
-    def elf(self, path: Path) -> Elf | None:
-        with path.open("rb") as file:
-            if not is_elf(file.read(16)):
-                return None
-        try:
-            return read_elf(path.read_bytes())
-        except NotElf as error:
-            raise ArchiveRefused(self.directory.name, path.name, str(error)) from None
-
-    def libraries(self, elves: Iterable[Elf]) -> Iterator[tuple[str, Path]]:
-        """All that are needed, and what those need in turn, by the name that they are asked for. One may not be there."""
-        todo, seen = [_UNWINDER, *(name for elf in elves for name in elf.needed)], set[str]()
-        while todo:
-            name = todo.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            for directory in self._library_directories():
-                if os.path.lexists(directory / name):
-                    path = self.inside(str(directory.relative_to(self.directory) / name))
-                    elf = self.elf(path)
-                    todo += elf.needed if elf is not None else ()
-                    yield name, path
-                    break
-
-    def inside(self, logical: str) -> Path:
-        """The file that a path of the tree leads to, seen from its top. Raises `ArchiveRefused` where there is none."""
-        path, todo, links = self.directory, logical.split("/"), 0
-        while todo:
-            name = todo.pop(0)
-            if name in ("", ".", ".."):
-                path = path.parent if name == ".." and path != self.directory else path
-                continue
-            path /= name
-            if path.is_symlink():
-                target, links = str(path.readlink()), links + 1
-                path = self.directory if target.startswith("/") else path.parent
-                todo = target.split("/") + todo
-            if links > _MOST_LINKS:
-                break
-        if todo or not path.is_file():
-            raise ArchiveRefused(self.directory.name, logical, "it leads to no file of the tree")
-        return path
-
-    def _library_directories(self) -> Sequence[Path]:
-        return [*sorted((self.directory / "usr/lib").glob("*-linux-gnu")), self.directory / "usr/lib"]

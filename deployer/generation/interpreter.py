@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from deployer.errors import DeploymentError
 from deployer.packages import PackageSet
@@ -68,8 +68,8 @@ def _root(packages: PackageSet, machine: str, store_dir: str) -> Made:
     if name in packages.recipes:
         return packages.made(name)
     recipe = DebianRecipe(name=name, place=None, suites=SUITES, packages=PACKAGES, architecture=MACHINES[machine])
-    return DerivationMaker(Lock.read(LOCK_FILE), LOCK_FILE, store_dir).make(recipe, _nothing)
+    return DerivationMaker(Lock.read(LOCK_FILE), LOCK_FILE, store_dir).make(recipe, _nothing, _nothing)
 
 
-def _nothing(needed: Dependency) -> Made:
+def _nothing(needed: Dependency) -> NoReturn:
     raise AssertionError(f"a root of Debian packages needs no {needed}")

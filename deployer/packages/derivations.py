@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 from deployer.errors import Place
 from deployer.packages.derivation_inputs import Made, Source, make_derivation
 from deployer.packages.errors import LockOutdated, PackageInvalid
-from deployer.packages.lockfile import Lock, LockedDeb
+from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
 from deployer.packages.recipes import (
     ArchiveRecipe,
     BuildRecipe,
     DebianRecipe,
     Dependency,
     FetchRecipe,
+    PythonRecipe,
     Recipe,
     safe_name,
 )
@@ -39,6 +40,7 @@ fi
 """
 
 MakeDependency = Callable[[Dependency], Made]
+FindRecipe = Callable[[Dependency], Recipe]
 
 
 class DerivationMaker:
@@ -50,8 +52,11 @@ class DerivationMaker:
         self._sources = Sources(store_dir)
         self._places: dict[str, Place] = {}
 
-    def make(self, recipe: Recipe, dependency: MakeDependency) -> Made:
-        """The derivation of a recipe; `dependency` makes those of others. Raises `PackageInvalid`, `LockOutdated`."""
+    def make(self, recipe: Recipe, dependency: MakeDependency, find: FindRecipe) -> Made:
+        """The derivation of a recipe; `dependency` makes those of others, and `find` tells what they are.
+
+        Raises `PackageInvalid`, `LockOutdated`.
+        """
         match recipe:
             case FetchRecipe():
                 return self._fetch(recipe)
@@ -61,6 +66,8 @@ class DerivationMaker:
                 return self._build(recipe, dependency)
             case DebianRecipe():
                 return self._debian(recipe)
+            case PythonRecipe():
+                return self._python(recipe, dependency(recipe.interpreter), find(recipe.interpreter))
             case _:
                 raise TypeError(f"{type(recipe).__name__} is no kind of recipe")
 
@@ -159,12 +166,7 @@ class DerivationMaker:
         )
 
     def _debian(self, recipe: DebianRecipe) -> Made:
-        locked = self._lock.debian.get(recipe.name)
-        lock = str(self._lock_file)
-        if locked is None:
-            raise LockOutdated(recipe.name, lock, "does not pin it", recipe.place)
-        if (locked.suites, locked.packages, locked.architecture) != (recipe.suites, recipe.packages, recipe.architecture):
-            raise LockOutdated(recipe.name, lock, "pins another set of packages", recipe.place)
+        locked = self._locked(recipe)
         files = [(deb, self._deb(deb)) for deb in locked.debs]
         debs = [{"name": deb.name, "file": str(made.output)} for deb, made in files]
         environment = {
@@ -184,16 +186,63 @@ class DerivationMaker:
             store_dir=self._store_dir,
         )
 
+    def _locked(self, recipe: DebianRecipe) -> LockedDebian:
+        locked = self._lock.debian.get(recipe.name)
+        lock = str(self._lock_file)
+        if locked is None:
+            raise LockOutdated(recipe.name, lock, "does not pin it", recipe.place)
+        if (locked.suites, locked.packages, locked.architecture) != (recipe.suites, recipe.packages, recipe.architecture):
+            raise LockOutdated(recipe.name, lock, "pins another set of packages", recipe.place)
+        return locked
+
+    def _python(self, recipe: PythonRecipe, root: Made, interpreter: Recipe) -> Made:
+        # Its library is needed for this kind only.
+        from deployer.packages.python import PythonPlatform, select_wheels
+
+        if not isinstance(interpreter, DebianRecipe):
+            hint = "Name a package of kind 'debian' that has python3 in it."
+            raise PackageInvalid(recipe.name, f"its interpreter {interpreter.name!r} is not of kind 'debian'", recipe.place, hint)
+        locked = self._locked(interpreter)
+        platform = PythonPlatform.of(interpreter.name, locked.architecture, locked.debs, asker=recipe.name, place=recipe.place)
+        wheels = select_wheels(recipe.name, recipe.lock, platform, extras=recipe.extras, groups=recipe.groups, place=recipe.place)
+        inputs, sources = [root], list[Source]()
+        files: list[dict[str, str]] = []
+        for wheel in wheels:
+            if wheel.path is None:
+                fetched = self._fetch_url(safe_name(wheel.filename), wheel.url, wheel.digest, wheel.place)
+                inputs.append(fetched)
+                files.append({"name": wheel.filename, "file": str(fetched.output)})
+            else:
+                sources.append(self._source(recipe, wheel.path, wanted=wheel.digest, place=wheel.place))
+                files.append({"name": wheel.filename, "file": str(sources[-1].path)})
+        environment = {
+            "interpreter": str(root.output),
+            "version": platform.full_version,
+            "wheels": json.dumps(files, sort_keys=True),
+        }
+        if recipe.source is not None:
+            sources.append(self._source(recipe, recipe.source))
+            environment["source"] = str(sources[-1].path)
+        return make_derivation(
+            safe_name(recipe.name),
+            builder="builtin:python-environment",
+            system=_BUILTIN,
+            environment=environment,
+            inputs=tuple(inputs),
+            sources=tuple(sources),
+            store_dir=self._store_dir,
+        )
+
     def _deb(self, deb: LockedDeb) -> Made:
         digest = base64.b64encode(bytes.fromhex(deb.sha256)).decode()
         name = safe_name(deb.file.rpartition("/")[2])
         return self._fetch_url(name, f"mirror://debian/{deb.file}", f"sha256-{digest}", Place(str(self._lock_file)))
 
-    def _source(self, recipe: Recipe, path: Path, *, wanted: str = "") -> Source:
+    def _source(self, recipe: Recipe, path: Path, *, wanted: str = "", place: Place | None = None) -> Source:
         try:
-            return self._sources.add(path, wanted=wanted, place=recipe.place)
+            return self._sources.add(path, wanted=wanted, place=place or recipe.place)
         except FileNotFoundError:
-            raise PackageInvalid(recipe.name, f"there is no {path}", recipe.place) from None
+            raise PackageInvalid(recipe.name, f"there is no {path}", place or recipe.place) from None
 
 
 def _needed_first(made: Iterable[Made]) -> list[Made]:

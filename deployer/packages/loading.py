@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from deployer.errors import DeployerError, Place, raise_all
+from deployer.packages.entries import Entry
 from deployer.packages.errors import PackageInvalid
-from deployer.packages.recipes import Entry, Recipe
+from deployer.packages.recipes import Recipe
 
 _FILE = "packages.yaml"
 

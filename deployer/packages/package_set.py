@@ -171,7 +171,9 @@ class PackageSet:
             raise PackageCycle((*names[names.index(recipe.name) :], recipe.name), recipe.place)
         self._making.append(recipe)
         try:
-            made = self._maker.make(recipe, lambda needed: self._make(self._resolve(needed, recipe)))
+            made = self._maker.make(
+                recipe, lambda needed: self._make(self._resolve(needed, recipe)), lambda needed: self._resolve(needed, recipe)
+            )
         finally:
             self._making.pop()
         self._made[id(recipe)] = (recipe, made)
