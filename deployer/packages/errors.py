@@ -105,6 +105,30 @@ class LockInvalid(ConfigurationError):
 
 
 @dataclass(eq=False)
+class IndexRefused(ConfigurationError):
+    """The index of a suite is unsigned, expired, signed by a stranger, or not to be had."""
+
+    suites: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """Which, and apt's own words."""
+        lines = (f"    {reason}" for reason in self.reasons)
+        return "\n".join([f"the package index of {' or '.join(self.suites)} cannot be used; nothing was locked", *lines])
+
+    @property
+    def remedy(self) -> str:
+        """By what is wrong with it."""
+        words = " ".join(self.reasons).lower()
+        if "expired" in words or "not valid yet" in words:
+            return "Name a mirror that is up to date (DEPLOYER_DEBIAN_MIRRORS), and check the clock of this machine."
+        if "sign" in words or "pubkey" in words:
+            return "Name a mirror whose Release file is signed by a key in its keyring (signed-by in apt's sources)."
+        return "Check the names of the suites, the mirrors, and this machine's network and proxy settings."
+
+
+@dataclass(eq=False)
 class MirrorsUnknown(ConfigurationError):
     """Nothing says where .debs come from."""
 

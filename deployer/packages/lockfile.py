@@ -30,6 +30,19 @@ class LockedDeb:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedIndex:
+    """The signed index of one suite, as it was when the set was solved."""
+
+    suite: str
+    date: str
+    """Of its Release file, in UTC: `2026-11-28T02:53:00Z`."""
+    sha256: str
+    """Of its Release file, in hexadecimal."""
+    keys: tuple[str, ...]
+    """The fingerprints of the primary keys whose signatures are good."""
+
+
+@dataclass(frozen=True, slots=True)
 class DebianRequest:
     """What a package of kind `debian` asks for."""
 
@@ -48,6 +61,7 @@ class LockedDebian:
     packages: tuple[str, ...]
     architecture: str
     debs: tuple[LockedDeb, ...]
+    indexes: tuple[LockedIndex, ...] = ()
 
     def answers(self, request: DebianRequest) -> bool:
         """Whether it was made for exactly this request."""
@@ -67,6 +81,8 @@ class Lock:
             document = json.loads(file.read_text())
         except FileNotFoundError:
             return cls({})
+        except json.JSONDecodeError as error:
+            raise LockInvalid(error.msg, Place(str(file), error.lineno, error.colno)) from None
         except ValueError as error:
             raise LockInvalid(str(error), Place(str(file))) from None
         try:
@@ -85,6 +101,9 @@ class Lock:
                 f'      "packages": {json.dumps(entry.packages)},',
                 f'      "architecture": {json.dumps(entry.architecture)},',
             ]
+            if entry.indexes:
+                indexes = [f"        {json.dumps(asdict(index))}" for index in entry.indexes]
+                lines += ['      "indexes": [', ",\n".join(indexes), "      ],"]
             debs = [f"        {json.dumps(asdict(deb))}" for deb in sorted(entry.debs, key=lambda deb: deb.name)]
             lines += ['      "debs": [', ",\n".join(debs), "      ]"]
             lines += ["    }" + ("," if number + 1 < len(self.debian) else "")]
@@ -97,7 +116,13 @@ def _locked_debian(entry: Any) -> LockedDebian:
         tuple(_strings(entry["packages"])),
         str(entry["architecture"]),
         tuple(_locked_deb(deb) for deb in entry["debs"]),
+        tuple(_locked_index(index) for index in entry.get("indexes", [])),
     )
+
+
+def _locked_index(entry: Any) -> LockedIndex:
+    suite, date, sha256 = _strings([entry["suite"], entry["date"], entry["sha256"]])
+    return LockedIndex(suite, date, sha256, tuple(_strings(entry["keys"])))
 
 
 def _locked_deb(entry: Any) -> LockedDeb:

@@ -4,36 +4,53 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from deployer.errors import Place, near, raise_all
+from deployer.packages.errors import PackageUnknown
 from deployer.packages.loading import read_recipes
+from deployer.packages.lock_changes import LockChange, lock_changes
 from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock
 from deployer.packages.mirrors import Mirror, find_mirrors
 from deployer.packages.recipes import DebianRecipe
 from deployer.packages.solve import solve
 
 
-async def lock_packages(packages: Path, *, only: Collection[str] = (), mirrors: Sequence[Mirror] | None = None) -> Lock:
-    """Solve the `debian` packages of packages.yaml, and write the lock beside it.
+@dataclass(frozen=True, slots=True)
+class Locking:
+    """A new lock, and what it changes."""
 
-    With `only`, the others keep what they are pinned to, where that still is what they ask for. Returns the new lock.
-    Raises `MirrorsUnknown`, `PackageInvalid`, and errors of running apt.
+    lock: Lock
+    changes: tuple[LockChange, ...]
+
+
+async def lock_packages(
+    packages: Path, *, only: Collection[str] = (), mirrors: Sequence[Mirror] | None = None, write: bool = True
+) -> Locking:
+    """Solve the `debian` packages of packages.yaml, and, where `write` holds, write the lock beside it.
+
+    With `only`, the others keep what they are pinned to, where that still is what they ask for.
+    Raises `PackageUnknown`, `MirrorsUnknown`, `IndexRefused`, `PackageInvalid`, `LockInvalid`, and errors of running apt.
     """
     file = packages.with_name(LOCK_NAME)
     requests = [_request(recipe) for recipe in read_recipes(packages).values() if isinstance(recipe, DebianRecipe)]
-    old = Lock.read(file) if only else Lock({})
+    names = [request.name for request in requests]
+    raise_all([PackageUnknown(name, near(name, names), Place(str(packages))) for name in only if name not in names])
+    old = Lock.read(file)
     kept = {
         request.name: old.debian[request.name]
         for request in requests
-        if request.name not in only and request.name in old.debian and old.debian[request.name].answers(request)
+        if only and request.name not in only and request.name in old.debian and old.debian[request.name].answers(request)
     }
     stale = [request for request in requests if request.name not in kept]
     solved = await solve(stale, mirrors or find_mirrors()) if stale else {}
     lock = Lock({**kept, **solved})
-    temporary = file.with_name(f".{file.name}.new")
-    temporary.write_text(str(lock))
-    os.replace(temporary, file)
-    return lock
+    if write:
+        temporary = file.with_name(f".{file.name}.new")
+        temporary.write_text(str(lock))
+        os.replace(temporary, file)
+    return Locking(lock, lock_changes(old, lock))
 
 
 def _request(recipe: DebianRecipe) -> DebianRequest:

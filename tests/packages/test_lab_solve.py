@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from deployer.packages.errors import PackageInvalid
-from deployer.packages.locking import lock_packages
+from deployer.packages.locking import Locking, lock_packages
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(not shutil.which("apt-get"), reason="apt is not installed")]
 
@@ -16,10 +16,10 @@ async def test_a_lock_pins_the_closure_and_leaves_the_machine_alone(tmp_path):
     packages.write_text("tool: {kind: debian, suite: bookworm, packages: [sed]}")
     before = sorted(os.listdir("/var/lib/apt/lists"))
 
-    lock = await lock_packages(packages)
+    lock = (await lock_packages(packages)).lock
 
     assert {"sed", "libc6"} <= {deb.name for deb in lock.debian["tool"].debs}
-    assert await lock_packages(packages) == lock
+    assert await lock_packages(packages) == Locking(lock, ())
     assert "://" not in (tmp_path / "deployer.lock").read_text()
     assert sorted(os.listdir("/var/lib/apt/lists")) == before
 
