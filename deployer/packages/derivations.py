@@ -39,6 +39,10 @@ if [ -n "${src:-}" ]; then
 fi
 """
 
+_PATCHING: Final = """\
+for patch in $patches; do patch -p1 <"$patch"; done
+"""
+
 MakeDependency = Callable[[Dependency], Made]
 FindRecipe = Callable[[Dependency], Recipe]
 
@@ -92,10 +96,10 @@ class DerivationMaker:
             if recipe.file.is_dir():
                 raise PackageInvalid(recipe.name, f"{recipe.file} is a directory; 'fetch' is for one file", recipe.place)
             return self._copy(recipe, str(source.path), sources=(source,))
-        name = safe_name(recipe.name)
+        name = recipe.full_name
         if not recipe.executable:
-            return self._fetch_url(name, recipe.url, recipe.hash, recipe.place)
-        fetched = self._fetch_url(f"{name}-file", recipe.url, recipe.hash, recipe.place)
+            return self._fetch_url(name, recipe.real_url, recipe.hash, recipe.place)
+        fetched = self._fetch_url(f"{name}-file", recipe.real_url, recipe.hash, recipe.place)
         return self._copy(recipe, str(fetched.output), inputs=(fetched,))
 
     def _fetch_url(self, name: str, url: str, digest: str, place: Place | None) -> Made:
@@ -116,7 +120,7 @@ class DerivationMaker:
     def _copy(self, recipe: FetchRecipe, file: str, *, sources: tuple[Source, ...] = (), inputs: tuple[Made, ...] = ()) -> Made:
         entries = [{"path": "", "type": "file", "source": file, "executable": recipe.executable}]
         return make_derivation(
-            safe_name(recipe.name),
+            recipe.full_name,
             builder="builtin:tree",
             system=_BUILTIN,
             environment={"entries": json.dumps(entries, sort_keys=True)},
@@ -128,7 +132,7 @@ class DerivationMaker:
     def _archive(self, recipe: ArchiveRecipe, dependency: MakeDependency) -> Made:
         archive = dependency(recipe.source)
         return make_derivation(
-            safe_name(recipe.name),
+            recipe.full_name,
             builder="builtin:unpack",
             system=_BUILTIN,
             environment={"src": str(archive.output), "strip_components": str(recipe.strip_components)},
@@ -146,18 +150,27 @@ class DerivationMaker:
             "inputs": " ".join(str(item.output) for item in inputs),
             "toolchain": str(toolchain.output),
         }
-        sources: tuple[Source, ...] = ()
+        patches = tuple(self._source(recipe, patch) for patch in recipe.patches)
+        prologue = _PROLOGUE
+        if patches:
+            environment["patches"] = " ".join(str(patch.path) for patch in patches)
+            prologue += _PATCHING
+        if recipe.flags:
+            environment["flags"] = " ".join(recipe.flags)
+        if recipe.version:
+            environment["version"] = recipe.version
+        sources = patches
         if isinstance(recipe.source, Path):
-            sources = (self._source(recipe, recipe.source),)
+            sources = (self._source(recipe, recipe.source), *patches)
             environment["src"] = str(sources[0].path)
         elif recipe.source is not None:
             source = dependency(recipe.source)
             inputs.append(source)
             environment["src"] = str(source.output)
         return make_derivation(
-            safe_name(recipe.name),
+            recipe.full_name,
             builder="/bin/sh",
-            arguments=("-e", "-c", _PROLOGUE + recipe.script),
+            arguments=("-e", "-c", prologue + recipe.script),
             system=SYSTEM,
             environment=environment,
             inputs=(toolchain, *inputs),
@@ -178,7 +191,7 @@ class DerivationMaker:
             # The tree is the same without; but who knows a package by its path learns that its programs are others.
             environment["programs"] = " ".join(recipe.programs)
         return make_derivation(
-            safe_name(recipe.name),
+            recipe.full_name,
             builder="builtin:debian-root",
             system=_BUILTIN,
             environment=environment,
@@ -224,7 +237,7 @@ class DerivationMaker:
             sources.append(self._source(recipe, recipe.source))
             environment["source"] = str(sources[-1].path)
         return make_derivation(
-            safe_name(recipe.name),
+            recipe.full_name,
             builder="builtin:python-environment",
             system=_BUILTIN,
             environment=environment,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from deployer.errors import DeployerError, Place, near
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.recipes import (
     DEBIAN_ARCHITECTURES,
+    VERSION_IN_URL,
     ArchiveRecipe,
     BuildRecipe,
     DebianRecipe,
@@ -21,6 +23,7 @@ from deployer.packages.recipes import (
     safe_name,
 )
 
+_T = TypeVar("_T")
 PACKAGE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+._-]{0,99}")
 PROGRAM_NAME: Final = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9+._@\[-]{0,99}")
 SRI: Final = re.compile(r"sha(256-[A-Za-z0-9+/]{43}=|512-[A-Za-z0-9+/]{86}==)")
@@ -32,6 +35,7 @@ class Entry:
     def __init__(self, name: str, raw: object, place_of: Callable[[str], Place | None], directory: Path) -> None:
         """`place_of` tells where a key stands; of the empty string, where the whole entry does."""
         self.name, self.directory, self.errors = name, directory, list[DeployerError]()
+        self.below: Recipe | None = None
         self._place_of = place_of
         self._left: dict[str, object] = dict(raw) if isinstance(raw, Mapping) else {}
         self._known: list[str] = []
@@ -39,6 +43,11 @@ class Entry:
             self.fault("", "it is not a mapping with the key 'kind'")
         elif not PACKAGE_NAME.fullmatch(name):
             self.fault("", "its name must be letters, digits and any of + . _ -")
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it changes a package that is there already, rather than being one."""
+        return "kind" not in self._left
 
     def parse(self) -> Recipe | None:
         """The recipe; None where there are `errors`."""
@@ -48,14 +57,23 @@ class Entry:
             self.fault("", "it lacks the key 'kind'", f"The kinds are {', '.join(_KINDS)}.")
             return None
         kind = str(self._take("kind", None, object, "a word"))
-        parse = _KINDS.get(kind)
-        if parse is None:
+        if kind not in _KINDS:
             nearest = near(kind, _KINDS)
             hint = f"Did you mean {nearest[0]!r}?" if nearest else f"The kinds are {', '.join(_KINDS)}."
             self.fault("kind", f"there is no kind {kind!r}", hint)
             return None
+        return self._read(kind)
+
+    def change(self, below: Recipe) -> Recipe | None:
+        """The recipe `below` with what the entry says of it; None where there are `errors`. An entry is read once."""
+        if self.errors:
+            return None
+        self.below = below
+        return self._read(next(kind for kind, (made, _) in _KINDS.items() if isinstance(below, made)))
+
+    def _read(self, kind: str) -> Recipe | None:
         try:
-            recipe = parse(self)
+            recipe = _KINDS[kind][1](self)
         except ValueError:  # already noted
             recipe = None
         for key in self._left:
@@ -63,6 +81,22 @@ class Entry:
             hint = f"Did you mean {nearest[0]!r}?" if nearest else f"The keys of this kind are {', '.join(self._known)}."
             self.fault(key, f"kind {kind!r} has no key {key!r}", hint)
         return None if self.errors else recipe
+
+    def has(self, *keys: str) -> bool:
+        """Whether it says anything of one of these keys."""
+        return any(key in self._left for key in keys)
+
+    def either(self, key: str, read: Callable[[str], _T], field: str = "") -> _T:
+        """What `read` makes of a key; where the entry does not have it, what the package below has in `field`."""
+        if self.below is not None and not self.has(key):
+            self._known.append(key)
+            kept: _T = getattr(self.below, field or key)
+            return kept
+        return read(key)
+
+    def path(self, key: str) -> Path:
+        """A file or directory, relative to the file of the entry."""
+        return self.directory / self.text(key)
 
     def place(self, key: str = "") -> Place | None:
         """Where a key stands."""
@@ -117,94 +151,133 @@ class Entry:
 
 
 def _fetch(entry: Entry) -> FetchRecipe:
+    below = entry.below if isinstance(entry.below, FetchRecipe) else None
+    moved = entry.has("url", "file", "version")
     url, file = entry.text("url", ""), entry.text("file", "")
-    digest, executable = entry.text("hash", ""), entry.boolean("executable", False)
-    if bool(url) == bool(file):
+    digest, version = entry.text("hash", ""), _version(entry)
+    local = entry.directory / file if file else None
+    if below is not None:
+        if moved and (url or not file) and not digest:
+            entry.fault("version", "a new 'url' or 'version' must be pinned by a new 'hash'", _HOW_TO_HASH)
+        if not url and not file:
+            url, local = below.url, below.file
+        digest = digest or ("" if moved else below.hash)
+    elif bool(url) == bool(file):
         entry.fault("", "it must have either 'url' or 'file'")
-    if url and not digest:
-        entry.fault(
-            "url",
-            "a 'url' must be pinned by a 'hash'",
-            "Write hash: sha256-… (of a file: openssl dgst -sha256 -binary FILE | base64).",
-        )
+    elif url and not digest:
+        entry.fault("url", "a 'url' must be pinned by a 'hash'", _HOW_TO_HASH)
     if digest and not SRI.fullmatch(digest):
         entry.fault("hash", f"{digest!r} is no hash", "Write sha256-… or sha512-…, in base 64.")
-    local = entry.directory / file if file else None
+    if VERSION_IN_URL in url and not version:
+        entry.fault("url", f"it names {VERSION_IN_URL}, and the package has no 'version'")
     return FetchRecipe(
-        name=entry.name, place=entry.place("hash") or entry.place(), url=url, file=local, hash=digest, executable=executable
+        name=entry.name,
+        place=entry.place("hash") or entry.place(),
+        version=version,
+        url=url,
+        file=local,
+        hash=digest,
+        executable=entry.either("executable", lambda key: entry.boolean(key, False)),
     )
 
 
 def _archive(entry: Entry) -> ArchiveRecipe:
-    strip = entry.number("strip_components", 0)
+    strip = entry.either("strip_components", lambda key: entry.number(key, 0))
+    below = entry.below if isinstance(entry.below, ArchiveRecipe) else None
     package = entry.text("package", "")
-    source: Dependency = package
-    if not package:
+    source: Dependency = package or (below.source if below else "")
+    if not package and (below is None or entry.has("url", "file", "hash", "version")):
+        entry.below = source if isinstance(source, FetchRecipe) else None
         fetch = _fetch(entry)
+        entry.below = below
         name = (fetch.file.name if fetch.file else fetch.url.rpartition("/")[2]) or "archive"
-        source = FetchRecipe(name=safe_name(name), place=fetch.place, url=fetch.url, file=fetch.file, hash=fetch.hash)
         if fetch.executable:
             entry.fault("executable", "an archive cannot be executable")
-    return ArchiveRecipe(name=entry.name, place=entry.place(), source=source, strip_components=strip)
+        source = replace(fetch, name=entry.name if fetch.version else safe_name(name))
+        version = fetch.version
+    else:
+        version = _version(entry)
+    return ArchiveRecipe(name=entry.name, place=entry.place(), version=version, source=source, strip_components=strip)
 
 
 def _build(entry: Entry) -> BuildRecipe:
-    text = entry.text("source", "")
-    source: Dependency | Path | None = text or None
-    if text.startswith((".", "/")) or "/" in text:
-        source = entry.directory / text
+    below = entry.below if isinstance(entry.below, BuildRecipe) else None
+
+    def source(key: str) -> Dependency | Path | None:
+        text = entry.text(key, "")
+        return entry.directory / text if text.startswith((".", "/")) or "/" in text else text or None
+
     environment = entry.mapping("environment")
     for name in environment:
         if name in _RESERVED or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             entry.fault("environment", f"{name!r} cannot be set in the environment of a build")
+    flags = entry.strings("flags", ())
+    if any(re.search(r"\s", flag) for flag in flags):
+        entry.fault("flags", "a flag cannot have white space in it", "Put it into 'environment', or into the script.")
+    patches = tuple(entry.directory / name for name in entry.strings("patches", ()))
     return BuildRecipe(
         name=entry.name,
         place=entry.place(),
-        script=entry.text("script"),
-        source=source,
-        inputs=entry.strings("inputs", ()),
-        toolchain=entry.text("toolchain"),
-        environment=environment,
+        version=_version(entry),
+        script=entry.either("script", entry.text),
+        source=entry.either("source", source),
+        inputs=entry.either("inputs", lambda key: entry.strings(key, ())),
+        toolchain=entry.either("toolchain", entry.text),
+        environment={**(below.environment if below else {}), **environment},
+        patches=(*(below.patches if below else ()), *patches),
+        flags=(*(below.flags if below else ()), *flags),
     )
 
 
 def _debian(entry: Entry) -> DebianRecipe:
-    architecture = entry.text("architecture", "amd64")
+    architecture = entry.either("architecture", lambda key: entry.text(key, "amd64"))
     if architecture not in DEBIAN_ARCHITECTURES:
         entry.fault("architecture", f"there is no architecture {architecture!r}", f"Use {' or '.join(DEBIAN_ARCHITECTURES)}.")
-    programs = entry.strings("programs", ())
+    below = entry.below if isinstance(entry.below, DebianRecipe) else None
+    programs = entry.either("programs", lambda key: entry.strings(key, ()))
     for program in programs:
         if not PROGRAM_NAME.fullmatch(program):
             entry.fault("programs", f"{program!r} is no name of a program", "Write it without its directory: nginx.")
     return DebianRecipe(
         name=entry.name,
         place=entry.place(),
-        suites=entry.strings("suite"),
-        packages=entry.strings("packages"),
+        suites=entry.either("suite", entry.strings, "suites"),
+        packages=entry.either("packages", entry.strings),
         architecture=architecture,
-        links=entry.mapping("links"),
+        links={**(below.links if below else {}), **entry.mapping("links")},
         programs=programs,
     )
 
 
 def _python(entry: Entry) -> PythonRecipe:
-    source = entry.text("source", "")
     return PythonRecipe(
         name=entry.name,
         place=entry.place("lock") or entry.place(),
-        interpreter=entry.text("interpreter"),
-        lock=entry.directory / entry.text("lock"),
-        extras=entry.strings("extras", ()),
-        groups=entry.strings("groups", ()),
-        source=entry.directory / source if source else None,
+        version=_version(entry),
+        interpreter=entry.either("interpreter", entry.text),
+        lock=entry.either("lock", entry.path),
+        extras=entry.either("extras", lambda key: entry.strings(key, ())),
+        groups=entry.either("groups", lambda key: entry.strings(key, ())),
+        source=entry.either("source", lambda key: entry.path(key) if entry.has(key) else None),
     )
 
 
-_RESERVED: Final = frozenset({"out", "name", "builder", "system", "src", "toolchain", "inputs", "PATH"})
-_KINDS: Final[Mapping[str, Callable[[Entry], Recipe]]] = {
-    "fetch": _fetch,
-    "archive": _archive,
-    "build": _build,
-    "debian": _debian,
-    "python": _python,
+def _version(entry: Entry) -> str:
+    version = entry.either("version", lambda key: entry.text(key, ""))
+    if version and not _VERSION.fullmatch(version):
+        entry.fault("version", f"{version!r} is no version", "Use letters, digits and any of + . _ - ~.")
+    return version
+
+
+_HOW_TO_HASH: Final = "Write hash: sha256-… (of a file: openssl dgst -sha256 -binary FILE | base64)."
+_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._~-]{0,63}")
+_RESERVED: Final = frozenset(
+    {"out", "name", "builder", "system", "src", "toolchain", "inputs", "PATH", "version", "patches", "flags"}
+)
+_KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe]]]] = {
+    "fetch": (FetchRecipe, _fetch),
+    "archive": (ArchiveRecipe, _archive),
+    "build": (BuildRecipe, _build),
+    "debian": (DebianRecipe, _debian),
+    "python": (PythonRecipe, _python),
 }

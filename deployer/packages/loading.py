@@ -1,9 +1,11 @@
-"""Reading packages.yaml: names and places of every entry, and all errors of the file together."""
+"""Reading packages.yaml and overlays: names and places of every entry, and all errors of the file together."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -12,37 +14,96 @@ from deployer.packages.entries import Entry
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.recipes import Recipe
 
-_FILE = "packages.yaml"
+if TYPE_CHECKING:
+    from deployer.packages.package_set import Overlay
+
+OVERLAYS: Final = "overlays"
+"""The key of packages.yaml that is no package."""
 
 
-def read_recipes(path: Path) -> dict[str, Recipe]:
-    """The recipes of a file. Raises everything that is wrong with it."""
-    try:
-        loader = yaml.SafeLoader(path.read_text())
-        top = loader.get_single_node()
-    except FileNotFoundError:
-        raise PackageInvalid(_FILE, "the file does not exist", Place(str(path))) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(str(path), mark.line + 1, mark.column + 1) if mark else Place(str(path))
-        raise PackageInvalid(_FILE, f"it is not YAML: {error.problem or error.context}", place) from None
-    if top is None:
-        return {}
-    if not isinstance(top, yaml.MappingNode):
-        raise PackageInvalid(_FILE, "it is not a mapping from names to packages", _place(path, top))
-    errors: list[DeployerError] = []
-    recipes: dict[str, Recipe] = {}
-    for key, value in top.value:
-        name = str(key.value)
-        if name in recipes:
-            errors.append(PackageInvalid(name, "it is defined twice", _place(path, key)))
-        entry = Entry(name, _plain(loader, value, errors, path), _Places(path, key, value), path.parent)
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """What packages.yaml says: packages, and what is laid over them."""
+
+    recipes: Mapping[str, Recipe]
+    overlays: tuple[Overlay, ...]
+
+
+def read_package_file(path: Path) -> PackageFile:
+    """packages.yaml with the overlays that it names, in their order. Raises everything that is wrong with them."""
+    from deployer.packages.overlays import read_overlay
+
+    document = EntryFile.read(path)
+    named, entries = document.take_overlays()
+    errors, recipes = document.errors, dict[str, Recipe]()
+    for entry in entries:
         recipe = entry.parse()
         errors += entry.errors
         if recipe is not None:
-            recipes[name] = recipe
+            recipes[entry.name] = recipe
+    overlays: list[Overlay] = []
+    for name, place in named:
+        try:
+            overlays.append(read_overlay(path.parent / name, place))
+        except DeployerError as error:
+            errors.append(error)
     raise_all(errors)
-    return recipes
+    return PackageFile(recipes, tuple(overlays))
+
+
+class EntryFile:
+    """A YAML file that maps names to entries, as it was when it was read."""
+
+    def __init__(self, path: Path, loader: yaml.SafeLoader, pairs: Sequence[tuple[yaml.Node, yaml.Node]]) -> None:
+        """What `read` found."""
+        self.errors: list[DeployerError] = []
+        self._pairs, self._path, self._loader = pairs, path, loader
+
+    @classmethod
+    def read(cls, path: Path) -> EntryFile:
+        """Raises `PackageInvalid` where it is no such file."""
+        try:
+            loader = yaml.SafeLoader(path.read_text())
+            top = loader.get_single_node()
+        except FileNotFoundError:
+            raise PackageInvalid(path.name, "the file does not exist", Place(str(path))) from None
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            place = Place(str(path), mark.line + 1, mark.column + 1) if mark else Place(str(path))
+            raise PackageInvalid(path.name, f"it is not YAML: {error.problem or error.context}", place) from None
+        if top is not None and not isinstance(top, yaml.MappingNode):
+            raise PackageInvalid(path.name, "it is not a mapping from names to packages", _place(path, top))
+        return cls(path, loader, top.value if top is not None else ())
+
+    def take_overlays(self) -> tuple[list[tuple[str, Place]], tuple[Entry, ...]]:
+        """The overlays that it names, each with its place, and all other entries."""
+        named: list[tuple[str, Place]] = []
+        others = []
+        for key, value in self._pairs:
+            if key.value != OVERLAYS:
+                others.append((key, value))
+            elif isinstance(value, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in value.value):
+                named += [(str(item.value), _place(self._path, item)) for item in value.value]
+            else:
+                self.errors.append(PackageInvalid(OVERLAYS, "it must be a list of files", _place(self._path, key)))
+        return named, self._entries(others)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries, each to be read once. Raises what is wrong with them as entries of a mapping."""
+        self.errors.clear()
+        found = self._entries(self._pairs)
+        raise_all(self.errors)
+        return found
+
+    def _entries(self, pairs: Sequence[tuple[yaml.Node, yaml.Node]]) -> tuple[Entry, ...]:
+        found: dict[str, Entry] = {}
+        for key, value in pairs:
+            name = str(key.value)
+            if name in found:
+                self.errors.append(PackageInvalid(name, "it is defined twice", _place(self._path, key)))
+            plain = _plain(self._loader, value, self.errors, self._path)
+            found[name] = Entry(name, plain, _Places(self._path, key, value), self._path.parent)
+        return tuple(found.values())
 
 
 class _Places:
@@ -66,7 +127,7 @@ def _plain(loader: yaml.SafeLoader, node: yaml.Node, errors: list[DeployerError]
     try:
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        errors.append(PackageInvalid(_FILE, str(error.problem), _place(path, node)))
+        errors.append(PackageInvalid(path.name, str(error.problem), _place(path, node)))
         return None
 
 

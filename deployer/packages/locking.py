@@ -9,11 +9,11 @@ from pathlib import Path
 
 from deployer.errors import Place, near, raise_all
 from deployer.packages.errors import PackageUnknown
-from deployer.packages.loading import read_recipes
+from deployer.packages.loading import read_package_file
 from deployer.packages.lock_changes import LockChange, lock_changes
-from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock
+from deployer.packages.lockfile import LOCK_NAME, Lock
 from deployer.packages.mirrors import Mirror, find_mirrors
-from deployer.packages.recipes import DebianRecipe
+from deployer.packages.package_set import PackageSet
 from deployer.packages.solve import solve
 
 
@@ -34,7 +34,8 @@ async def lock_packages(
     Raises `PackageUnknown`, `MirrorsUnknown`, `IndexRefused`, `PackageInvalid`, `LockInvalid`, and errors of running apt.
     """
     file = packages.with_name(LOCK_NAME)
-    requests = [_request(recipe) for recipe in read_recipes(packages).values() if isinstance(recipe, DebianRecipe)]
+    content = read_package_file(packages)
+    requests = PackageSet(content.recipes, overlays=content.overlays).debian_requests()
     names = [request.name for request in requests]
     raise_all([PackageUnknown(name, near(name, names), Place(str(packages))) for name in only if name not in names])
     old = Lock.read(file)
@@ -51,7 +52,3 @@ async def lock_packages(
         temporary.write_text(str(lock))
         os.replace(temporary, file)
     return Locking(lock, lock_changes(old, lock))
-
-
-def _request(recipe: DebianRecipe) -> DebianRequest:
-    return DebianRequest(recipe.name, recipe.suites, recipe.packages, recipe.architecture, recipe.place)

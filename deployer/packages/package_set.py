@@ -91,10 +91,12 @@ class PackageSet:
         """Read packages.yaml and the lock beside it; None is the set without packages. Raises all of a file's errors together."""
         if path is None:
             return cls({}, store_dir=store_dir)
-        from deployer.packages.loading import read_recipes
+        from deployer.packages.loading import read_package_file
 
         lock_file = path.with_name(LOCK_NAME)
-        return cls(read_recipes(path), lock=Lock.read(lock_file), lock_file=lock_file, store_dir=store_dir)
+        file = read_package_file(path)
+        lock = Lock.read(lock_file)
+        return cls(file.recipes, lock=lock, lock_file=lock_file, store_dir=store_dir, overlays=file.overlays)
 
     def with_overlay(self, overlay: Overlay) -> PackageSet:
         """This set with one more overlay on top."""

@@ -10,6 +10,7 @@ from typing import Final, Union
 
 from deployer.errors import Place
 
+VERSION_IN_URL: Final = "${version}"
 DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64-linux", "arm64": "aarch64-linux"}
 
 Dependency = Union[str, "Recipe"]
@@ -22,6 +23,13 @@ class Recipe:
 
     name: str
     place: Place | None = field(default=None, compare=False)
+    version: str = ""
+    """What people call this edition of it."""
+
+    @property
+    def full_name(self) -> str:
+        """What its store path is called."""
+        return safe_name(f"{self.name}-{self.version}" if self.version else self.name)
 
     @property
     def kind(self) -> str:
@@ -39,10 +47,16 @@ class FetchRecipe(Recipe):
     """One file, from a URL or beside packages.yaml."""
 
     url: str = ""
+    """`${version}` in it stands for the version."""
     file: Path | None = None
     hash: str = ""
     """SRI, of the file's content; a URL must have one."""
     executable: bool = False
+
+    @property
+    def real_url(self) -> str:
+        """The URL with the version put in."""
+        return self.url.replace(VERSION_IN_URL, self.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +81,9 @@ class BuildRecipe(Recipe):
     inputs: tuple[Dependency, ...] = ()
     toolchain: Dependency
     environment: Mapping[str, str] = field(default_factory=dict)
+    patches: tuple[Path, ...] = ()
+    """Applied to the source in this order, before the script runs."""
+    flags: tuple[str, ...] = ()
 
     @property
     def dependencies(self) -> tuple[Dependency, ...]:

@@ -41,6 +41,7 @@ PROGRAMS = (
     "date",
     "find",
     "mv",
+    "patch",
 )
 
 

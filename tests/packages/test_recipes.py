@@ -4,7 +4,7 @@ import pytest
 
 from deployer.errors import DeployerError, ManyErrors
 from deployer.packages.errors import PackageInvalid
-from deployer.packages.loading import read_recipes
+from deployer.packages.loading import read_package_file
 from deployer.packages.recipes import ArchiveRecipe, BuildRecipe, DebianRecipe, FetchRecipe
 
 HASH = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
@@ -14,7 +14,7 @@ HASH = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 def read(tmp_path):
     def read_text(text):
         (tmp_path / "packages.yaml").write_text(text)
-        return read_recipes(tmp_path / "packages.yaml")
+        return read_package_file(tmp_path / "packages.yaml").recipes
 
     return read_text
 
