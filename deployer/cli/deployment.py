@@ -134,10 +134,13 @@ async def build(project: Project, intention: Intention, changing: Sequence[str],
     missing = [system for output, system in sorted(wanted.items(), key=str) if not project.store.is_valid(output)]
     if missing:
         from deployer.build import realise
+        from deployer.build.store_paths import fetch_store_paths
         from deployer.cli.building import closing_caches
 
-        derivations = [instantiate(project.store, system, project.packages) for system in missing]
         with closing_caches(project.build_settings(display.say)) as settings:
+            cached = project.packages.cached_paths(system.made for system in missing)
+            await fetch_store_paths(project.store, cached, settings, place_of=project.packages.place_of)
+            derivations = [instantiate(project.store, system, project.packages) for system in missing]
             await realise(project.store, derivations, settings=settings, on_event=display.built)
     add_generations(project.store, {HOST + name: system.output for name, system in systems.items()})
 

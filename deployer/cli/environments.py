@@ -115,14 +115,17 @@ class Workbench:
 
     async def _realise(self, missing: Sequence[Made]) -> None:
         from deployer.build import realise
+        from deployer.build.store_paths import fetch_store_paths
         from deployer.cli.building import build_settings, closing_caches
         from deployer.cli.display import Display
 
         display = Display(self._settings)
-        self.packages.write(self.store, missing)
         chosen = build_settings(self._settings.build, place_of=self.packages.place_of, say=display.say)
         try:
             with closing_caches(chosen) as settings:
+                cached = self.packages.cached_paths(missing)
+                await fetch_store_paths(self.store, cached, settings, place_of=self.packages.place_of)
+                self.packages.write(self.store, missing)
                 await realise(self.store, [item.path for item in missing], settings=settings, on_event=display.built)
         finally:
             display.close()

@@ -13,11 +13,13 @@ from deployer.formats.storepath import make_source_path
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file or directory beside packages.yaml."""
+    """A file or directory beside packages.yaml, or a store path that a binary cache has."""
 
     path: StorePath
     origin: Path
     ignored: frozenset[str]
+    is_cached: bool = False
+    """Whether it comes from a binary cache, and not from `origin`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deployer.errors import Place
+from deployer.formats import StorePath
+from deployer.formats.storepath import StorePathRefused
 from deployer.packages.derivation_inputs import Made, Source, make_derivation
-from deployer.packages.errors import LockOutdated, PackageInvalid
+from deployer.packages.errors import LockOutdated, PackageInvalid, StorePathMissing
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
 from deployer.packages.recipes import (
     ArchiveRecipe,
@@ -21,6 +23,7 @@ from deployer.packages.recipes import (
     DebianRecipe,
     Dependency,
     FetchRecipe,
+    NixRecipe,
     PythonRecipe,
     Recipe,
     safe_name,
@@ -72,6 +75,8 @@ class DerivationMaker:
                 return self._debian(recipe)
             case PythonRecipe():
                 return self._python(recipe, dependency(recipe.interpreter), find(recipe.interpreter))
+            case NixRecipe():
+                return self._nix(recipe)
             case _:
                 raise TypeError(f"{type(recipe).__name__} is no kind of recipe")
 
@@ -79,15 +84,22 @@ class DerivationMaker:
         """Where the hash of a fixed output is pinned."""
         return self._places.get(output)
 
+    def cached_paths(self, made: Iterable[Made]) -> tuple[StorePath, ...]:
+        """The store paths that must be had from binary caches before `write`."""
+        return tuple(sorted({source.path for item in _needed_first(made) for source in item.sources if source.is_cached}))
+
     def write(self, store: Store, made: Iterable[Made]) -> None:
-        """Write derivations and all that they need into a store, needed ones first."""
+        """Write derivations and all that they need into a store, needed ones first. Raises `StorePathMissing`."""
         ordered = _needed_first(made)
         valid = store.valid([item.path for item in ordered])
         for item in ordered:
             if str(item.path) not in valid:
                 for source in item.sources:
-                    if not store.is_valid(source.path):
-                        store.add_tree(source.origin.name, source.origin, ignored=source.ignored)
+                    if store.is_valid(source.path):
+                        continue
+                    if source.is_cached:
+                        raise StorePathMissing(str(source.path), self.place_of(str(source.path)))
+                    store.add_tree(source.origin.name, source.origin, ignored=source.ignored)
                 store.write_derivation(item.derivation)
 
     def _fetch(self, recipe: FetchRecipe) -> Made:
@@ -243,6 +255,24 @@ class DerivationMaker:
             environment=environment,
             inputs=tuple(inputs),
             sources=tuple(sources),
+            store_dir=self._store_dir,
+        )
+
+    def _nix(self, recipe: NixRecipe) -> Made:
+        try:
+            path = StorePath.parse(recipe.path, self._store_dir)
+        except StorePathRefused:
+            raise PackageInvalid(recipe.name, f"{recipe.path} is not in the store {self._store_dir}", recipe.place) from None
+        if recipe.place is not None:
+            self._places[str(path)] = recipe.place
+        # A link to it, and not the path itself: so that it is made like any other package, by a derivation that refers to it.
+        entries = [{"path": "", "type": "symlink", "target": str(path)}]
+        return make_derivation(
+            recipe.full_name,
+            builder="builtin:tree",
+            system=_BUILTIN,
+            environment={"entries": json.dumps(entries, sort_keys=True)},
+            sources=(Source(path, Path(str(path)), frozenset(), is_cached=True),),
             store_dir=self._store_dir,
         )
 

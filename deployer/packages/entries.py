@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from deployer.errors import DeployerError, Place, near
+from deployer.formats import StorePath
+from deployer.formats.storepath import StorePathRefused
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.recipes import (
     DEBIAN_ARCHITECTURES,
@@ -18,6 +20,7 @@ from deployer.packages.recipes import (
     DebianRecipe,
     Dependency,
     FetchRecipe,
+    NixRecipe,
     PythonRecipe,
     Recipe,
     safe_name,
@@ -262,6 +265,16 @@ def _python(entry: Entry) -> PythonRecipe:
     )
 
 
+def _nix(entry: Entry) -> NixRecipe:
+    path = entry.either("path", entry.text)
+    try:
+        StorePath.parse(path, path.rpartition("/")[0] or "/")
+    except StorePathRefused:
+        hint = "Write it whole: /nix/store/, 32 characters, a dash, and the name."
+        entry.fault("path", f"{path!r} is no store path", hint)
+    return NixRecipe(name=entry.name, place=entry.place("path") or entry.place(), version=_version(entry), path=path)
+
+
 def _version(entry: Entry) -> str:
     version = entry.either("version", lambda key: entry.text(key, ""))
     if version and not _VERSION.fullmatch(version):
@@ -280,4 +293,5 @@ _KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe]]]] = {
     "build": (BuildRecipe, _build),
     "debian": (DebianRecipe, _debian),
     "python": (PythonRecipe, _python),
+    "nix": (NixRecipe, _nix),
 }

@@ -105,6 +105,25 @@ class LockInvalid(ConfigurationError):
 
 
 @dataclass(eq=False)
+class StorePathMissing(ConfigurationError):
+    """No binary cache that we may ask has a store path that a package of kind `nix` is."""
+
+    path: str
+    place: Place | None = None
+    reason: str = ""
+
+    @property
+    def message(self) -> str:
+        """Which path, and what the last cache said."""
+        return f"{self.path} is not in the store, and no binary cache has it{f': {self.reason}' if self.reason else ''}"
+
+    @property
+    def remedy(self) -> str:
+        """Where to get it."""
+        return "Name a binary cache that has it by --substituter, and the key that it signs with by --trusted-key."
+
+
+@dataclass(eq=False)
 class IndexRefused(ConfigurationError):
     """The index of a suite is unsigned, expired, signed by a stranger, or not to be had."""
 

@@ -133,8 +133,12 @@ class PackageSet:
         found = {made.output: made for _, made in self._made.values() if made.output.hash_part in text}
         return tuple(found[output] for output in sorted(found))
 
+    def cached_paths(self, made: Iterable[Made]) -> tuple[StorePath, ...]:
+        """The store paths that `write` must find in the store already: those of kind `nix`."""
+        return self._maker.cached_paths(made)
+
     def write(self, store: Store, made: Iterable[Made]) -> None:
-        """Write derivations, and all that they need, into a store."""
+        """Write derivations, and all that they need, into a store. Raises `StorePathMissing`."""
         self._maker.write(store, made)
 
     def instantiate(self, store: Store, names: Iterable[str]) -> dict[str, StorePath]:

@@ -123,6 +123,14 @@ class PythonRecipe(Recipe):
         return (self.interpreter,)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NixRecipe(Recipe):
+    """A store path that a binary cache has."""
+
+    path: str
+    """The whole path: `/nix/store/…-name`."""
+
+
 def safe_name(name: str) -> str:
     """A name that a store path can have."""
     return re.sub(r"[^0-9a-zA-Z+._?=-]", "-", name).lstrip(".") or "unnamed"
