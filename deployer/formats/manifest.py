@@ -230,6 +230,8 @@ class Manifest:
     """Those that every user's own systemd has; their files are in `etc` below `systemd/user`."""
     requires: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What the host must have by itself, an absolute path or the name of an account, to what needs it, for people."""
+    architectures: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What programs the host must be able to run, as uname(2) names it, to a package that has such programs, for people."""
     firewall: bool = False
     """Whether a firewall is declared, which must let the controller in."""
 

@@ -62,7 +62,7 @@ def version_of(runtime: Runtime) -> str:
     """A word that differs for any two versions of us, of the module library, of Python or of the parser of YAML."""
     package = Path(deployer.__file__).parent
     files = [package / "yaml_source.py", *library_directory().glob("*.py")]
-    files += [file for room in _ROOMS for file in (package / room).glob("*.py")]
+    files += [file for room in _ROOMS for file in (package / room).rglob("*.py")]
     digest = hashlib.sha256(f"{runtime.path} {sys.hexversion} {yaml.__version__} {yaml.__with_libyaml__}".encode())
     for file in sorted(files):
         content = file.read_bytes()

@@ -75,4 +75,5 @@ def _isolated(packages: PackageSet, recipe: DebianRecipe, root: Made, store_dir:
         },
         inputs=(root, python, starter, *(made for made in root.inputs if str(made.output) in files)),
         store_dir=store_dir,
+        architecture=root.architecture,
     )

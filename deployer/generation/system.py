@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -77,19 +78,17 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
         runtime=str(runtime.path),
         environment="" if environment is None else str(environment.output),
     )
-    document = manifest.to_bytes()
-    entries: list[dict[str, Any]] = [
-        {"path": MANIFEST, "type": "file", "text": document.decode()},
-        {"path": "runtime", "type": "symlink", "target": str(runtime.path)},
-    ]
+    entries: list[dict[str, Any]] = [{"path": "runtime", "type": "symlink", "target": str(runtime.path)}]
     sources: list[Source] = [Source(runtime.path, Path(str(runtime.path)), frozenset())]
     if environment is not None:
         entries.append({"path": "sw", "type": "symlink", "target": str(environment.output)})
     for entry in manifest.etc:
         if entry.path in declaration.contents:
             entries.append(_entry(entry, declaration.contents[entry.path], sources, store_dir))
-    text = json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    inputs = packages.mentioned(text)
+    inputs = packages.mentioned("\n".join([manifest.to_bytes().decode(), _text(entries)]))
+    manifest = dataclasses.replace(manifest, architectures=_architectures(inputs, environment))
+    document = manifest.to_bytes()
+    text = _text([{"path": MANIFEST, "type": "file", "text": document.decode()}, *entries])
     made = make_derivation(
         NAME,
         builder="builtin:tree",
@@ -100,6 +99,16 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
         sources=tuple(sources),
     )
     return System(manifest, document, made, runtime, config.warnings, declaration.controller_checks)
+
+
+def _text(entries: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _architectures(inputs: Sequence[Made], environment: Made | None) -> dict[str, str]:
+    """What programs the host must run, and one package of each that has such. What only builds need is nothing to the host."""
+    used = (*inputs, *(environment.inputs if environment is not None else ()))
+    return {made.architecture: made.derivation.name for made in reversed(used) if made.architecture}
 
 
 def instantiate(store: Store, system: System, packages: PackageSet) -> StorePath:

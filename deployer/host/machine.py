@@ -168,6 +168,10 @@ class SystemPort:
         """The value of a key; None where the kernel has no such key."""
         raise NotImplementedError
 
+    def architecture(self) -> str:
+        """What programs it runs: `x86_64`, as uname(2) says."""
+        raise NotImplementedError
+
     def may_set_sysctl(self, key: str) -> bool:
         """Whether a key that is there can be written."""
         raise NotImplementedError

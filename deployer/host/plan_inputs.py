@@ -69,6 +69,8 @@ class Observed:
     """Home directories that are missing, with their users."""
     lacking: FrozenSet[str] = frozenset()
     """What the manifest requires of the host and the host does not have."""
+    architecture: str = ""
+    """What programs the host runs, as uname(2) names it."""
     missing: Tuple[str, ...] = ()
     """Paths that tmpfiles rules would make."""
     problems: Tuple[Problem, ...] = ()
@@ -125,6 +127,7 @@ def observe_for_plan(machine: Machine, previous: Manifest, manifest: Manifest, l
         sealed=frozenset(key for key in keys if not machine.system.may_set_sysctl(key)),
         homes=tuple(missing_homes(machine.disk, manifest.users, problems)),
         lacking=_lacking_requirements(machine, manifest),
+        architecture=machine.system.architecture(),
         missing=tuple(path for path in tmpfiles_paths(manifest.tmpfiles) if not machine.disk.exists(path)),
         problems=tuple(problems),
     )

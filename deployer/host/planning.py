@@ -73,7 +73,7 @@ def plan_activation(
     actions += of_users[1]
     problems += _units(previous, manifest, observed, foreign)
     if not repair:
-        problems += _lacking(manifest, observed)
+        problems += _lacking(manifest, observed) + _other_architectures(manifest, observed)
     return Plan("", "", 0, tuple(actions), tuple(dict.fromkeys(problems)))
 
 
@@ -95,6 +95,19 @@ def _lacking(manifest: Manifest, observed: Observed) -> List[Problem]:
             "Install what brings it on the host, or take the program from a package: `package: ${pkgs.NAME}`.",
         )
         for target in sorted(observed.lacking)
+    ]
+
+
+def _other_architectures(manifest: Manifest, observed: Observed) -> List[Problem]:
+    """Programs for other processors than the host's would not start."""
+    return [
+        Problem(
+            f"package {package}",
+            f"its programs are for {architecture}, and this host is {observed.architecture}",
+            "Give hosts of this architecture another configuration, or lock the package for it: `architecture:`.",
+        )
+        for architecture, package in sorted(manifest.architectures.items())
+        if architecture != observed.architecture
     ]
 
 

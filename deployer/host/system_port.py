@@ -48,6 +48,10 @@ class RealSystem(SystemPort):
         """The value of a key; None where the kernel has no such key."""
         return kernel.read(key)
 
+    def architecture(self) -> str:
+        """Of the kernel."""
+        return os.uname().machine
+
     def may_set_sysctl(self, key: str) -> bool:
         """Whether a key that is there can be written."""
         return kernel.is_writable(key)

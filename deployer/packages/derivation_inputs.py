@@ -32,6 +32,8 @@ class Made:
     """What it is to those that depend on it."""
     inputs: tuple[Made, ...] = field(repr=False)
     sources: tuple[Source, ...] = ()
+    architecture: str = ""
+    """What its programs are for, as uname(2) names it; empty where that is known of none."""
 
     @property
     def output(self) -> StorePath:
@@ -58,6 +60,7 @@ def make_derivation(
     inputs: tuple[Made, ...] = (),
     sources: tuple[Source, ...] = (),
     fixed: tuple[str, bytes] | None = None,
+    architecture: str = "",
 ) -> Made:
     """A derivation with one output. `fixed`: algorithm and digest of the flat file that it is."""
     output = Output("", fixed[0], fixed[1].hex()) if fixed else Output()
@@ -78,4 +81,6 @@ def make_derivation(
         return known[path].modulo
 
     derivation = with_output_paths(draft, hash_of, store_dir)
-    return Made(derivation.path(store_dir), derivation, hash_modulo(derivation, hash_of), tuple(known.values()), sources)
+    return Made(
+        derivation.path(store_dir), derivation, hash_modulo(derivation, hash_of), tuple(known.values()), sources, architecture
+    )

@@ -18,6 +18,7 @@ from deployer.packages.derivation_inputs import Made, Source, make_derivation
 from deployer.packages.errors import LockOutdated, PackageInvalid, StorePathMissing
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
 from deployer.packages.recipes import (
+    DEBIAN_ARCHITECTURES,
     ArchiveRecipe,
     BuildRecipe,
     DebianRecipe,
@@ -188,6 +189,7 @@ class DerivationMaker:
             inputs=(toolchain, *inputs),
             sources=sources,
             store_dir=self._store_dir,
+            architecture=SYSTEM.partition("-")[0],
         )
 
     def _debian(self, recipe: DebianRecipe) -> Made:
@@ -209,6 +211,7 @@ class DerivationMaker:
             environment=environment,
             inputs=tuple(made for _, made in files),
             store_dir=self._store_dir,
+            architecture=DEBIAN_ARCHITECTURES[recipe.architecture],
         )
 
     def _locked(self, recipe: DebianRecipe) -> LockedDebian:
@@ -256,6 +259,7 @@ class DerivationMaker:
             inputs=tuple(inputs),
             sources=tuple(sources),
             store_dir=self._store_dir,
+            architecture=root.architecture,
         )
 
     def _nix(self, recipe: NixRecipe) -> Made:

@@ -11,7 +11,8 @@ from typing import Final, Union
 from deployer.errors import Place
 
 VERSION_IN_URL: Final = "${version}"
-DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64-linux", "arm64": "aarch64-linux"}
+DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Debian's names to those of uname(2)."""
 
 Dependency = Union[str, "Recipe"]
 """A package by its name in the final set, or an exact recipe (what an overlay takes from `prev`)."""

@@ -13,6 +13,7 @@ from deployer.errors import DeployerError
 from deployer.formats.manifest import Manifest
 from deployer.generation import System, instantiate, make_system, runtime
 from deployer.packages import PackageSet
+from deployer.packages.lockfile import Lock, LockedDebian
 from deployer.store import Store, verify
 
 EVERYTHING = """\
@@ -162,3 +163,23 @@ def test_the_derivation_is_one_that_nix_reads(tmp_path: Path):
     entries = json.loads(made.made.derivation.environment["entries"])
     assert [entry["path"] for entry in entries][:2] == ["manifest.json", "runtime"]
     assert made.made.derivation.outputs["out"].path == str(made.output)
+
+
+def test_the_system_says_what_programs_the_host_must_run(tmp_path: Path):
+    (tmp_path / "packages.yaml").write_text(
+        "root: {kind: debian, suite: bookworm, packages: [x], architecture: arm64}\n"
+        "toolchain: {kind: debian, suite: bookworm, packages: [x], architecture: amd64}\n"
+        "shell: {kind: build, toolchain: toolchain, script: x}\n"
+        "text: {kind: fetch, file: packages.yaml}\n"
+    )
+    locked = {name: LockedDebian(("bookworm",), ("x",), kind, ()) for name, kind in (("root", "arm64"), ("toolchain", "amd64"))}
+    (tmp_path / "deployer.lock").write_text(str(Lock(locked)))
+    path = tmp_path / "configuration.yaml"
+
+    path.write_text('etc: {a: {text: "${pkgs.root}"}, b: {source: "${pkgs.text}"}}\n')
+    assert system(path)[0].manifest.architectures == {"aarch64": "root"}
+
+    path.write_text("packages: [shell]\n")
+    made, _ = system(path)
+    assert made.manifest.architectures == {"x86_64": "shell"}
+    assert Manifest.from_bytes(made.document) == made.manifest

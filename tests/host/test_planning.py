@@ -322,3 +322,12 @@ def test_equal_manifests_ask_for_nothing_whatever_the_host_shows(world: World) -
     observed = Observed(etc={"a": "absent"}, wishes={"a": "link x"})
 
     assert plan_activation(manifest, manifest, observed, Ledger(), repair=False) == Plan("", "", 0)
+
+
+def test_packages_for_other_processors_than_the_hosts_are_refused_before_anything_changes(world: World):
+    ours, theirs = Manifest(architectures={"x86_64": "nginx"}), Manifest(architectures={"aarch64": "redis"})
+
+    assert plan_activation(Manifest(), ours, Observed(architecture="x86_64"), Ledger(), repair=False).problems == ()
+    (problem,) = plan_activation(Manifest(), theirs, Observed(architecture="x86_64"), Ledger(), repair=False).problems
+    assert (problem.target, problem.message) == ("package redis", "its programs are for aarch64, and this host is x86_64")
+    assert "architecture" in problem.remedy

@@ -229,6 +229,9 @@ class WorldSystem(SystemPort):
     def sysctl(self, key: str) -> str | None:
         return self._memory.load().get(key)
 
+    def architecture(self):
+        return "x86_64"
+
     def may_set_sysctl(self, key: str) -> bool:
         return key not in self._memory.load().get("sealed", ())
 

@@ -14,10 +14,10 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from deployer.errors import Place
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.lockfile import LockedDeb
+from deployer.packages.recipes import DEBIAN_ARCHITECTURES
 
 _PYTHON: Final = re.compile(r"python3\.(\d+)")
 _UPSTREAM: Final = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
-_MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 _OLDEST_GLIBC: Final = {"x86_64": 5, "aarch64": 17}
 """The first manylinux of each machine, as the minor version of glibc."""
 _LEGACY: Final = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
@@ -49,7 +49,7 @@ class PythonPlatform:
             reason = f"the C library of its interpreter {name!r} is {glibc[0]}.{glibc[1]}, and must be {wanted} or newer"
             raise PackageInvalid(asker, reason, place, "Take the interpreter from a newer suite: bookworm, or trixie.")
         major, minor, micro = max(pythons)[:3]
-        return cls((major, minor, micro), (glibc[0], glibc[1]), _MACHINES[architecture])
+        return cls((major, minor, micro), (glibc[0], glibc[1]), DEBIAN_ARCHITECTURES[architecture])
 
     @property
     def short_version(self) -> str:
