@@ -221,12 +221,19 @@ def checked_units_exist(config: ConfigView) -> Iterator[Fault]:
                 at,
             )
         elif check["kind"] == "unit" and not units[check["unit"]]["start"]:
-            yield Fault(
-                f"check '{name}': nothing starts the unit '{check['unit']}'",
-                "Add `wanted_by`.",
-                at,
-                of_unit(check["unit"], config),
-            )
+            yield not_started(name, check["unit"], config)
+
+
+def not_started(name: str, unit: str, config: ConfigView) -> Fault:
+    """What is wrong with a check of a unit that is never active, at what asked for the check."""
+    said = of_unit(unit, config)
+    plain, _, kind = unit.rpartition(".")
+    asked = kind == "service" and said == f"systemd.services.{plain}" and config["systemd.services"][plain]["check"]
+    at, also = (f"{said}.check", "") if asked else (f"checks.{name}.unit", said)
+    if config["systemd.units"][unit]["masked"]:
+        also = "systemd.masked" if unit in config["systemd.masked"] else also
+        return Fault(f"check '{name}': the unit '{unit}' is masked", "Remove the mask, or the check.", at, also)
+    return Fault(f"check '{name}': nothing starts the unit '{unit}'", "Add `wanted_by`, or remove the check.", at, also)
 
 
 def of_unit(name: str, config: ConfigView) -> str:

@@ -312,28 +312,3 @@ def wrong_units(config: ConfigView, above: str, kinds: tuple[str, ...]) -> Itera
     for name, timer in config[f"{above}.timers"].items():
         if f"{name}.service" not in config[f"{above}.units"] and "Unit" not in timer["timer"]:
             yield Fault(f"timer '{name}' has no service '{name}.service' to start", "Declare it.", f"{above}.timers.{name}")
-
-
-@module.asserts
-def users_of_services_are_known(config: ConfigView) -> Iterator[Fault]:
-    """A service's user is somebody whom this configuration, or every system, has."""
-    for name, service in config["systemd.services"].items():
-        for directive in ("User", "Group"):
-            account = service["service"].get(directive)
-            if not isinstance(account, str) or account in config["known_accounts"] or account.isdecimal() or "%" in account:
-                continue
-            if service["service"].get("DynamicUser") != "yes":
-                message = f"service '{name}' runs as '{account}', whom this configuration does not declare"
-                remedy = f"Declare `{directive.lower()}s.{account}`, or, where the host has the account by itself, "
-                yield Fault(message, f"{remedy}`requires.accounts.{account}`.", f"systemd.services.{name}.service.{directive}")
-
-
-@module.asserts
-def each_file_has_one_owner(config: ConfigView) -> Iterator[Fault]:
-    """A unit's file is no entry of `etc` as well."""
-    for name, unit in config["systemd.units"].items():
-        path = f"systemd/system/{name}"
-        if path in config["etc"] and (unit["text"] or unit["masked"]):
-            message = f"etc entry '{path}' stands where the declared unit '{name}' has its file"
-            at = said_at(name, config, "systemd", tuple(SECTIONS))
-            yield Fault(message, "Remove the entry, and say it under `systemd`.", f"etc.{path}", at)

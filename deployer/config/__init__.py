@@ -2,7 +2,7 @@
 
 For those who evaluate: `Evaluator`, `HostView`, `Config`, `Explained`. For authors of modules: `Module`, `types`, `Field`,
 `Fault`, the weights `force`, `default`, `priority`, `before`, `after`, `order`, the condition `when`, and systemd's notation:
-`command_line`, `quoted`, `unit_name`.
+`command_line`, `quoted`, `unit_name`; what systemd knows: `unknown_directive`, `wrong_section`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deployer.config.module import ConfigView, Fault, Module, Option
     from deployer.config.notation import command_line, quoted, unit_name
     from deployer.config.types import Field, Submodule
+    from deployer.config.unit_directives import unknown_directive, wrong_section
 
 __all__ = [
     "Config",
@@ -47,7 +48,9 @@ __all__ = [
     "quoted",
     "types",
     "unit_name",
+    "unknown_directive",
     "when",
+    "wrong_section",
 ]
 
 _HOMES: Final = {
@@ -85,6 +88,10 @@ _HOMES: Final = {
     "deployer.config.types": (
         "Field",
         "Submodule",
+    ),
+    "deployer.config.unit_directives": (
+        "unknown_directive",
+        "wrong_section",
     ),
 }
 

@@ -557,7 +557,9 @@ WRONG = [
     (
         "a check of a unit that nothing starts",
         {"main": "systemd: {services: {b: {service: {ExecStart: /x}}}}\nchecks: {a: {kind: unit, unit: b.service}}\n"},
-        ["main.yaml:2:32: check 'a': nothing starts the unit 'b.service' | Add `wanted_by`. See also main.yaml:1:25."],
+        [
+            "main.yaml:2:32: check 'a': nothing starts the unit 'b.service' | Add `wanted_by`, or remove the check. See also main.yaml:1:25."
+        ],
     ),
     (
         "a priority without its number",

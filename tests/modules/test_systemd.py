@@ -67,21 +67,22 @@ def test_an_empty_text_resets_a_list(directory):
 
 
 @pytest.mark.parametrize(
-    ("kind", "section", "suffix"),
+    ("kind", "section", "directive"),
     [
-        ("timers", "timer", "timer"),
-        ("sockets", "socket", "socket"),
-        ("mounts", "mount", "mount"),
-        ("paths", "path", "path"),
-        ("slices", "slice", "slice"),
+        ("timers", "timer", "OnBootSec"),
+        ("sockets", "socket", "Backlog"),
+        ("mounts", "mount", "X-Key"),
+        ("paths", "path", "PathExists"),
+        ("slices", "slice", "TasksMax"),
     ],
 )
-def test_every_kind_has_its_section(directory, kind, section, suffix):
+def test_every_kind_has_its_section(directory, kind, section, directive):
     found = units(
-        directory, f"systemd: {{services: {{a: {{service: {{ExecStart: /x}}}}}}, {kind}: {{a: {{{section}: {{Key: 1}}}}}}}}\n"
+        directory,
+        f"systemd: {{services: {{a: {{service: {{ExecStart: /x}}}}}}, {kind}: {{a: {{{section}: {{{directive}: 1}}}}}}}}\n",
     )
 
-    assert found[f"a.{suffix}"]["text"] == f"[{section.capitalize()}]\nKey=1\n"
+    assert found[f"a.{section}"]["text"] == f"[{section.capitalize()}]\n{directive}=1\n"
 
 
 def test_a_target_needs_nothing(directory):
