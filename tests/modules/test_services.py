@@ -208,6 +208,8 @@ def test_an_entry_in_the_place_of_a_units_file_is_refused_with_both_places(direc
         "systemd: {services: {a: {service: {ExecStart: /x}}}}\netc: {systemd/system/a.service: {text: x}}\n"
     )
 
-    assert error.message == "etc entry 'systemd/system/a.service' stands where the declared unit 'a.service' has a file of its own"
+    assert (
+        error.message == "etc entry 'systemd/system/a.service' stands where the declared unit 'a.service' has a file of its own"
+    )
     assert str(error.location).endswith("main.yaml:2:33")
     assert error.remedy.endswith("main.yaml:1:25.")
