@@ -68,8 +68,11 @@ def rules_are_whole(config: ConfigView) -> Iterator[Fault]:
             yield Fault(f"sudo rule '{name}' names nobody", "Add `users` or `groups`.", f"sudo.rules.{name}")
         if not rule["commands"]:
             yield Fault(f"sudo rule '{name}' allows nothing", "Add `commands`.", f"sudo.rules.{name}")
-        for user in (*rule["users"], *([rule["run_as"]] if rule["run_as"] != "ALL" else [])):
+        named = [("users", user) for user in rule["users"]]
+        if rule["run_as"] != "ALL":
+            named.append(("run_as", rule["run_as"]))
+        for field, user in named:
             if user not in users:
                 message = f"sudo rule '{name}' names '{user}', whom this configuration does not declare"
                 remedy = f"Declare `users.{user}`, or, where the host has the account by itself, `requires.accounts.{user}`."
-                yield Fault(message, remedy, f"sudo.rules.{name}")
+                yield Fault(message, remedy, f"sudo.rules.{name}.{field}", item=user if field == "users" else None)

@@ -32,4 +32,4 @@ def owners_are_known(config: ConfigView) -> Iterator[Fault]:
                 continue
             message = f"the rule '{rule}' gives the path to '{name}', whom this configuration does not declare"
             remedy = f"Declare `{declared}.{name}`, or, where the host has the account by itself, `requires.accounts.{name}`."
-            yield Fault(message, remedy, "tmpfiles.rules")
+            yield Fault(message, remedy, "tmpfiles.rules", item=rule)

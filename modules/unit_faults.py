@@ -38,12 +38,13 @@ def systemd_knows_each_directive(config: ConfigView) -> Iterator[Fault]:
     for unit, section, at, directives in said(config):
         instead = wrong_section(unit, section)
         if instead:
-            yield Fault(f"unit '{unit}' can't have a section [{section}]", instead, at)
+            yield Fault(f"unit '{unit}' can't have a section [{section}]", instead, at, named=True)
             continue
         for name in directives:
             instead = unknown_directive(unit, section, name)
             if instead:
-                yield Fault(f"unit '{unit}': systemd knows no `{name}` in [{section}]", instead, f"{at}.{name}")
+                message = f"unit '{unit}': systemd knows no `{name}` in [{section}]"
+                yield Fault(message, instead, asked_at(at, name, config), named=True)
 
 
 @module.asserts
@@ -59,7 +60,16 @@ def accounts_of_units_are_known(config: ConfigView) -> Iterator[Fault]:
                     who = "whom" if declared == "users" else "which"
                     message = f"{kind} '{name}' {is_theirs} '{account}', {who} this configuration does not declare"
                     remedy = f"Declare `{declared}.{account}`, or, where the host has the account by itself, "
-                    yield Fault(message, f"{remedy}`requires.accounts.{account}`.", f"{at}.{directive}")
+                    yield Fault(message, f"{remedy}`requires.accounts.{account}`.", asked_at(at, directive, config))
+
+
+def asked_at(at: str, directive: str, config: ConfigView) -> str:
+    """The option that asked for a directive: that of a job, where the service is one's."""
+    name = at.removeprefix("systemd.services.").removesuffix(".service")
+    job = config["jobs"].get(name)
+    if job is not None and directive in job["service"]:
+        return f"jobs.{name}.service.{directive}"
+    return f"jobs.{name}.user" if job is not None and directive == "User" else f"{at}.{directive}"
 
 
 def accounts(value: object) -> Iterator[str]:

@@ -178,7 +178,7 @@ def groups_of_users_are_known(config: ConfigView) -> Iterator[Fault]:
                 if group not in config["known_accounts"]:
                     message = f"user '{name}' is to be in the group '{group}', which this configuration does not declare"
                     remedy = f"Declare `groups.{group}`, or, where the host has it by itself, `requires.accounts.{group}`."
-                    yield Fault(message, remedy, f"users.{name}.{field}")
+                    yield Fault(message, remedy, f"users.{name}.{field}", item=group if field == "groups" else None)
 
 
 @module.asserts

@@ -44,6 +44,10 @@ class Fault:
     """The option path whose definition is to blame; empty: none in particular."""
     also: str = ""
     """The option path of the other definition, where two do not go together."""
+    named: bool = False
+    """Whether the name at `at` is to blame, and not the value that it has."""
+    item: Any = None
+    """Of a list at `at`, the item that is to blame."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,19 +45,37 @@ def below(value: Any, path: str) -> Any:
 
 def place_of(definitions: Mapping[str, Sequence[Definition]], path: str) -> Place | None:
     """Where an option, or what is nested in it, is defined first; of what surrounds it where it is not."""
+    found = definitions_of(definitions, path)
+    return found[0].place if found else None
+
+
+def place_of_name(definitions: Mapping[str, Sequence[Definition]], path: str) -> Place | None:
+    """Where the name of an option, or of what is nested in it, stands first."""
+    found = definitions_of(definitions, path)
+    return found[0].named_at if found else None
+
+
+def place_of_item(definitions: Mapping[str, Sequence[Definition]], path: str, item: Any) -> Place | None:
+    """Where an item of a list stands; where the list does, if the item is not written there as it is."""
+    found = definitions_of(definitions, path)
+    items = (one for definition in found if isinstance(definition.value, list) for one in definition.value)
+    return next((one.place for one in items if one.plain() == item), found[0].place if found else None)
+
+
+def definitions_of(definitions: Mapping[str, Sequence[Definition]], path: str) -> list[Definition]:
+    """All definitions of an option, or of what is nested in it; of what surrounds it where there are none."""
     if path in definitions:
-        return first_place(definitions[path])
+        return [*definitions[path]]
     for at in [index for index, letter in enumerate(path) if letter == "."][::-1]:
         if path[:at] in definitions:
             rest = path[at + 1 :]
             while rest:
-                for definition in definitions[path[:at]]:
-                    found = _nested(definition, rest)
-                    if found is not None:
-                        return found.place
+                found = [one for definition in definitions[path[:at]] if (one := _nested(definition, rest)) is not None]
+                if found:
+                    return found
                 rest = rest.rpartition(".")[0]
-            return first_place(definitions[path[:at]])
-    return None
+            return [*definitions[path[:at]]]
+    return []
 
 
 def first_place(definitions: Sequence[Definition] | None) -> Place | None:

@@ -21,7 +21,7 @@ from deployer.config.host_view import MISSING, HostView
 from deployer.config.interpolation import Unclosed, interpolate
 from deployer.config.merging import NOTHING, OptionType, Scope
 from deployer.config.module import Assertion, ConfigView, Fault, Module, Option
-from deployer.config.places import beginnings, below, first_place, place_of
+from deployer.config.places import beginnings, below, first_place, place_of, place_of_item, place_of_name
 from deployer.config.sharing import OptionValue, Shared
 from deployer.config.tree import OptionTree
 from deployer.errors import DeployerError, Place
@@ -90,8 +90,8 @@ class Run:
         for module in self._tree.modules:
             for check in module.assertions:
                 for fault in self._faults(module, check):
-                    place, other = (place_of(self.definitions, path) if path else None for path in (fault.at, fault.also))
-                    yield AssertionBroken(fault.message, fault.remedy, place, other)
+                    other = place_of(self.definitions, fault.also) if fault.also else None
+                    yield AssertionBroken(fault.message, fault.remedy, self._blamed(fault), other)
 
     def warnings(self) -> Iterator[str]:
         """What modules find worth a word."""
@@ -100,6 +100,13 @@ class Run:
                 for fault in self._faults(module, check):
                     place = place_of(self.definitions, fault.at) if fault.at else None
                     yield f"{place}: {fault.message}" if place else fault.message
+
+    def _blamed(self, fault: Fault) -> Place | None:
+        if not fault.at:
+            return None
+        if fault.item is not None:
+            return place_of_item(self.definitions, fault.at, fault.item)
+        return (place_of_name if fault.named else place_of)(self.definitions, fault.at)
 
     def _faults(self, module: Module, check: Assertion) -> list[Fault]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -156,6 +157,7 @@ class _Reader:
 
     def _connection_value(self, key: str, node: Node) -> Any:
         many, parse = _CONNECTION[key](self._base)
+        parse = _naming(key, parse)
         if not many:
             if not isinstance(node, Scalar) or node.value is None:
                 raise WrongType(node.place, f"`{key}`", "a single value", kind_of(node))
@@ -217,6 +219,18 @@ class _Reader:
 
 
 _Parser = Callable[[object, Place], Any]
+
+
+def _naming(key: str, parse: _Parser) -> _Parser:
+    """The parser, whose complaints of a wrong type name the key."""
+
+    def named(value: object, place: Place) -> Any:
+        try:
+            return parse(value, place)
+        except WrongType as error:
+            raise dataclasses.replace(error, what=f"`{key}`") from None
+
+    return named
 
 
 def _one(parse: _Parser) -> Callable[[Path], tuple[bool, _Parser]]:

@@ -289,7 +289,8 @@ class DerivationMaker:
         try:
             return self._sources.add(path, wanted=wanted, place=place or recipe.place)
         except FileNotFoundError:
-            raise PackageInvalid(recipe.name, f"there is no {path}", place or recipe.place) from None
+            what = "A path is relative to packages.yaml: correct it, or create the file."
+            raise PackageInvalid(recipe.name, f"there is no {path}", place or recipe.place, what) from None
 
 
 def _needed_first(made: Iterable[Made]) -> list[Made]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from deployer.config.definitions import describe
 from deployer.errors import DeployerError, Place, near
 from deployer.formats import StorePath
 from deployer.formats.storepath import StorePathRefused
@@ -41,11 +42,11 @@ class Entry:
         self.below: Recipe | None = None
         self._place_of = place_of
         self._left: dict[str, object] = dict(raw) if isinstance(raw, Mapping) else {}
-        self._known: list[str] = []
         if not isinstance(raw, Mapping):
-            self.fault("", "it is not a mapping with the key 'kind'")
+            kinds = ", ".join(_KINDS)
+            self.fault("", f"it must be a mapping with the key 'kind', and is {describe(raw)}", f"The kinds are {kinds}.")
         elif not PACKAGE_NAME.fullmatch(name):
-            self.fault("", "its name must be letters, digits and any of + . _ -")
+            self.fault("", "its name must be letters, digits and any of + . _ -", "Write it such as hello-1.2.")
 
     @property
     def is_change(self) -> bool:
@@ -72,17 +73,23 @@ class Entry:
         if self.errors:
             return None
         self.below = below
-        return self._read(next(kind for kind, (made, _) in _KINDS.items() if isinstance(below, made)))
+        return self._read(next(kind for kind, (made, _, _) in _KINDS.items() if isinstance(below, made)))
 
     def _read(self, kind: str) -> Recipe | None:
+        _, read, known = _KINDS[kind]
         try:
-            recipe = _KINDS[kind][1](self)
-        except ValueError:  # already noted
+            recipe = read(self)
+        except ValueError:  # already noted; what was not read yet is no fault
             recipe = None
+            self._left = {key: value for key, value in self._left.items() if key not in known}
         for key in self._left:
-            nearest = near(key, self._known)
-            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"The keys of this kind are {', '.join(self._known)}."
-            self.fault(key, f"kind {kind!r} has no key {key!r}", hint)
+            nearest = near(key, known)
+            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"The keys of this kind are {', '.join(known)}."
+            if key in known:
+                hint = "The archive is another package: say it there, or give a 'url' or a 'file' instead."
+                self.fault(key, f"{key!r} means nothing here", hint)
+            else:
+                self.fault(key, f"kind {kind!r} has no key {key!r}", hint)
         return None if self.errors else recipe
 
     def has(self, *keys: str) -> bool:
@@ -92,7 +99,6 @@ class Entry:
     def either(self, key: str, read: Callable[[str], _T], field: str = "") -> _T:
         """What `read` makes of a key; where the entry does not have it, what the package below has in `field`."""
         if self.below is not None and not self.has(key):
-            self._known.append(key)
             kept: _T = getattr(self.below, field or key)
             return kept
         return read(key)
@@ -117,7 +123,7 @@ class Entry:
         """A number from 0 on."""
         value = self._take(key, default, int, "a number")
         if isinstance(value, bool) or value < 0:
-            self.fault(key, f"{key} must be a number from 0 on")
+            self.fault(key, f"{key} must be a number from 0 on, and is {describe(value)}", "Write 0, 1, 2 …")
         return int(value)
 
     def boolean(self, key: str, default: bool) -> bool:
@@ -128,8 +134,10 @@ class Entry:
         """A list of strings; one string stands for a list of one."""
         value = self._take(key, None if default is None else list(default), (list, str), "a list of strings")
         items = [value] if isinstance(value, str) else list(value)
-        if not all(isinstance(item, str) for item in items):
-            self.fault(key, f"{key} must be a list of strings")
+        wrong = [item for item in items if not isinstance(item, str)]
+        if wrong:
+            reason = f"{key} must be a list of strings, and has {describe(wrong[0])}"
+            self.fault(key, reason, "Put numbers and true/false in quotes.")
         return tuple(map(str, items))
 
     def mapping(self, key: str) -> dict[str, str]:
@@ -140,15 +148,14 @@ class Entry:
         return {str(name): str(item) for name, item in value.items()}
 
     def _take(self, key: str, default: Any, kinds: type | tuple[type, ...], what: str) -> Any:
-        self._known.append(key)
         if key not in self._left:
             if default is None:
-                self.fault("", f"it lacks the key {key!r}")
+                self.fault("", f"it lacks the key {key!r}", f"Add `{key}`: {what}.")
                 raise ValueError(key)
             return default
         value = self._left.pop(key)
         if not isinstance(value, kinds):
-            self.fault(key, f"{key} must be {what}")
+            self.fault(key, f"{key} must be {what}, and is {describe(value)}", f"Write {what}.")
             raise ValueError(key)
         return value
 
@@ -166,13 +173,14 @@ def _fetch(entry: Entry) -> FetchRecipe:
             url, local = below.url, below.file
         digest = digest or ("" if moved else below.hash)
     elif bool(url) == bool(file):
-        entry.fault("", "it must have either 'url' or 'file'")
+        has = "both" if url else "neither"
+        entry.fault("", f"it must have either 'url' or 'file', and has {has}", "`file` is a path beside packages.yaml.")
     elif url and not digest:
         entry.fault("url", "a 'url' must be pinned by a 'hash'", _HOW_TO_HASH)
     if digest and not SRI.fullmatch(digest):
         entry.fault("hash", f"{digest!r} is no hash", "Write sha256-… or sha512-…, in base 64.")
     if VERSION_IN_URL in url and not version:
-        entry.fault("url", f"it names {VERSION_IN_URL}, and the package has no 'version'")
+        entry.fault("url", f"it names {VERSION_IN_URL}, and the package has no 'version'", "Add `version`.")
     return FetchRecipe(
         name=entry.name,
         place=entry.place("hash") or entry.place(),
@@ -195,7 +203,7 @@ def _archive(entry: Entry) -> ArchiveRecipe:
         entry.below = below
         name = (fetch.file.name if fetch.file else fetch.url.rpartition("/")[2]) or "archive"
         if fetch.executable:
-            entry.fault("executable", "an archive cannot be executable")
+            entry.fault("executable", "an archive cannot be executable", "Remove it: the files in it keep their modes.")
         source = replace(fetch, name=entry.name if fetch.version else safe_name(name))
         version = fetch.version
     else:
@@ -213,7 +221,8 @@ def _build(entry: Entry) -> BuildRecipe:
     environment = entry.mapping("environment")
     for name in environment:
         if name in _RESERVED or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            entry.fault("environment", f"{name!r} cannot be set in the environment of a build")
+            hint = "Use another name: builds set this one." if name in _RESERVED else "Use letters, digits and _."
+            entry.fault("environment", f"{name!r} cannot be set in the environment of a build", hint)
     flags = entry.strings("flags", ())
     if any(re.search(r"\s", flag) for flag in flags):
         entry.fault("flags", "a flag cannot have white space in it", "Put it into 'environment', or into the script.")
@@ -287,11 +296,16 @@ _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._~-]{0,63}")
 _RESERVED: Final = frozenset(
     {"out", "name", "builder", "system", "src", "toolchain", "inputs", "PATH", "version", "patches", "flags"}
 )
-_KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe]]]] = {
-    "fetch": (FetchRecipe, _fetch),
-    "archive": (ArchiveRecipe, _archive),
-    "build": (BuildRecipe, _build),
-    "debian": (DebianRecipe, _debian),
-    "python": (PythonRecipe, _python),
-    "nix": (NixRecipe, _nix),
+_KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe], tuple[str, ...]]]] = {
+    "fetch": (FetchRecipe, _fetch, ("kind", "url", "file", "hash", "version", "executable")),
+    "archive": (ArchiveRecipe, _archive, ("kind", "package", "url", "file", "hash", "version", "strip_components", "executable")),
+    "build": (
+        BuildRecipe,
+        _build,
+        ("kind", "script", "source", "inputs", "toolchain", "environment", "version", "patches", "flags"),
+    ),
+    "debian": (DebianRecipe, _debian, ("kind", "suite", "packages", "architecture", "links", "programs")),
+    "python": (PythonRecipe, _python, ("kind", "interpreter", "lock", "extras", "groups", "source", "version")),
+    "nix": (NixRecipe, _nix, ("kind", "path", "version")),
 }
+"""What each kind is read into, how, and all its keys."""

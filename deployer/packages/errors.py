@@ -49,6 +49,25 @@ class PackageInvalid(ConfigurationError):
 
 
 @dataclass(eq=False)
+class PackagesFileInvalid(ConfigurationError):
+    """A file of packages can't be read as one."""
+
+    reason: str
+    place: Place
+    hint: str
+
+    @property
+    def message(self) -> str:
+        """Why."""
+        return self.reason
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return self.hint
+
+
+@dataclass(eq=False)
 class PackageCycle(ConfigurationError):
     """Packages need each other in a circle."""
 

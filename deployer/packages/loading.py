@@ -11,7 +11,7 @@ import yaml
 
 from deployer.errors import DeployerError, Place, raise_all
 from deployer.packages.entries import Entry
-from deployer.packages.errors import PackageInvalid
+from deployer.packages.errors import PackageInvalid, PackagesFileInvalid
 from deployer.packages.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OVERLAYS: Final = "overlays"
 """The key of packages.yaml that is no package."""
+_LOOK: Final = "Look for a missing quote, colon or bracket just before here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +62,20 @@ class EntryFile:
 
     @classmethod
     def read(cls, path: Path) -> EntryFile:
-        """Raises `PackageInvalid` where it is no such file."""
+        """Raises `PackagesFileInvalid` where it is no such file."""
         try:
             loader = yaml.SafeLoader(path.read_text())
             top = loader.get_single_node()
         except FileNotFoundError:
-            raise PackageInvalid(path.name, "the file does not exist", Place(str(path))) from None
+            raise PackagesFileInvalid("the file does not exist", Place(str(path)), "Create it, or correct its path.") from None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = Place(str(path), mark.line + 1, mark.column + 1) if mark else Place(str(path))
-            raise PackageInvalid(path.name, f"it is not YAML: {error.problem or error.context}", place) from None
+            raise PackagesFileInvalid(f"it is not YAML: {error.problem or error.context}", place, _LOOK) from None
         if top is not None and not isinstance(top, yaml.MappingNode):
-            raise PackageInvalid(path.name, "it is not a mapping from names to packages", _place(path, top))
+            found = "a list" if isinstance(top, yaml.SequenceNode) else "a single value"
+            reason = f"a set of packages is a mapping, and this is {found}"
+            raise PackagesFileInvalid(reason, _place(path, top), "Write `NAME: {kind: …}` lines at the top.")
         return cls(path, loader, top.value if top is not None else ())
 
     def take_overlays(self) -> tuple[list[tuple[str, Place]], tuple[Entry, ...]]:
@@ -85,7 +88,8 @@ class EntryFile:
             elif isinstance(value, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in value.value):
                 named += [(str(item.value), _place(self._path, item)) for item in value.value]
             else:
-                self.errors.append(PackageInvalid(OVERLAYS, "it must be a list of files", _place(self._path, key)))
+                reason = f"`{OVERLAYS}` must be a list of files"
+                self.errors.append(PackagesFileInvalid(reason, _place(self._path, key), f"Write `{OVERLAYS}: [FILE]`."))
         return named, self._entries(others)
 
     def entries(self) -> tuple[Entry, ...]:
@@ -97,10 +101,13 @@ class EntryFile:
 
     def _entries(self, pairs: Sequence[tuple[yaml.Node, yaml.Node]]) -> tuple[Entry, ...]:
         found: dict[str, Entry] = {}
+        lines: dict[str, int] = {}
         for key, value in pairs:
             name = str(key.value)
-            if name in found:
-                self.errors.append(PackageInvalid(name, "it is defined twice", _place(self._path, key)))
+            if name in lines:
+                reason = f"it is defined twice; first in line {lines[name]}"
+                self.errors.append(PackageInvalid(name, reason, _place(self._path, key), "Keep one."))
+            lines.setdefault(name, key.start_mark.line + 1)
             plain = _plain(self._loader, value, self.errors, self._path)
             found[name] = Entry(name, plain, _Places(self._path, key, value), self._path.parent)
         return tuple(found.values())
@@ -121,13 +128,13 @@ class _Places:
 def _plain(loader: yaml.SafeLoader, node: yaml.Node, errors: list[DeployerError], path: Path) -> Any:
     if isinstance(node, yaml.MappingNode):
         names = [str(name.value) for name, _ in node.value]
-        for (name, _), text in zip(node.value, names, strict=True):
-            if names.count(text) > 1:
-                errors.append(PackageInvalid(text, "the key stands twice", _place(path, name)))
+        for index, (name, _) in enumerate(node.value):
+            if names[index] in names[:index]:
+                errors.append(PackagesFileInvalid(f"the key '{names[index]}' stands twice", _place(path, name), "Keep one."))
     try:
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        errors.append(PackageInvalid(path.name, str(error.problem), _place(path, node)))
+        errors.append(PackagesFileInvalid(str(error.problem), _place(path, node), _LOOK))
         return None
 
 

@@ -161,9 +161,14 @@ class PackageSet:
         from deployer.errors import DeployerError
 
         errors: list[DeployerError] = []
+        circles: set[frozenset[str]] = set()
         for name in self.names():
             try:
                 self._make(self.recipes[name])
+            except PackageCycle as error:
+                if frozenset(error.cycle) not in circles:
+                    errors.append(error)
+                circles.add(frozenset(error.cycle))
             except DeployerError as error:
                 errors.append(error)
         raise_all(errors)

@@ -83,7 +83,7 @@ NATIVE = {
     ),
     "YAML 1.1's yes": (
         "hosts: {a: {connection: {become: yes}}}\n",
-        "1:34: this is to be true or false, and this is the text 'yes'",
+        "1:34: `become` is to be true or false, and this is the text 'yes'",
     ),
     "unknown host of a group": (
         "hosts: {web1: {}}\ngroups: {g: {hosts: [wbe1]}}\n",

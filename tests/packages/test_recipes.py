@@ -47,7 +47,7 @@ hello: {{kind: build, source: ./src, script: make, toolchain: toolchain, inputs:
     ("text", "message", "remedy", "line"),
     [
         ("a: {kind: biuld}", "there is no kind 'biuld'", "'build'", 1),
-        ("a: 3", "not a mapping", "", 1),
+        ("a: 3", "must be a mapping", "", 1),
         ("a: {}", "lacks the key 'kind'", "", 1),
         ("a:\n  kind: build\n  scirpt: make\n  toolchain: t", "lacks the key 'script'|no key 'scirpt'", "", 1),
         ("a:\n  kind: debian\n  suite: x\n  packages: [p]\n  lniks: {}", "no key 'lniks'", "'links'", 5),
@@ -60,7 +60,7 @@ hello: {{kind: build, source: ./src, script: make, toolchain: toolchain, inputs:
         ("a b: {kind: fetch}", "its name must be", "", 1),
         ("a: {kind: fetch, file: x}\na: {kind: fetch, file: y}", "defined twice", "", 2),
         ("a:\n  kind: [", "not YAML", "", 2),
-        ("- a", "not a mapping", "", 1),
+        ("- a", "is a mapping, and this is a list", "", 1),
     ],
 )
 def test_an_error_tells_where_and_what_to_write(read, text, message, remedy, line):
@@ -70,6 +70,7 @@ def test_an_error_tells_where_and_what_to_write(read, text, message, remedy, lin
     first = caught.value.errors[0] if isinstance(caught.value, ManyErrors) else caught.value
     assert first.location is not None
     assert first.location.line == line
+    assert first.remedy
     assert remedy in first.remedy
 
 
