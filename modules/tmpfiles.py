@@ -25,10 +25,11 @@ def rules_file(config: ConfigView) -> dict[str, object]:
 @module.asserts
 def owners_are_known(config: ConfigView) -> Iterator[Fault]:
     """Whose a path becomes is somebody whom this configuration, or every system, has."""
+    known = {"-", *config["known_accounts"]}
     for rule in config["tmpfiles.rules"]:
         owners = zip(rule.split()[3:5], ("users", "groups"), strict=False)
         for name, declared in {word.lstrip(":"): kind for word, kind in reversed([*owners])}.items():
-            if name in ("-", *config["known_accounts"]) or name.isdecimal() or "%" in name or '"' in rule:
+            if name in known or name.isdecimal() or "%" in name or '"' in rule:
                 continue
             message = f"the rule '{rule}' gives the path to '{name}', whom this configuration does not declare"
             remedy = f"Declare `{declared}.{name}`, or, where the host has the account by itself, `requires.accounts.{name}`."

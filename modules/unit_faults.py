@@ -7,7 +7,11 @@ from deployer.config import ConfigView, Fault, Module, unknown_directive, wrong_
 
 module = Module("unit_faults", "What of systemd's units would only fail on a host: unknown directives and accounts.")
 
-KINDS = ("service", "timer", "socket", "mount", "automount", "swap", "path", "slice", "target")
+KINDS = {
+    "systemd": ("service", "timer", "socket", "mount", "automount", "swap", "path", "slice", "target"),
+    "systemd.user": ("service", "timer", "socket", "path", "slice", "target"),
+}
+"""Of units that are said by directives, by the options above them."""
 ACCOUNTS = {
     "User": ("runs as", "users"),
     "Group": ("runs as", "groups"),
@@ -20,10 +24,10 @@ ACCOUNTS = {
 
 def said(config: ConfigView) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
     """Every section that is said by directives: its unit, its name, the option that says it, and the directives."""
-    for above in ("systemd", "systemd.user"):
-        for kind in KINDS:
+    for above, kinds in KINDS.items():
+        for kind in kinds:
             option = f"{above}.{kind}s"
-            for name, unit in config[option].items() if option in config else ():
+            for name, unit in config[option].items():
                 for section in ("unit", kind):
                     if section in unit:
                         yield f"{name}.{kind}", section.capitalize(), f"{option}.{name}.{section}", unit[section]
@@ -50,13 +54,14 @@ def systemd_knows_each_directive(config: ConfigView) -> Iterator[Fault]:
 @module.asserts
 def accounts_of_units_are_known(config: ConfigView) -> Iterator[Fault]:
     """Who a unit runs as is somebody whom this configuration, or every system, has."""
+    known = {*config["known_accounts"]}
     for unit, section, at, directives in said(config):
         if section not in ("Service", "Socket") or at.startswith("systemd.user.") or is_true(directives.get("DynamicUser")):
             continue
         name, _, kind = unit.rpartition(".")
         for directive, (is_theirs, declared) in ACCOUNTS.items():
             for account in accounts(directives.get(directive)):
-                if account not in config["known_accounts"]:
+                if account not in known:
                     who = "whom" if declared == "users" else "which"
                     message = f"{kind} '{name}' {is_theirs} '{account}', {who} this configuration does not declare"
                     remedy = f"Declare `{declared}.{account}`, or, where the host has the account by itself, "
@@ -88,10 +93,11 @@ def is_true(value: object) -> bool:
 @module.asserts
 def each_file_has_one_owner(config: ConfigView) -> Iterator[Fault]:
     """A unit's files are no entries of `etc` as well."""
+    etc = config["etc"]
     for above, directory in (("systemd", "systemd/system"), ("systemd.user", "systemd/user")):
         for name, unit in config[f"{above}.units"].items():
             for path in files(f"{directory}/", name, unit):
-                if path in config["etc"]:
+                if path in etc:
                     message = f"etc entry '{path}' stands where the declared unit '{name}' has a file of its own"
                     remedy = f"Remove the entry, and say it under `{above}`."
                     yield Fault(message, remedy, f"etc.{path}", said_at(above, name, config))

@@ -172,10 +172,11 @@ def somebody_has_each_key(config: ConfigView) -> Iterator[Fault]:
 @module.asserts
 def groups_of_users_are_known(config: ConfigView) -> Iterator[Fault]:
     """A user's groups are such as this configuration, or every system, has."""
+    known = {*config["known_accounts"]}
     for name, user in config["users"].items():
         for field, groups in (("group", [user["group"]] if user["group"] else []), ("groups", user["groups"])):
             for group in groups:
-                if group not in config["known_accounts"]:
+                if group not in known:
                     message = f"user '{name}' is to be in the group '{group}', which this configuration does not declare"
                     remedy = f"Declare `groups.{group}`, or, where the host has it by itself, `requires.accounts.{group}`."
                     yield Fault(message, remedy, f"users.{name}.{field}", item=group if field == "groups" else None)
