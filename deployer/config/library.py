@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from deployer.config.errors import ModuleBroken
+from deployer.config.failures import place_of_failure, reason_of
 from deployer.config.inputs import Inputs, recorded
 from deployer.config.library_place import library_directory
 from deployer.config.module import Module
@@ -58,7 +59,8 @@ def _load(path: Path) -> Module | None:
     try:
         spec.loader.exec_module(loaded)
     except Exception as error:
-        raise ModuleBroken(path.stem, f"{type(error).__name__}: {error}", Place(str(path))) from error
+        place = place_of_failure(error, str(path), Place(str(path)))
+        raise ModuleBroken(path.stem, reason_of(error), place) from error
     module = getattr(loaded, "module", None)
     if not isinstance(module, Module):
         raise ModuleBroken(path.stem, "it has no `module = Module(…)`", Place(str(path)))

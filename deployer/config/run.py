@@ -17,6 +17,7 @@ from deployer.config.errors import (
     ReadOnlyOption,
     did_you_mean,
 )
+from deployer.config.failures import NoSuchOption, place_of_failure, reason_of
 from deployer.config.host_view import MISSING, HostView
 from deployer.config.interpolation import Unclosed, interpolate
 from deployer.config.merging import NOTHING, OptionType, Scope
@@ -114,8 +115,9 @@ class Run:
         except Failed:
             return []
         except Exception as error:
-            place = Place(check.__code__.co_filename, check.__code__.co_firstlineno)
-            self.errors.append(ModuleBroken(module.name, _reason(error), place))
+            file = check.__code__.co_filename
+            place = place_of_failure(error, file, Place(file, check.__code__.co_firstlineno))
+            self.errors.append(ModuleBroken(module.name, reason_of(error), place))
             return []
 
     def _read(self, path: str) -> Any:
@@ -124,7 +126,7 @@ class Run:
         if option is None:
             if path in self._tree.disabled:
                 raise self._tree.disabled[path].refuse(path, "another module")
-            raise KeyError(f"there is no option '{path}'. {did_you_mean(path, self._tree.options)}".strip())
+            raise NoSuchOption(f"there is no option '{path}'. {did_you_mean(path, self._tree.options)}".strip())
         return self._once(path, self.values, lambda: self._find_or_make(option))
 
     def _once(self, name: str, made: dict[str, Any], make: Callable[[], Any]) -> Any:
@@ -224,7 +226,8 @@ class Run:
             except (DeployerError, Failed):
                 raise
             except Exception as error:
-                raise ModuleBroken(Path(one.place.file).stem, _reason(error), one.place) from error
+                place = place_of_failure(error, one.place.file, one.place)
+                raise ModuleBroken(Path(one.place.file).stem, reason_of(error), place) from error
 
     def _resolve(self, definition: Definition, note: Note) -> Any:
         value = definition.value
@@ -315,7 +318,3 @@ class Run:
         at = place_of(self.definitions, name) or first_place(self._given.get(name))
         contributed = self._tree.contributed.get(name)
         return at or (contributed[0].place if contributed else None)
-
-
-def _reason(error: Exception) -> str:
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else f"{type(error).__name__}: {error}"
