@@ -6,7 +6,7 @@ What drives one itself is imported where it is needed: a confirmation seldom is,
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, Final, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Final, Optional
 
 from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLBACK_FAILED, ROLLING_BACK, Outcome
 from deployer.formats.state import BUSY
@@ -18,6 +18,9 @@ from deployer.host.process import one_line
 from deployer.host.refusals import ConfirmRefused, UnknownTransaction
 from deployer.host.standing import PRIVATE, read_cancellation, read_state
 from deployer.host.transaction import UNINSTALLING, Event, Record, is_for, is_resuming, refuse_confirmation
+
+if TYPE_CHECKING:
+    from deployer.host.activate import Driver
 
 _POLL: Final = 0.05
 _LOOK_AFTER: Final = 2.0
@@ -74,9 +77,7 @@ def confirm(machine: Machine, transaction: str, token: str) -> Outcome:
         with locked(machine.disk) as ours:
             again = machine.journal.read()
             if ours and refuse_confirmation(again, transaction, token, machine.clock.now()) is None and again.state == HEALTHY:
-                from deployer.host.activate import Driver
-
-                Driver(machine).confirm()
+                _driver(machine).confirm()
         machine.clock.sleep(_POLL)
 
 
@@ -89,9 +90,7 @@ def cancel(machine: Machine, transaction: str, reason: str = "") -> Outcome:
     if record.state == ROLLBACK_FAILED:
         with locked(machine.disk, _CANCEL_TIMEOUT) as ours:
             if ours:
-                from deployer.host.activate import Driver
-
-                return outcome(machine, Driver(machine).take_over("", Event.RETRY))
+                return outcome(machine, _driver(machine).take_over("", Event.RETRY))
     if not record.is_terminal:
         machine.disk.write(CANCELLATION, one_line(reason).encode(), PRIVATE)
         waited = 0.0
@@ -109,9 +108,7 @@ def recover(machine: Machine, reason: str, timeout: float, *, booting: bool = Fa
     with locked(machine.disk, timeout) as ours:
         if not ours:
             return None
-        from deployer.host.activate import Driver
-
-        return Driver(machine, booting=booting).take_over(reason)
+        return _driver(machine, booting=booting).take_over(reason)
 
 
 def await_rest(machine: Machine, timeout: float) -> Record:
@@ -133,6 +130,12 @@ def stands_still(machine: Machine, record: Record) -> bool:
     return record.is_terminal and read_state(machine.disk).phase != BUSY
 
 
+def _driver(machine: Machine, *, booting: bool = False) -> Driver:
+    from deployer.host.activate import Driver
+
+    return Driver(machine, booting=booting)
+
+
 def _is_ending(record: Record) -> bool:
     return record.is_terminal or record.state in (ROLLING_BACK, UNINSTALLING)
 
@@ -143,6 +146,4 @@ def _take_over_if_abandoned(machine: Machine, record: Record) -> None:
         return
     with locked(machine.disk) as ours:
         if ours:
-            from deployer.host.activate import Driver
-
-            Driver(machine).take_over(f"its service ended while it was {record.state}")
+            _driver(machine).take_over(f"its service ended while it was {record.state}")
