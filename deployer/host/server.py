@@ -6,10 +6,11 @@ A verb's parts are imported when it is asked for: each connection starts Python 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional
 
 from deployer.errors import DeployerError, JsonValue
 from deployer.formats.frames import JSON_KIND, FrameRefused
@@ -163,14 +164,12 @@ class Server:
         from deployer.formats.messages import Activation
         from deployer.host.activate import Driver
         from deployer.host.booting import stage
-        from deployer.host.prepare import busy, prepare, unchanged
+        from deployer.host.prepare import prepare, unchanged
         from deployer.host.service import start
         from deployer.host.transaction import BOOT
 
         machine, asked = self._machine, Activation.from_document(request.rest())
-        with locked_for(machine) as ours:
-            if not ours:
-                raise busy(machine, machine.journal.read())
+        with held_for(machine):
             try:
                 record, plan = prepare(machine, asked)
                 if asked.goal == BOOT and (plan.actions or asked.system != plan.previous):
@@ -205,40 +204,29 @@ class Server:
 
     def _settle(self, _: Request) -> _Answer:
         """Finish what nobody drives any more. Raises `HostBusy` where somebody does."""
-        from deployer.host.prepare import busy, ready
+        from deployer.host.prepare import ready
 
-        with locked(self._machine.disk, 1.0) as ours:
-            if not ours:
-                raise busy(self._machine, self._machine.journal.read())
+        with held(self._machine):
             ready(self._machine)
         return {}
 
     def _reboot(self, request: Request) -> _Answer:
         from deployer.host.booting import reboot
-        from deployer.host.prepare import busy
 
-        with locked_for(self._machine) as ours:
-            if not ours:
-                raise busy(self._machine, self._machine.journal.read())
+        with held_for(self._machine):
             reboot(self._machine, request.string("transaction"))
         return {}
 
     def _unstage(self, _: Request) -> _Answer:
         from deployer.host.booting import unstage
-        from deployer.host.prepare import busy
 
-        with locked_for(self._machine) as ours:
-            if not ours:
-                raise busy(self._machine, self._machine.journal.read())
+        with held_for(self._machine):
             return {"unstaged": unstage(self._machine)}
 
     def _push(self, request: Request) -> _Answer:
         from deployer.host.booting import push
-        from deployer.host.prepare import busy
 
-        with locked_for(self._machine) as ours:
-            if not ours:
-                raise busy(self._machine, self._machine.journal.read())
+        with held_for(self._machine):
             return {"held": push(self._machine, request.string("system"))}
 
     def _observe(self, request: Request) -> _Answer:
@@ -259,10 +247,23 @@ class Server:
         return {"actions": [action.to_document() for action in actions]}
 
 
-def locked_for(machine: Machine) -> Any:
-    """The lock, with our directory made first. A service that is just ending may hold it for a moment more."""
+@contextlib.contextmanager
+def held_for(machine: Machine) -> Iterator[None]:
+    """Hold the lock inside the block, with our directory made first. Raises `HostBusy`."""
     from deployer.host.prepare import check_space, lay_out
 
     check_space(machine.disk)
     lay_out(machine.disk)
-    return locked(machine.disk, 1.0)
+    with held(machine):
+        yield
+
+
+@contextlib.contextmanager
+def held(machine: Machine) -> Iterator[None]:
+    """Hold the lock inside the block. A service that is just ending may hold it for a moment more. Raises `HostBusy`."""
+    from deployer.host.prepare import busy
+
+    with locked(machine.disk, 1.0) as ours:
+        if not ours:
+            raise busy(machine, machine.journal.read())
+        yield
