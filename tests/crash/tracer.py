@@ -83,6 +83,8 @@ _CALLS: Final[Dict[int, Tuple[str, str]]] = {
 _WRITES: Final = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendfile", "copy_file_range")
 _MAKES: Final = os.O_CREAT | os.O_TRUNC
 _AT_CWD: Final = -100
+_LONGEST_PATH: Final = 4096
+_PAGE: Final = 4096
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _TRACEME, _CONT, _POKEUSER, _SYSCALL = 0, 7, 6, 24
@@ -246,14 +248,16 @@ def _is_file(pid: int, descriptor: int) -> bool:
 def _text(pid: int, address: int) -> str:
     if not address:
         return ""
+    text = b""
     try:
         with open(f"/proc/{pid}/mem", "rb", 0) as memory:
             memory.seek(address)
-            return (
-                memory.read(4096 - address % 4096 if address % 4096 > 2048 else 2048).split(b"\0", 1)[0].decode(errors="replace")
-            )
+            while b"\0" not in text and len(text) < _LONGEST_PATH:
+                # A page at a time: the next one need not be there.
+                text += memory.read(_PAGE - (address + len(text)) % _PAGE)
     except (OSError, ValueError):
         return "?"
+    return text.split(b"\0", 1)[0].decode(errors="replace")
 
 
 def _install_filter() -> None:
