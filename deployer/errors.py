@@ -6,17 +6,26 @@
     ├── NeedsPersonError       exit 4: a host could not be brought back without a person
     └── ManyErrors             several of the above, reported together; exits with the gravest of them
 
-A room derives its own errors from these, one class for each thing that a user can act on. A class has fields, one `message`
-(what happened, and where) and one `remedy` (what to do next). Only `deployer.cli` prints them. This module travels to hosts
-with `formats`, `store` and `host`: standard library only, Python 3.9 and up.
+A room derives its own errors from these, one class for each thing that a user can act on. A class has fields, declared as in a
+dataclass, one `message` (what happened, and where) and one `remedy` (what to do next). Only `deployer.cli` prints them. This
+module travels to hosts with `formats`, `store` and `host`: standard library only, Python 3.9 and up.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Tuple, Union
+
+if TYPE_CHECKING:
+    from typing import dataclass_transform
+else:
+
+    def dataclass_transform(**_: bool) -> Callable[[type], type]:
+        """Python 3.11 has it, and hosts may be older."""
+        return lambda decorated: decorated
+
 
 JsonValue = Union[None, bool, int, float, str, List["JsonValue"], Dict[str, "JsonValue"]]
 
@@ -48,12 +57,33 @@ class Place:
         return {"file": self.file, "line": self.line, "column": self.column}
 
 
+@dataclass_transform(eq_default=False)
 class DeployerError(Exception):
-    """Something that a user can do something about. Subclasses say what happened and what to do."""
+    """Something that a user can do something about. Subclasses say what happened and what to do.
+
+    The annotated names of a class and of its bases are its fields, and what the class gives one is its default. Real dataclasses
+    would each have their methods compiled at every start, and there are hundreds of these, of which a run raises none.
+    """
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
     shows_its_line: ClassVar[bool] = True
     """Whether people are shown the line that it is about; not where that may hold a secret."""
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        """Take the fields' values, in the order of the fields or by name."""
+        names = self._fields()
+        given = {**dict(zip(names, values)), **named}
+        missing = [name for name in names if name not in given and not hasattr(type(self), name)]
+        if missing or len(values) > len(names) or len(given) != len(values) + len(named) or not given.keys() <= set(names):
+            raise TypeError(f"{type(self).__name__} is made of {', '.join(names) or 'nothing'}")
+        whole = [given[name] if name in given else getattr(type(self), name) for name in names]
+        vars(self).update(zip(names, whole))
+        super().__init__(*whole)
+
+    @classmethod
+    def _fields(cls) -> List[str]:
+        annotations = [vars(base).get("__annotations__", {}) for base in reversed(cls.__mro__)]
+        return list({name: None for found in annotations for name, kind in found.items() if "ClassVar" not in str(kind)})
 
     @property
     def message(self) -> str:
@@ -123,7 +153,7 @@ class ManyErrors(DeployerError):
             flat.extend(error.errors if isinstance(error, ManyErrors) else [error])
         unique = {str(error): error for error in flat}
         self.errors: Tuple[DeployerError, ...] = tuple(unique.values())
-        super().__init__(*(str(error) for error in self.errors))
+        Exception.__init__(self, self.errors)
 
     @property
     def message(self) -> str:

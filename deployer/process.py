@@ -35,7 +35,6 @@ class Completed:
         return self.stdout.decode(errors="replace").removesuffix("\n")
 
 
-@dataclass(eq=False)
 class ProgramMissing(DeploymentError):
     """A program that we need is not installed here."""
 
@@ -52,7 +51,6 @@ class ProgramMissing(DeploymentError):
         return f"Install it (on Debian: apt-get install {self.program}) and try again."
 
 
-@dataclass(eq=False)
 class ProgramFailed(DeploymentError):
     """A program ended with a status other than 0."""
 
@@ -67,7 +65,6 @@ class ProgramFailed(DeploymentError):
         return f"{' '.join(self.arguments)} ended with status {self.status}: {last_words}"
 
 
-@dataclass(eq=False)
 class ProgramTimedOut(DeploymentError):
     """A program did not end in time and was killed."""
 

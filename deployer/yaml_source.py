@@ -29,7 +29,6 @@ Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | 
 """A node without places and tags."""
 
 
-@dataclass(eq=False)
 class YamlRefused(ConfigurationError):
     """A file is not YAML, or not YAML that we read."""
 

@@ -19,15 +19,13 @@ DeploymentError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.errors import DeploymentError, Place
 
 
 class EndedBadly(DeploymentError):
     """A build that began and came to nothing."""
 
-    kept: str = ""
+    kept = ""
     """Where its build directory is, if it was to be kept."""
 
     def advice(self, sentence: str) -> str:
@@ -35,7 +33,6 @@ class EndedBadly(DeploymentError):
         return f"{sentence} Its build directory is kept: {self.kept}" if self.kept else sentence
 
 
-@dataclass(eq=False)
 class BuildFailed(EndedBadly):
     """A build ended badly."""
 
@@ -55,7 +52,6 @@ class BuildFailed(EndedBadly):
         return self.advice(_read_log(self.derivation))
 
 
-@dataclass(eq=False)
 class BuildTimedOut(EndedBadly):
     """A build was stopped by the clock."""
 
@@ -76,7 +72,6 @@ class BuildTimedOut(EndedBadly):
         return self.advice(f"{_read_log(self.derivation)} Or allow more with the build setting {setting}.")
 
 
-@dataclass(eq=False)
 class LogTooLong(EndedBadly):
     """A build printed more than may be kept."""
 
@@ -94,7 +89,6 @@ class LogTooLong(EndedBadly):
         return self.advice("Make the build print less, or raise the build setting log_limit.")
 
 
-@dataclass(eq=False)
 class OutputMissing(EndedBadly):
     """A build said that it ended well, and made nothing."""
 
@@ -112,7 +106,6 @@ class OutputMissing(EndedBadly):
         return self.advice(f'Let the script create "${self.output}": a file, a link or a directory.')
 
 
-@dataclass(eq=False)
 class OutputRefused(EndedBadly):
     """A build made something that has no place in a store."""
 
@@ -131,7 +124,6 @@ class OutputRefused(EndedBadly):
         return self.advice("Let the build script make something else.")
 
 
-@dataclass(eq=False)
 class OutputsDiffer(DeploymentError):
     """A second build made something else than the first."""
 
@@ -151,7 +143,6 @@ class OutputsDiffer(DeploymentError):
         return f"Compare it with {self.kept}; times, host names, random numbers and orders of files are the usual causes."
 
 
-@dataclass(eq=False)
 class NothingToCheck(DeploymentError):
     """A second build was asked for, and there was no first."""
 
@@ -173,7 +164,6 @@ def _read_log(derivation: str) -> str:
     return f"Read the whole log with 'deployer store log {derivation}'."
 
 
-@dataclass(eq=False)
 class DependencyFailed(DeploymentError):
     """Something was not built, because what it needs failed."""
 
@@ -186,7 +176,6 @@ class DependencyFailed(DeploymentError):
         return f"{self.derivation} was not built: it needs {self.failed}, which failed"
 
 
-@dataclass(eq=False)
 class NoSlotForBuilds(DeploymentError):
     """Something is to be built, and there is no slot for it."""
 
@@ -203,7 +192,6 @@ class NoSlotForBuilds(DeploymentError):
         return "Allow builds here with --jobs 1 or more, or name a builder that can with --builder."
 
 
-@dataclass(eq=False)
 class InputMissing(DeploymentError):
     """An input is not in the store and no derivation makes it."""
 
@@ -221,7 +209,6 @@ class InputMissing(DeploymentError):
         return "Evaluate again, so that sources and derivations are written anew; or copy the path from a binary cache."
 
 
-@dataclass(eq=False)
 class HashMismatch(DeploymentError):
     """What was fetched or made is not what the package pins."""
 
@@ -242,7 +229,6 @@ class HashMismatch(DeploymentError):
         return f"If you trust what was found, write its hash{where}. If not, somebody changed the file: do not use it."
 
 
-@dataclass(eq=False)
 class ReferenceRefused(EndedBadly):
     """An output refers to what its derivation does not allow."""
 
@@ -261,7 +247,6 @@ class ReferenceRefused(EndedBadly):
         return self.advice("Look for the name in the output's files, and take it out or allow it.")
 
 
-@dataclass(eq=False)
 class AttributeRefused(DeploymentError):
     """A derivation's attribute makes no sense."""
 
@@ -275,7 +260,6 @@ class AttributeRefused(DeploymentError):
         return f"{self.derivation}: its attribute {self.attribute} {self.reason}"
 
 
-@dataclass(eq=False)
 class BuilderUnknown(DeploymentError):
     """A derivation names a builtin builder, a system or a feature that we do not have."""
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -23,7 +22,6 @@ _YOUNG: Final = 1.0
 """Bytes and seconds up to which a log is only in memory: most builds never make the file that would go at once."""
 
 
-@dataclass(eq=False)
 class LogMissing(DeploymentError):
     """There is no log of a build."""
 

@@ -8,12 +8,9 @@ DeploymentError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.errors import DeploymentError
 
 
-@dataclass(eq=False)
 class FetchFailed(DeploymentError):
     """A file could not be fetched from anywhere."""
 
@@ -33,7 +30,6 @@ class FetchFailed(DeploymentError):
         return "Check the URL and this machine's network and proxy settings."
 
 
-@dataclass(eq=False)
 class ArchiveRefused(DeploymentError):
     """An archive is broken, hostile, or of a kind that we do not read."""
 
@@ -53,7 +49,6 @@ class ArchiveRefused(DeploymentError):
         return "Do not use this archive; get it from its author again, and check its hash."
 
 
-@dataclass(eq=False)
 class FilesCollide(DeploymentError):
     """Two packages bring different files under one name."""
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.errors import ConfigurationError, DeploymentError
 
 
-@dataclass(eq=False)
 class CacheUnusable(DeploymentError):
     """A cache can't be read or written."""
 
@@ -25,7 +22,6 @@ class CacheUnusable(DeploymentError):
         return "Check the address and the network, or take the cache out of the settings."
 
 
-@dataclass(eq=False)
 class LibraryMissing(ConfigurationError):
     """A kind of cache needs a library that is not installed."""
 
@@ -44,7 +40,6 @@ class LibraryMissing(ConfigurationError):
         return f"Install it with `pip install 'deployer[{self.extra}]'`."
 
 
-@dataclass(eq=False)
 class CacheCorrupt(DeploymentError):
     """A cache sent something else than it announced."""
 
@@ -63,7 +58,6 @@ class CacheCorrupt(DeploymentError):
         return "Nothing was registered. Try again; if it happens again, copy the path to the cache anew."
 
 
-@dataclass(eq=False)
 class PathNotTrusted(DeploymentError):
     """No trusted key has signed a path."""
 
@@ -85,7 +79,6 @@ class PathNotTrusted(DeploymentError):
         return "Add the cache's public key to the trusted keys, if you trust it."
 
 
-@dataclass(eq=False)
 class PathNotCached(DeploymentError):
     """No binary cache has a path."""
 
@@ -103,7 +96,6 @@ class PathNotCached(DeploymentError):
         return "Build it, or name a binary cache that has it."
 
 
-@dataclass(eq=False)
 class KeyRefused(ConfigurationError):
     """A text that should be a signing key is none."""
 

@@ -27,7 +27,6 @@ class Declined(Exception):
     """The person at the terminal did not want the plan."""
 
 
-@dataclass(eq=False)
 class ChangedMeanwhile(ConfigurationError):
     """What a host is to have is something else now than when it was planned."""
 

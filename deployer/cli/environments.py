@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -30,7 +29,6 @@ _DIRECTORIES: Final = ("usr/local/bin", "usr/bin", "usr/sbin", "usr/games")
 _SHOWN: Final = 8
 
 
-@dataclass(eq=False)
 class PackagesMissing(ConfigurationError):
     """There is nothing that says what packages there are."""
 

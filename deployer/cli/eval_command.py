@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from deployer.errors import Place
 
 
-@dataclass(eq=False)
 class SeveralHosts(ConfigurationError):
     """One host was to be named, and several were."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from deployer.errors import ConfigurationError
@@ -13,7 +12,6 @@ from deployer.rollout import events
 _GRAVE = (events.HostFailed, events.HostRolledBack, events.HostUnreachable, events.HostNeedsPerson, events.RolloutStopped)
 
 
-@dataclass(eq=False)
 class LogUnwritable(ConfigurationError):
     """The file of `--log` can't be written."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -23,7 +22,6 @@ _PROGRAM_TIMEOUT: Final = 60.0
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-@dataclass(eq=False)
 class PasswordUnreadable(ConfigurationError):
     """Where the password for sudo should come from, none comes."""
 

@@ -18,7 +18,6 @@ FORMAT_WITH_GOAL: Final = 2
 """Of a plan whose goal is not `switch`: a version that knows no goals must not carry it out."""
 
 
-@dataclass(eq=False)
 class PlanFileRefused(ConfigurationError):
     """A file that should hold a plan does not."""
 
@@ -36,7 +35,6 @@ class PlanFileRefused(ConfigurationError):
         return "Make one with `deployer plan --out FILE`."
 
 
-@dataclass(eq=False)
 class PlanHasGoal(ConfigurationError):
     """A saved plan was to be carried out with another goal than it was made for."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from deployer.store import Store
 
 
-@dataclass(eq=False)
 class NoConfiguration(ConfigurationError):
     """A host was selected that has nothing to be brought to."""
 

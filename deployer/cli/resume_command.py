@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -20,7 +19,6 @@ from deployer.formats.goals import Goal
 from deployer.rollout import Strategy
 
 
-@dataclass(eq=False)
 class OnlyDeploysResume(ConfigurationError):
     """A rollout that is no deploy was asked to go on."""
 

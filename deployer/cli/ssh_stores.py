@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from deployer.inventory import Host
 
 
-@dataclass(eq=False)
 class AddressRefused(ConfigurationError):
     """An address names no machine."""
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
 
-@dataclass(eq=False)
 class AgainstSchema(ConfigError):
     """A value that the option's own JSON Schema does not allow."""
 

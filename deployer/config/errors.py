@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from deployer.errors import ConfigurationError, Place, near
@@ -25,7 +24,6 @@ class ConfigError(ConfigurationError):
         return f"{line}\n{' ' * (place.column - 1)}^" if place.column else line
 
 
-@dataclass(eq=False)
 class UnknownOption(ConfigError):
     """A key that no module declares."""
 
@@ -50,7 +48,6 @@ class UnknownOption(ConfigError):
         return f"{near} Declared at {self.declared}."
 
 
-@dataclass(eq=False)
 class BadName(ConfigError):
     """A key that can't be the name of what it stands for."""
 
@@ -71,7 +68,6 @@ class BadName(ConfigError):
         return f"A name there {self.wanted}." + (f" Declared at {self.declared}." if self.declared else "")
 
 
-@dataclass(eq=False)
 class UnknownPackage(ConfigError):
     """A package that is not in the package set."""
 
@@ -91,7 +87,6 @@ class UnknownPackage(ConfigError):
         return did_you_mean(self.name, self.known) or "Packages are declared in packages.yaml."
 
 
-@dataclass(eq=False)
 class MissingFile(ConfigError):
     """A file that an option names does not exist."""
 
@@ -111,7 +106,6 @@ class MissingFile(ConfigError):
         return self.near or "A path is relative to the file that says it."
 
 
-@dataclass(eq=False)
 class WrongType(ConfigError):
     """A value that is not of its option's type."""
 
@@ -133,7 +127,6 @@ class WrongType(ConfigError):
         return self.advice or (f"The option is declared at {self.declared}." if self.declared else "")
 
 
-@dataclass(eq=False)
 class Conflict(ConfigError):
     """Two definitions of equal priority that can't both hold."""
 
@@ -155,7 +148,6 @@ class Conflict(ConfigError):
         return also + (f" The option is declared at {self.declared}." if self.declared else "")
 
 
-@dataclass(eq=False)
 class ReadOnlyOption(ConfigError):
     """An option that has its one definition is given another."""
 
@@ -176,7 +168,6 @@ class ReadOnlyOption(ConfigError):
         return f"Remove this definition; the others: {also}. The option is declared at {self.declared}."
 
 
-@dataclass(eq=False)
 class RemovedOption(ConfigError):
     """An option that once was, and is no more."""
 
@@ -196,7 +187,6 @@ class RemovedOption(ConfigError):
         return f"{self.instead} Removed at {self.declared}."
 
 
-@dataclass(eq=False)
 class MissingValue(ConfigError):
     """An option without a default that nothing defines."""
 
@@ -217,7 +207,6 @@ class MissingValue(ConfigError):
         )
 
 
-@dataclass(eq=False)
 class BadInterpolation(ConfigError):
     """A `${…}` that means nothing."""
 
@@ -240,7 +229,6 @@ class BadInterpolation(ConfigError):
         )
 
 
-@dataclass(eq=False)
 class EvaluationCycle(ConfigError):
     """Options that need each other's values."""
 
@@ -262,7 +250,6 @@ class EvaluationCycle(ConfigError):
         return f"Give one of them a value that does not refer to the others.{defined}"
 
 
-@dataclass(eq=False)
 class AssertionBroken(ConfigError):
     """A module found values that don't go together."""
 
@@ -283,7 +270,6 @@ class AssertionBroken(ConfigError):
         return f"{self.advice} See also {self.other}." if self.other is not None else self.advice
 
 
-@dataclass(eq=False)
 class ModuleBroken(ConfigError):
     """A module of Python raised something, or returned what its option can't take."""
 

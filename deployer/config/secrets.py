@@ -16,7 +16,6 @@ _PATH: Final = re.compile(r"/[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/]")
 _SCHEMA: Final = r"^/.*[^/]$|^\$\{[^}]+\}"
 
 
-@dataclass(eq=False)
 class NoSecretFile(ConfigError):
     """Something else than the path of a file on the host. It may be a secret by mistake, so nothing here repeats it."""
 

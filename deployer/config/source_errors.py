@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.config.errors import ConfigError
 from deployer.errors import Place
 
 
-@dataclass(eq=False)
 class ImportFailed(ConfigError):
     """A file or module that `imports` names can't be had."""
 
@@ -28,7 +25,6 @@ class ImportFailed(ConfigError):
         return self.near or "An import is a path relative to the file that names it, or the name of a module."
 
 
-@dataclass(eq=False)
 class NothingToDisable(ConfigError):
     """`disabled_modules` names what is not there."""
 
@@ -47,7 +43,6 @@ class NothingToDisable(ConfigError):
         return self.near or "Name a module of the library, or the path of a file that something imports."
 
 
-@dataclass(eq=False)
 class DisabledButNeeded(ConfigError):
     """An option went with its module, and something else needs it."""
 
@@ -67,7 +62,6 @@ class DisabledButNeeded(ConfigError):
         return f"Import a module that declares '{self.option}', or leave '{self.module}' enabled."
 
 
-@dataclass(eq=False)
 class WrongCondition(ConfigError):
     """What `if` says is no condition, or has no answer."""
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.errors import DeployerError, DeploymentError, ExitCode, JsonValue, ManyErrors
 
 
-@dataclass(eq=False)
 class NotRoot(DeploymentError):
     """The login on the host can't do what root can."""
 
@@ -25,7 +22,6 @@ class NotRoot(DeploymentError):
         return "Set `connection: {user: root}`, or `become: true` with a sudo rule that asks no password."
 
 
-@dataclass(eq=False)
 class PythonMissing(DeploymentError):
     """The host has no python3."""
 
@@ -42,7 +38,6 @@ class PythonMissing(DeploymentError):
         return "Install it there: `apt-get install python3` (Debian, Ubuntu) or `dnf install python3` (RHEL and kin)."
 
 
-@dataclass(eq=False)
 class PythonUnfit(DeploymentError):
     """The host's python3 is too old, or only a part of Python."""
 
@@ -60,7 +55,6 @@ class PythonUnfit(DeploymentError):
         return "Install the distribution's full python3, 3.9 or newer (`python3-minimal` is not enough)."
 
 
-@dataclass(eq=False)
 class PythonNotSent(DeploymentError):
     """A host has no fit Python of its own, and there is none on the controller that could be sent."""
 
@@ -84,7 +78,6 @@ class PythonNotSent(DeploymentError):
         )
 
 
-@dataclass(eq=False)
 class KitRefused(DeploymentError):
     """The Python that was sent to a host could not be unpacked there."""
 
@@ -102,7 +95,6 @@ class KitRefused(DeploymentError):
         return "It takes 30 MB in /var/lib, gzip and sha256sum; or install python3, 3.9 or newer, on the host."
 
 
-@dataclass(eq=False)
 class ConversationBroken(DeploymentError):
     """The channel ended, or fell silent, in the middle of a request."""
 

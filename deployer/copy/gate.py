@@ -44,7 +44,6 @@ cd / || exit
 """
 
 
-@dataclass(eq=False)
 class LoginRefused(ConfigurationError):
     """It is no name for a login that a sudoers rule could be written for."""
 
@@ -61,7 +60,6 @@ class LoginRefused(ConfigurationError):
         return "Use up to 32 small letters, digits, - and _, with a letter first; and another than root."
 
 
-@dataclass(eq=False)
 class KeyUnreadable(ConfigurationError):
     """A public key can't be read."""
 

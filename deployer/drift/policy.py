@@ -14,7 +14,6 @@ from deployer.formats.messages import DriftItem
 KEYS: Final = ("policy", "ignore", "flapping_limit", "flapping_window", "back_off")
 
 
-@dataclass(eq=False)
 class PolicyWrong(ConfigurationError):
     """The `drift` of a host, or an option of the command line, is not a policy."""
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.errors import ConfigurationError, DeploymentError, Place
 
 
-@dataclass(eq=False)
 class BaseNotRootTree(ConfigurationError):
     """What is to be an environment's `/usr` is no root tree."""
 
@@ -25,7 +22,6 @@ class BaseNotRootTree(ConfigurationError):
         return f"Choose {' or '.join(map(repr, self.roots))}." if self.roots else "Name a package of kind `debian`, or no base."
 
 
-@dataclass(eq=False)
 class ArchitectureForeign(ConfigurationError):
     """A root tree is for machines of another kind than this one."""
 
@@ -45,7 +41,6 @@ class ArchitectureForeign(ConfigurationError):
         return "Use it on a machine of that kind, or give the package another `architecture`."
 
 
-@dataclass(eq=False)
 class ProgramUnclear(ConfigurationError):
     """A package does not say which of its programs is meant."""
 
@@ -65,7 +60,6 @@ class ProgramUnclear(ConfigurationError):
         return f"Say which with --program: {', '.join(self.programs)} …" if self.programs else "It has no programs at all."
 
 
-@dataclass(eq=False)
 class ShellMissing(ConfigurationError):
     """A root tree has no shell to be in."""
 
@@ -82,7 +76,6 @@ class ShellMissing(ConfigurationError):
         return "Add bash or dash to its `packages`, or start a program of it with `deployer run`."
 
 
-@dataclass(eq=False)
 class ShellFileInvalid(ConfigurationError):
     """`shell.yaml` is not written as it must be."""
 
@@ -101,7 +94,6 @@ class ShellFileInvalid(ConfigurationError):
         return self.advice
 
 
-@dataclass(eq=False)
 class PackFailed(DeploymentError):
     """The file of a pack can't be written."""
 

@@ -27,7 +27,6 @@ from deployer.formats.storepath import (
 _HEXADECIMAL: Final = re.compile("[0-9a-f]*")
 
 
-@dataclass(eq=False)
 class DerivationRefused(DeploymentError):
     """A file that should hold a derivation does not."""
 

@@ -29,7 +29,6 @@ MAX_JSON_VALUES: Final = 1 << 20
 _MOST_DIGITS: Final = 20
 
 
-@dataclass(eq=False)
 class FrameRefused(DeploymentError):
     """The other side of a channel sent something that is not a frame of ours."""
 

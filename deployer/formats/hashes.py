@@ -18,7 +18,6 @@ _HEXADECIMAL: Final = re.compile("[0-9a-fA-F]*")
 _BASE64: Final = re.compile("[0-9a-zA-Z+/]*={0,2}")
 
 
-@dataclass(eq=False)
 class HashRefused(DeploymentError):
     """A text that should be a hash is none."""
 

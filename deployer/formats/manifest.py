@@ -258,7 +258,6 @@ class Manifest:
         return _parse(cls, document, "manifest")
 
 
-@dataclass(eq=False)
 class ManifestRefused(DeploymentError):
     """A manifest that this version does not understand."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Callable, Final, Iterator, Protocol, Tuple
 
 from deployer.errors import DeploymentError
@@ -18,7 +17,6 @@ MAX_FILE: Final = 1 << 40
 PIECE: Final = 1 << 18
 
 
-@dataclass(eq=False)
 class NarRefused(DeploymentError):
     """A stream is not the one NAR of any tree."""
 

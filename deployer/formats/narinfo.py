@@ -17,7 +17,6 @@ _ONCE: Final = frozenset(
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
-@dataclass(eq=False)
 class NarInfoRefused(DeploymentError):
     """What a cache says of a path is malformed."""
 

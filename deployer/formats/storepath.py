@@ -16,7 +16,6 @@ _NAME: Final = re.compile(r"(?!\.{1,2}(?:-|$))[0-9a-zA-Z+._?=-]{1,211}")
 _HASH: Final = re.compile(r"[0-9abcdfghijklmnpqrsvwxyz]{32}")
 
 
-@dataclass(eq=False)
 class StorePathRefused(DeploymentError):
     """A text that should be a store path is none."""
 

@@ -44,7 +44,6 @@ class Evaluated(Protocol):
         """Where it is defined."""
 
 
-@dataclass(eq=False)
 class SourceUnreadable(ConfigurationError):
     """A file that an `etc` entry names can't be read."""
 
@@ -64,7 +63,6 @@ class SourceUnreadable(ConfigurationError):
         return "Paths are relative to the file that says them; correct `source`, or give `text`."
 
 
-@dataclass(eq=False)
 class UnitFileDeclaredTwice(ConfigurationError):
     """An `etc` entry stands where a unit's file does."""
 

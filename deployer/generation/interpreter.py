@@ -7,7 +7,6 @@ No system refers to it: a host's system is the same whether the host has a Pytho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -26,7 +25,6 @@ PACKAGES: Final = ("python3.11",)
 LOCK_FILE: Final = Path(__file__).with_name("host_python.lock")
 
 
-@dataclass(eq=False)
 class MachineUnknown(DeploymentError):
     """There is no Python to be sent to a machine of this kind."""
 

@@ -29,7 +29,6 @@ MANIFEST: Final = "manifest.json"
 _IGNORED: Final = frozenset({".git"})
 
 
-@dataclass(eq=False)
 class PackageNotThere(ConfigurationError):
     """`packages` names a package that does not exist."""
 

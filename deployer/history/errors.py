@@ -12,14 +12,12 @@ HostLocked             exit 1: somebody else holds hosts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from deployer.errors import ConfigurationError, DeploymentError
 from deployer.history.holder import Holder
 
 
-@dataclass(eq=False)
 class HistorySchemeUnknown(ConfigurationError):
     """The URL of the history names a kind of database that this version cannot open."""
 
@@ -36,7 +34,6 @@ class HistorySchemeUnknown(ConfigurationError):
         return "Use sqlite:///absolute/path or a plain path."
 
 
-@dataclass(eq=False)
 class NoSuchRollout(ConfigurationError):
     """No rollout has this number, or there is none at all."""
 
@@ -53,7 +50,6 @@ class NoSuchRollout(ConfigurationError):
         return "`deployer history` lists them."
 
 
-@dataclass(eq=False)
 class RolloutNotResumable(ConfigurationError):
     """A rollout has ended, or its controller lives."""
 
@@ -75,7 +71,6 @@ class RolloutNotResumable(ConfigurationError):
         return "Start another with `deployer deploy`."
 
 
-@dataclass(eq=False)
 class HistoryCorrupt(DeploymentError):
     """The file of the history is damaged, or is no database of ours."""
 
@@ -96,7 +91,6 @@ class HistoryCorrupt(DeploymentError):
         )
 
 
-@dataclass(eq=False)
 class HistoryNewer(DeploymentError):
     """A newer version of deployer has written the history."""
 
@@ -115,7 +109,6 @@ class HistoryNewer(DeploymentError):
         return "Use the newer deployer, or another history: --history PATH."
 
 
-@dataclass(eq=False)
 class HistoryUnwritable(DeploymentError):
     """The history cannot be written, so nothing more may be begun."""
 
@@ -133,7 +126,6 @@ class HistoryUnwritable(DeploymentError):
         return "Free some space, or give it a place where you may write: --history PATH. Then `deployer resume`."
 
 
-@dataclass(eq=False)
 class HistoryBusy(DeploymentError):
     """Another process kept the history locked for too long."""
 
@@ -151,7 +143,6 @@ class HistoryBusy(DeploymentError):
         return "Try again. If it lasts, look for a process that holds the file: fuser -v FILE."
 
 
-@dataclass(eq=False)
 class HostLocked(DeploymentError):
     """Somebody else holds hosts that we want to change."""
 

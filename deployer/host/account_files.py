@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Final, Iterator, List, Mapping, Optional, Tuple
 
@@ -28,7 +27,6 @@ _MEMBERS: Final = {"/etc/group": (3,), "/etc/gshadow": (2, 3)}
 """Which fields are lists of members."""
 
 
-@dataclass(eq=False)
 class UnknownOwner(DeploymentError):
     """An entry belongs to a user or group that the host does not have."""
 
@@ -46,7 +44,6 @@ class UnknownOwner(DeploymentError):
         return f"Declare the {self.kind}, or name one that the host has."
 
 
-@dataclass(eq=False)
 class AccountsLocked(DeploymentError):
     """Another program is editing the account files."""
 
@@ -64,7 +61,6 @@ class AccountsLocked(DeploymentError):
         return "Wait for useradd, passwd or the package manager to end, or end it; then deploy again."
 
 
-@dataclass(eq=False)
 class AccountsChanged(DeploymentError):
     """Somebody who takes no lock wrote an account file between our reading and our writing."""
 

@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any, Dict, Final, Iterator, Mapping, Optional, Sequence, Tuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -23,7 +22,6 @@ _MOVED: Final = (301, 302, 303, 307, 308)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-@dataclass(eq=False)
 class UrlRefused(DeploymentError):
     """An address that a check does not ask."""
 
@@ -36,7 +34,6 @@ class UrlRefused(DeploymentError):
         return f"{one_line(self.url, 120)} {self.reason}"
 
 
-@dataclass(eq=False)
 class CertificateRefused(DeploymentError):
     """A server's certificate is not good."""
 

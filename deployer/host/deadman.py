@@ -8,7 +8,6 @@ the journal names the transaction, so that a request that is cut off leaves noth
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import Final, Sequence
 
 from deployer.errors import DeploymentError
@@ -55,7 +54,6 @@ RestartSec=5
 """
 
 
-@dataclass(eq=False)
 class SwitchNotArmed(DeploymentError):
     """The dead-man's switch does not stand ready, so nothing was changed."""
 

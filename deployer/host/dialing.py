@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
-from dataclasses import dataclass
 from typing import Final, Optional
 
 from deployer.errors import DeploymentError
@@ -14,7 +13,6 @@ _METADATA: Final = frozenset({"fd00:ec2::254", "100.100.100.200", "192.0.0.192"}
 """Besides all link-local addresses, of which 169.254.169.254 is the usual one."""
 
 
-@dataclass(eq=False)
 class AddressRefused(DeploymentError):
     """A check would have gone to where clouds keep their secrets."""
 

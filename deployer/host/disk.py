@@ -44,7 +44,6 @@ _SEALS: Final = ((0x10, "immutable"), (0x20, "append-only"))
 """FS_IMMUTABLE_FL and FS_APPEND_FL: what chattr(1) sets with `+i` and `+a`."""
 
 
-@dataclass(eq=False)
 class PathRefused(DeploymentError):
     """A path on the host that we do not follow."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Final, Iterable, List, Optional, Tuple
 
 from deployer.errors import DeploymentError
@@ -29,7 +28,6 @@ _PARENT: Final = Metadata(0o755, 0, 0)
 _PRIVATE: Final = Metadata(0o600, 0, 0)
 
 
-@dataclass(eq=False)
 class PathTaken(DeploymentError):
     """Something that is not ours stands where an entry belongs."""
 
@@ -47,7 +45,6 @@ class PathTaken(DeploymentError):
         return "Set `replace: true` on the entry, or move what is there out of the way."
 
 
-@dataclass(eq=False)
 class ContentDamaged(DeploymentError):
     """A file in the store is not what the manifest says."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import Final, Optional, Tuple
 
 from deployer.errors import NeedsPersonError
@@ -26,7 +25,6 @@ _HEADER: Final = struct.Struct(">IQI")
 _MAX_JSON: Final = SLOT_SIZE - _HEADER.size
 
 
-@dataclass(eq=False)
 class JournalDamaged(NeedsPersonError):
     """Both slots are unreadable: a disk that lies, or somebody wrote over the file."""
 

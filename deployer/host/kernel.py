@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, List, Optional
 
@@ -13,7 +12,6 @@ from deployer.host.process import one_line
 SETTINGS: Final = "proc/sys"
 
 
-@dataclass(eq=False)
 class SettingRefused(DeploymentError):
     """The kernel does not take a setting."""
 

@@ -17,7 +17,6 @@ from deployer.formats.frames import FrameRefused, parse_document
 FORMAT: Final = 1
 
 
-@dataclass(eq=False)
 class LedgerDamaged(NeedsPersonError):
     """The record of what is ours cannot be read."""
 

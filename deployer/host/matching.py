@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from typing import Final, Optional, Sequence
 
 from deployer.errors import DeploymentError
@@ -26,7 +25,6 @@ for number, line in enumerate(sys.stdin.buffer.read().decode("utf-8", "replace")
 """
 
 
-@dataclass(eq=False)
 class PatternTooSlow(DeploymentError):
     """A pattern was not searched for in time."""
 

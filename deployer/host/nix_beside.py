@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Final, Iterable, List, Mapping, Optional
 
@@ -35,7 +34,6 @@ _POLL: Final = 0.2
 _REGISTRATION: Final = 120.0
 
 
-@dataclass(eq=False)
 class NixBusy(DeploymentError):
     """The host's Nix collects garbage, for long."""
 
@@ -52,7 +50,6 @@ class NixBusy(DeploymentError):
         return "Deploy again when `nix-collect-garbage` has ended there."
 
 
-@dataclass(eq=False)
 class NixUnusable(DeploymentError):
     """The host has a Nix that does not take our paths; it would delete them."""
 

@@ -50,7 +50,6 @@ class Completed:
         return last_words(self.stderr) or last_words(self.stdout)
 
 
-@dataclass(eq=False)
 class ProgramMissing(DeploymentError):
     """A program that we need is not on this host, or cannot be run."""
 
@@ -68,7 +67,6 @@ class ProgramMissing(DeploymentError):
         return "Install it on the host and try again."
 
 
-@dataclass(eq=False)
 class ProgramFailed(DeploymentError):
     """A program ended with a status other than 0."""
 
@@ -82,7 +80,6 @@ class ProgramFailed(DeploymentError):
         return f"{shown(self.arguments)} ended with status {self.status}: {self.words or 'it printed nothing'}"
 
 
-@dataclass(eq=False)
 class ProgramTimedOut(DeploymentError):
     """A program did not end in time and was killed."""
 

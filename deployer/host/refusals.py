@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Sequence
 
 from deployer.errors import ConfigurationError, DeploymentError, NeedsPersonError
 from deployer.formats.messages import Problem
 
 
-@dataclass(eq=False)
 class RequestRefused(DeploymentError):
     """A request that is not one of ours."""
 
@@ -26,7 +24,6 @@ class RequestRefused(DeploymentError):
         return "Use the version of deployer that the host's runtime came with."
 
 
-@dataclass(eq=False)
 class HostBusy(DeploymentError):
     """Another transaction is under way."""
 
@@ -47,7 +44,6 @@ class HostBusy(DeploymentError):
         return "Wait: it ends by itself, confirmed or rolled back. `deployer status` shows how it stands."
 
 
-@dataclass(eq=False)
 class Fenced(DeploymentError):
     """A newer rollout has been here."""
 
@@ -65,7 +61,6 @@ class Fenced(DeploymentError):
         return "Another controller has taken over; look at its rollout before deploying from here."
 
 
-@dataclass(eq=False)
 class HostBroken(NeedsPersonError):
     """The last rollback failed."""
 
@@ -82,7 +77,6 @@ class HostBroken(NeedsPersonError):
         return "Remove the cause, then cancel the transaction: the host tries the rollback once more."
 
 
-@dataclass(eq=False)
 class PreviousChanged(DeploymentError):
     """The host is not where the controller thinks it is."""
 
@@ -100,7 +94,6 @@ class PreviousChanged(DeploymentError):
         return "Plan again: somebody has deployed to this host meanwhile."
 
 
-@dataclass(eq=False)
 class SystemMissing(DeploymentError):
     """A system that is to be activated is not in the store."""
 
@@ -117,7 +110,6 @@ class SystemMissing(DeploymentError):
         return "Copy its closure to the host first."
 
 
-@dataclass(eq=False)
 class SystemLost(DeploymentError):
     """A generation's system is gone from the store: somebody removed it by hand."""
 
@@ -134,7 +126,6 @@ class SystemLost(DeploymentError):
         return "Run `deployer deploy`: it copies what is missing anew, and sets right what hangs on it."
 
 
-@dataclass(eq=False)
 class ActivationRefused(DeploymentError):
     """The plan found reasons not to begin."""
 
@@ -151,7 +142,6 @@ class ActivationRefused(DeploymentError):
         return " ".join(dict.fromkeys(problem.remedy for problem in self.problems if problem.remedy))
 
 
-@dataclass(eq=False)
 class PlanOutdated(DeploymentError):
     """What would be done is not what was planned."""
 
@@ -168,7 +158,6 @@ class PlanOutdated(DeploymentError):
         return "Plan again, read the new plan, and deploy that."
 
 
-@dataclass(eq=False)
 class NoSpace(DeploymentError):
     """The host's disk is too full to begin."""
 
@@ -187,7 +176,6 @@ class NoSpace(DeploymentError):
         return "Free some space on the host, `deployer generations collect` may do; nothing was changed."
 
 
-@dataclass(eq=False)
 class GenerationUnknown(ConfigurationError):
     """A number was named that no generation of this host has."""
 
@@ -206,7 +194,6 @@ class GenerationUnknown(ConfigurationError):
         return "Choose one of those: `deployer generations list` shows them."
 
 
-@dataclass(eq=False)
 class GenerationNeeded(ConfigurationError):
     """A generation was to go that must stay."""
 
@@ -226,7 +213,6 @@ class GenerationNeeded(ConfigurationError):
         return "Switch to another generation first; what is booted goes after the next boot."
 
 
-@dataclass(eq=False)
 class KeptFiles(ConfigurationError):
     """What people wrote by hand would be lost with us."""
 
@@ -246,7 +232,6 @@ class KeptFiles(ConfigurationError):
         return f"Fetch what you want to keep (`{command}`), then uninstall with `--discard-kept`."
 
 
-@dataclass(eq=False)
 class ConfirmRefused(DeploymentError):
     """A confirmation came that does not count."""
 
@@ -267,7 +252,6 @@ class ConfirmRefused(DeploymentError):
         return "Look at the host's status; deploy again if it was rolled back."
 
 
-@dataclass(eq=False)
 class UnknownTransaction(DeploymentError):
     """The host does not know a transaction, or no longer."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence, Set
 
 from deployer.errors import DeployerError, DeploymentError
@@ -31,7 +30,6 @@ from deployer.host.user_units import UserUnits
 _PRIVATE = Metadata(0o600, 0, 0)
 
 
-@dataclass(eq=False)
 class NotRestored(DeploymentError):
     """Parts of a rollback did not succeed; all others did."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from typing import Dict, Final, Mapping, Optional, Sequence
 
 from deployer.errors import DeployerError, DeploymentError
@@ -20,7 +19,6 @@ _NOT_ALL_FOUND: Final = 2
 _CACHE_SOCKETS: Final = ("/run/nscd/socket", "/var/run/nscd/socket")
 
 
-@dataclass(eq=False)
 class NameServiceSilent(DeploymentError):
     """The host's sources of accounts do not answer."""
 

@@ -21,7 +21,6 @@ _RELOADING, _NOT_RELOADED = "reloading", "not-reloaded"
 """Records of the undo log: systemd may have loaded the new definitions; it refused to."""
 
 
-@dataclass(eq=False)
 class UnitsFailed(DeploymentError):
     """Units that must run do not."""
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from deployer.errors import ConfigurationError, DeployerError, Place, near, raise_all
@@ -57,7 +56,6 @@ class SelectorError(InventoryError):
     """A selector picks nothing, or can't be understood."""
 
 
-@dataclass(eq=False)
 class UnknownKey(InventoryError):
     """A key that means nothing where it stands."""
 
@@ -77,7 +75,6 @@ class UnknownKey(InventoryError):
         return did_you_mean(near(self.key, self.known), f"Known here: {', '.join(self.known)}.")
 
 
-@dataclass(eq=False)
 class WrongType(InventoryError):
     """A value of another type than its key wants."""
 
@@ -97,7 +94,6 @@ class WrongType(InventoryError):
         return f"Write {self.expected}."
 
 
-@dataclass(eq=False)
 class BadRange(InventoryError):
     """A range of names that can't be expanded."""
 
@@ -116,7 +112,6 @@ class BadRange(InventoryError):
         return "Ranges look like web[01:20], db[a:f] or node[0:100:10]: from the lower end to the higher, both included."
 
 
-@dataclass(eq=False)
 class BadHostName(InventoryError):
     """A host name that is no name."""
 
@@ -136,7 +131,6 @@ class BadHostName(InventoryError):
         )
 
 
-@dataclass(eq=False)
 class BadGroupName(InventoryError):
     """A group name that is no name, or is taken."""
 
@@ -157,7 +151,6 @@ class BadGroupName(InventoryError):
         return "A name is letters, digits, `_`, `.` and `-`, and begins with a letter, a digit or `_`."
 
 
-@dataclass(eq=False)
 class BadAddress(InventoryError):
     """An address that is neither a host name nor an IP address."""
 
@@ -175,7 +168,6 @@ class BadAddress(InventoryError):
         return "Write the name or the address alone; port and user have keys of their own."
 
 
-@dataclass(eq=False)
 class BadPort(InventoryError):
     """A port that is none."""
 
@@ -193,7 +185,6 @@ class BadPort(InventoryError):
         return "Write a whole number from 1 to 65535."
 
 
-@dataclass(eq=False)
 class BadUser(InventoryError):
     """A login name that is none."""
 
@@ -211,7 +202,6 @@ class BadUser(InventoryError):
         return "A user's name is letters, digits and `_ . @ + \\ $ -`, and does not begin with `-`."
 
 
-@dataclass(eq=False)
 class BadJump(InventoryError):
     """A jump host that can't be understood."""
 
@@ -229,7 +219,6 @@ class BadJump(InventoryError):
         return "Write HOST, USER@HOST, HOST:PORT or USER@HOST:PORT; several as a list, the nearest first."
 
 
-@dataclass(eq=False)
 class BadHostKey(InventoryError):
     """A pinned host key that is no public key."""
 
@@ -247,7 +236,6 @@ class BadHostKey(InventoryError):
         return "Copy the kind and the key from `ssh-keyscan HOST`: ssh-ed25519 AAAA…"
 
 
-@dataclass(eq=False)
 class BadSshArguments(InventoryError):
     """OpenSSH arguments that have no counterpart here."""
 
@@ -266,7 +254,6 @@ class BadSshArguments(InventoryError):
         return "Put it into ~/.ssh/config under `Host`, where it is honoured, or remove it."
 
 
-@dataclass(eq=False)
 class NotSupported(InventoryError):
     """Something that Ansible does, and we do not."""
 
@@ -285,7 +272,6 @@ class NotSupported(InventoryError):
         return self.advice
 
 
-@dataclass(eq=False)
 class DuplicateHost(InventoryError):
     """A host that stands twice in one file."""
 
@@ -304,7 +290,6 @@ class DuplicateHost(InventoryError):
         return "Keep one; what several hosts share belongs to a group."
 
 
-@dataclass(eq=False)
 class UnknownHost(InventoryError):
     """A group names a host that is not in the inventory."""
 
@@ -324,7 +309,6 @@ class UnknownHost(InventoryError):
         return did_you_mean(self.near, "Add it under `hosts`, or remove it here.")
 
 
-@dataclass(eq=False)
 class UnknownGroup(InventoryError):
     """A group names a child that is not in the inventory."""
 
@@ -343,7 +327,6 @@ class UnknownGroup(InventoryError):
         return did_you_mean(self.near, "Add the group, or remove its name here.")
 
 
-@dataclass(eq=False)
 class GroupCycle(InventoryError):
     """A group that is a part of itself."""
 
@@ -361,7 +344,6 @@ class GroupCycle(InventoryError):
         return "Remove one of these from the children of the one before it."
 
 
-@dataclass(eq=False)
 class FileMissing(InventoryError):
     """A file that the inventory names is not there."""
 
@@ -380,7 +362,6 @@ class FileMissing(InventoryError):
         return "Paths are relative to the directory of the inventory; create the file, or correct its path."
 
 
-@dataclass(eq=False)
 class SourceUnreadable(InventoryError):
     """An inventory that can't be read at all."""
 
@@ -398,7 +379,6 @@ class SourceUnreadable(InventoryError):
         return "Check the path given by -i, and who may read it."
 
 
-@dataclass(eq=False)
 class ScriptFailed(InventoryError):
     """An executable inventory that gave no inventory."""
 
@@ -416,7 +396,6 @@ class ScriptFailed(InventoryError):
         return f"Run `{self.place.file} --list`: it must print one JSON object, as Ansible's inventory programs do."
 
 
-@dataclass(eq=False)
 class LineNotUnderstood(InventoryError):
     """A line of an INI inventory that is not of that format."""
 
@@ -435,7 +414,6 @@ class LineNotUnderstood(InventoryError):
         return self.advice
 
 
-@dataclass(eq=False)
 class NoHosts(InventoryError):
     """An inventory without hosts."""
 
@@ -452,7 +430,6 @@ class NoHosts(InventoryError):
         return "Name hosts under `hosts:`." if self.sources else "Give one by `-i FILE`."
 
 
-@dataclass(eq=False)
 class EmptySelector(SelectorError):
     """A selector that says nothing."""
 
@@ -467,7 +444,6 @@ class EmptySelector(SelectorError):
         return "Write `all` where you mean all hosts."
 
 
-@dataclass(eq=False)
 class OnlyExclusions(SelectorError):
     """A selector that has nothing to take away from."""
 
@@ -484,7 +460,6 @@ class OnlyExclusions(SelectorError):
         return f"Say from what, for example `all:{self.selector.lstrip(':, ')}`."
 
 
-@dataclass(eq=False)
 class BadSelector(SelectorError):
     """A selector that can't be understood."""
 
@@ -502,7 +477,6 @@ class BadSelector(SelectorError):
         return "Selectors look like web1, web*, @group, zone=a, ~regex, @group[0]; joined by `,`, `:&` and `:!`."
 
 
-@dataclass(eq=False)
 class NothingMatches(SelectorError):
     """A part of a selector that matches no host."""
 
@@ -521,7 +495,6 @@ class NothingMatches(SelectorError):
         return self.hint or did_you_mean(self.near, "See `deployer inventory --graph` for what there is.")
 
 
-@dataclass(eq=False)
 class NothingSelected(SelectorError):
     """A selector whose parts match hosts, but that leaves none."""
 

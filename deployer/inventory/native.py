@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -228,7 +227,7 @@ def _naming(key: str, parse: _Parser) -> _Parser:
         try:
             return parse(value, place)
         except WrongType as error:
-            raise dataclasses.replace(error, what=f"`{key}`") from None
+            raise WrongType(error.place, f"`{key}`", error.expected, error.found) from None
 
     return named
 

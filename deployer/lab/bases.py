@@ -53,7 +53,6 @@ _KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _BUILD_SECONDS: Final = 900.0
 
 
-@dataclass(eq=False)
 class BaseUnknown(ConfigurationError):
     """A release or variant that the lab does not build."""
 

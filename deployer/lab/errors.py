@@ -10,14 +10,12 @@ DeploymentError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from deployer.errors import ConfigurationError, DeploymentError, near
 
 _VAGRANT = "vagrant/README.md describes the same lab as virtual machines, for any system."
 
 
-@dataclass(eq=False)
 class NotRoot(ConfigurationError):
     """The lab mounts, makes namespaces and boots machines: only root may."""
 
@@ -32,7 +30,6 @@ class NotRoot(ConfigurationError):
         return f"Run the same command by sudo. Or: {_VAGRANT}"
 
 
-@dataclass(eq=False)
 class NotDebian(ConfigurationError):
     """This machine has no apt, from whose configuration the lab learns where Debian is."""
 
@@ -49,7 +46,6 @@ class NotDebian(ConfigurationError):
         return _VAGRANT
 
 
-@dataclass(eq=False)
 class DebianArchiveUnknown(ConfigurationError):
     """apt knows no source of Debian packages."""
 
@@ -66,7 +62,6 @@ class DebianArchiveUnknown(ConfigurationError):
         return f"Add a 'deb' line of a Debian archive to /etc/apt/sources.list. Or: {_VAGRANT}"
 
 
-@dataclass(eq=False)
 class OverlayMissing(ConfigurationError):
     """The kernel cannot mount overlayfs here."""
 
@@ -84,7 +79,6 @@ class OverlayMissing(ConfigurationError):
         return f"Load the module (modprobe overlay), or leave the container that forbids mounts. Or: {_VAGRANT}"
 
 
-@dataclass(eq=False)
 class CgroupsUnusable(ConfigurationError):
     """No control group hierarchy can be written here."""
 
@@ -101,7 +95,6 @@ class CgroupsUnusable(ConfigurationError):
         return f"Run the lab on a whole machine, or in a container that may write /sys/fs/cgroup. Or: {_VAGRANT}"
 
 
-@dataclass(eq=False)
 class NoSuchLab(ConfigurationError):
     """No lab has this name."""
 
@@ -119,7 +112,6 @@ class NoSuchLab(ConfigurationError):
         return _nearest(self.name, self.known) or "Make one: deployer lab up 3."
 
 
-@dataclass(eq=False)
 class NoSuchLabHost(ConfigurationError):
     """The lab has no host of this name."""
 
@@ -138,7 +130,6 @@ class NoSuchLabHost(ConfigurationError):
         return _nearest(self.name, self.known) or f"It has: {', '.join(self.known[:10]) or 'none'}."
 
 
-@dataclass(eq=False)
 class LabNameRefused(ConfigurationError):
     """A name that cannot name a lab or a host."""
 
@@ -155,7 +146,6 @@ class LabNameRefused(ConfigurationError):
         return "Use lower-case letters, digits and inner hyphens, at most 32 of them, beginning with a letter."
 
 
-@dataclass(eq=False)
 class OutOfAddresses(ConfigurationError):
     """192.0.2.0/24 has room for so many hosts and no more."""
 
@@ -173,7 +163,6 @@ class OutOfAddresses(ConfigurationError):
         return f"Ask for at most {self.most}, or make a second lab: its addresses are its own."
 
 
-@dataclass(eq=False)
 class LabBusy(DeploymentError):
     """Another command is changing this lab."""
 
@@ -190,7 +179,6 @@ class LabBusy(DeploymentError):
         return "Wait for it to end, and try again."
 
 
-@dataclass(eq=False)
 class LabNotClean(DeploymentError):
     """Something that the lab made could not be removed; its record is kept."""
 
@@ -208,7 +196,6 @@ class LabNotClean(DeploymentError):
         return f"End what uses it (a shell in its directory?), then: deployer lab down --lab {self.name}."
 
 
-@dataclass(eq=False)
 class BaseFailed(DeploymentError):
     """mmdebstrap could not build a base."""
 
@@ -226,7 +213,6 @@ class BaseFailed(DeploymentError):
         return "Check that 'apt-get update' works on this machine and that its archive has this release."
 
 
-@dataclass(eq=False)
 class HostsNotRunning(DeploymentError):
     """Hosts did not boot to `running` in time."""
 

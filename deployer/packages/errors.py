@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.errors import ConfigurationError, Place
 
 
-@dataclass(eq=False)
 class PackageUnknown(ConfigurationError):
     """Something refers to a package that nothing defines."""
 
@@ -28,7 +25,6 @@ class PackageUnknown(ConfigurationError):
         return "Define it in packages.yaml."
 
 
-@dataclass(eq=False)
 class PackageInvalid(ConfigurationError):
     """A package is not written as its kind asks."""
 
@@ -48,7 +44,6 @@ class PackageInvalid(ConfigurationError):
         return self.hint
 
 
-@dataclass(eq=False)
 class PackagesFileInvalid(ConfigurationError):
     """A file of packages can't be read as one."""
 
@@ -67,7 +62,6 @@ class PackagesFileInvalid(ConfigurationError):
         return self.hint
 
 
-@dataclass(eq=False)
 class PackageCycle(ConfigurationError):
     """Packages need each other in a circle."""
 
@@ -85,7 +79,6 @@ class PackageCycle(ConfigurationError):
         return "Let one of them do without the other."
 
 
-@dataclass(eq=False)
 class LockOutdated(ConfigurationError):
     """`deployer.lock` does not pin what a package asks for."""
 
@@ -105,7 +98,6 @@ class LockOutdated(ConfigurationError):
         return "Run 'deployer lock'."
 
 
-@dataclass(eq=False)
 class LockInvalid(ConfigurationError):
     """`deployer.lock` cannot be read."""
 
@@ -123,7 +115,6 @@ class LockInvalid(ConfigurationError):
         return "Restore it from version control, or delete it and run 'deployer lock'."
 
 
-@dataclass(eq=False)
 class StorePathMissing(ConfigurationError):
     """No binary cache that we may ask has a store path that a package of kind `nix` is."""
 
@@ -142,7 +133,6 @@ class StorePathMissing(ConfigurationError):
         return "Name a binary cache that has it by --substituter, and the key that it signs with by --trusted-key."
 
 
-@dataclass(eq=False)
 class IndexRefused(ConfigurationError):
     """The index of a suite is unsigned, expired, signed by a stranger, or not to be had."""
 
@@ -166,7 +156,6 @@ class IndexRefused(ConfigurationError):
         return "Check the names of the suites, the mirrors, and this machine's network and proxy settings."
 
 
-@dataclass(eq=False)
 class MirrorsUnknown(ConfigurationError):
     """Nothing says where .debs come from."""
 
@@ -183,7 +172,6 @@ class MirrorsUnknown(ConfigurationError):
         return "Set DEPLOYER_DEBIAN_MIRRORS to the URLs of your mirrors, separated by spaces."
 
 
-@dataclass(eq=False)
 class FileChanged(ConfigurationError):
     """A file beside packages.yaml is not the one that is pinned."""
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.errors import ConfigurationError, DeploymentError, NeedsPersonError, Place
 from deployer.formats.messages import Problem
 
 
-@dataclass(eq=False)
 class StrategyKeyUnknown(ConfigurationError):
     """The inventory's `rollout` has a key that means nothing."""
 
@@ -29,7 +26,6 @@ class StrategyKeyUnknown(ConfigurationError):
         )
 
 
-@dataclass(eq=False)
 class StrategyValueWrong(ConfigurationError):
     """A key of `rollout` has a value that it cannot have."""
 
@@ -49,7 +45,6 @@ class StrategyValueWrong(ConfigurationError):
         return f"Give rollout.{self.key} {self.expected}."
 
 
-@dataclass(eq=False)
 class CanaryMissing(ConfigurationError):
     """No host of the rollout is a canary, although the strategy names some."""
 
@@ -66,7 +61,6 @@ class CanaryMissing(ConfigurationError):
         return "Select hosts that include a canary, give another with --canary, or deploy without one: --canary none."
 
 
-@dataclass(eq=False)
 class OperationCrashed(DeploymentError):
     """An operation on a host ended with an error that is a mistake in deployer."""
 
@@ -84,7 +78,6 @@ class OperationCrashed(DeploymentError):
         return "The host ends in the old or the new generation by itself; see `deployer status`. Please report this."
 
 
-@dataclass(eq=False)
 class HostBroken(NeedsPersonError):
     """The host could not go back by itself."""
 
@@ -101,7 +94,6 @@ class HostBroken(NeedsPersonError):
         return f"See `deployer status --on {self.host}` and, on the host, `journalctl -u deployer-activation.service`."
 
 
-@dataclass(eq=False)
 class PlanRefused(DeploymentError):
     """The host would refuse the activation, before anything has changed."""
 
@@ -119,7 +111,6 @@ class PlanRefused(DeploymentError):
         return " ".join(dict.fromkeys(problem.remedy for problem in self.problems))
 
 
-@dataclass(eq=False)
 class PlanChanged(DeploymentError):
     """What would be done now is not what the plan showed."""
 

@@ -418,7 +418,6 @@ class LiveOperations:
                 await session.close()
 
 
-@dataclass(eq=False)
 class GenerationMissing(DeploymentError):
     """The host has no such generation any more."""
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from deployer.copy import HostSession
@@ -18,7 +17,6 @@ _ASKING: Final = 20.0
 _PAUSE: Final = 2.0
 
 
-@dataclass(eq=False)
 class NotTried(DeploymentError):
     """A host rebooted, and runs what it ran before, without having tried anything else."""
 

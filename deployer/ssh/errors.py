@@ -25,7 +25,6 @@ What a host prints is untrusted: it enters messages through `escaped` only.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 
 from deployer.errors import DeploymentError
 
@@ -37,14 +36,12 @@ def escaped(text: str | bytes, limit: int = 400) -> str:
     return "".join(c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode() for c in shown)
 
 
-@dataclass(eq=False)
 class SshError(DeploymentError):
     """A connection could not be made, or did not last."""
 
     host: str
 
 
-@dataclass(eq=False)
 class Unreachable(SshError):
     """No connection to the host."""
 
@@ -64,7 +61,6 @@ class Unreachable(SshError):
         return self.advice
 
 
-@dataclass(eq=False)
 class NotSsh(SshError):
     """Something answers that speaks no SSH, or none that we accept."""
 
@@ -83,7 +79,6 @@ class NotSsh(SshError):
         return "Check the port, and that the host's SSH server is not older than OpenSSH 6.5."
 
 
-@dataclass(eq=False)
 class HostKeyUnknown(SshError):
     """The host's key is in no known_hosts file."""
 
@@ -105,7 +100,6 @@ class HostKeyUnknown(SshError):
         )
 
 
-@dataclass(eq=False)
 class HostKeyChanged(SshError):
     """The host shows another key than the one that is known."""
 
@@ -129,7 +123,6 @@ class HostKeyChanged(SshError):
         )
 
 
-@dataclass(eq=False)
 class HostKeyRevoked(SshError):
     """The host shows a key that a known_hosts file marks as revoked."""
 
@@ -148,7 +141,6 @@ class HostKeyRevoked(SshError):
         return "Give the host new keys (`ssh-keygen -A` after removing the old ones), and make them known."
 
 
-@dataclass(eq=False)
 class AuthenticationFailed(SshError):
     """The host lets us not in."""
 
@@ -174,7 +166,6 @@ class AuthenticationFailed(SshError):
         )
 
 
-@dataclass(eq=False)
 class BecomeRefused(SshError):
     """`become` is set, and sudo does not run our commands without asking."""
 
@@ -195,7 +186,6 @@ class BecomeRefused(SshError):
         )
 
 
-@dataclass(eq=False)
 class BecomePasswordWrong(SshError):
     """sudo did not take the password."""
 
@@ -216,7 +206,6 @@ class BecomePasswordWrong(SshError):
         return "Run the command again with the right one. It was tried once, and on no other host."
 
 
-@dataclass(eq=False)
 class BecomeSilent(SshError):
     """sudo neither ran our command nor asked for a password in a way that we know."""
 
@@ -234,7 +223,6 @@ class BecomeSilent(SshError):
         return "Try `sudo -S true` as that login on the host: it may ask for more than a password."
 
 
-@dataclass(eq=False)
 class GateMissing(SshError):
     """`gate` is set, and the host does not answer as a gate does."""
 
@@ -252,7 +240,6 @@ class GateMissing(SshError):
         return f"Run what `deployer host-access {self.host}` prints as root on the host, or leave `gate` out of its `connection`."
 
 
-@dataclass(eq=False)
 class GateOnly(SshError):
     """A command was to run on a host whose login may only deploy."""
 
@@ -269,7 +256,6 @@ class GateOnly(SshError):
         return "Use a login without `gate` for that."
 
 
-@dataclass(eq=False)
 class JumpHostFailed(SshError):
     """A host on the way can't be passed."""
 
@@ -287,7 +273,6 @@ class JumpHostFailed(SshError):
         return self.cause.remedy
 
 
-@dataclass(eq=False)
 class ConnectionBroken(SshError):
     """A connection ended while it was in use."""
 
@@ -304,7 +289,6 @@ class ConnectionBroken(SshError):
         return "Check the network and the host, and run the command again: what was under way is found and taken up."
 
 
-@dataclass(eq=False)
 class RemoteCommandTimedOut(SshError):
     """A command on the host did not end in time."""
 
@@ -322,7 +306,6 @@ class RemoteCommandTimedOut(SshError):
         return "Give it more time (`--timeout`), or look at what it waits for on the host."
 
 
-@dataclass(eq=False)
 class OutputTooLarge(SshError):
     """A command printed more than we are willing to hold."""
 
@@ -340,7 +323,6 @@ class OutputTooLarge(SshError):
         return "Let it write to a file on the host, or print less."
 
 
-@dataclass(eq=False)
 class IdentityUnusable(SshError):
     """A private key can't be used."""
 
@@ -358,7 +340,6 @@ class IdentityUnusable(SshError):
         return "Name a private key that this login may read; load one with a passphrase into an agent (`ssh-add FILE`)."
 
 
-@dataclass(eq=False)
 class KnownHostsUnusable(SshError):
     """A known_hosts file can't be read or written."""
 
@@ -376,7 +357,6 @@ class KnownHostsUnusable(SshError):
         return "Correct the file, or name another by `connection: {known_hosts: FILE}`."
 
 
-@dataclass(eq=False)
 class SshConfigUnusable(SshError):
     """The SSH configuration can't be read, or has what is not supported."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import Tuple
 
 from deployer.errors import DeploymentError
@@ -13,7 +12,6 @@ class StoreError(DeploymentError):
     """A store could not do what was asked; what was valid before is valid still."""
 
 
-@dataclass(eq=False)
 class PathCorrupt(StoreError):
     """What arrived for a path is not what was announced."""
 
@@ -32,7 +30,6 @@ class PathCorrupt(StoreError):
         return "Nothing was registered. Try again; if it happens again, suspect the network or the disk."
 
 
-@dataclass(eq=False)
 class PathDamaged(StoreError):
     """A valid path is not what was registered."""
 
@@ -51,7 +48,6 @@ class PathDamaged(StoreError):
         return "Bring it back with `deployer store verify --check-contents --repair`."
 
 
-@dataclass(eq=False)
 class ReferenceInvalid(StoreError):
     """A path refers to another that is not in the store."""
 
@@ -69,7 +65,6 @@ class ReferenceInvalid(StoreError):
         return "Bring the paths that it refers to first."
 
 
-@dataclass(eq=False)
 class PathNotValid(StoreError):
     """A path is asked for that is not in the store."""
 
@@ -81,7 +76,6 @@ class PathNotValid(StoreError):
         return f"{self.path} is not in the store"
 
 
-@dataclass(eq=False)
 class PathAlive(StoreError):
     """A path was to be deleted that something needs."""
 
@@ -104,7 +98,6 @@ class PathAlive(StoreError):
         return "See what keeps it with `deployer store query --roots`; a running process may, too."
 
 
-@dataclass(eq=False)
 class PathOccupied(StoreError):
     """A path is to be made that a real Nix of this machine has with other content."""
 
@@ -123,7 +116,6 @@ class PathOccupied(StoreError):
         return "Nothing was replaced. Two builds of it differ: take Nix's, or remove it there with `nix-store --delete`."
 
 
-@dataclass(eq=False)
 class FileRefused(StoreError):
     """Something stands in a tree that has no place in a store."""
 
@@ -141,7 +133,6 @@ class FileRefused(StoreError):
         return "Only regular files, directories and symbolic links may stand in a store."
 
 
-@dataclass(eq=False)
 class StoreFull(StoreError):
     """The disk, or a quota, has no room."""
 
@@ -159,7 +150,6 @@ class StoreFull(StoreError):
         return "Nothing was changed. Free space or inodes on the file system of /nix/store, and try again."
 
 
-@dataclass(eq=False)
 class StoreUnusable(StoreError):
     """The store can't be read or written."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import os
 import shutil
@@ -263,7 +262,6 @@ class Store:
             raise translate(error if not isinstance(error, shutil.Error) else OSError(str(error)), path) from None
 
 
-@dataclasses.dataclass(eq=False)
 class SourceChanging(StoreError):
     """A file changed while it was being added."""
 

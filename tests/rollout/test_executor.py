@@ -14,7 +14,6 @@ from deployer.rollout import Cancellation, Ending, HostResult, Preflight, Rollou
 from deployer.rollout.events import Event, EventSink
 
 
-@dataclass(eq=False)
 class OutOfReach(DeploymentError):
     """A host that does not answer."""
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.errors import ConfigurationError, DeploymentError
 
 
-@dataclass(eq=False)
 class EngineUnknown(ConfigurationError):
     """A builder was named that is none."""
 
@@ -28,7 +25,6 @@ class EngineUnknown(ConfigurationError):
         )
 
 
-@dataclass(eq=False)
 class BubblewrapMissing(DeploymentError):
     """A builder has no bubblewrap, and can't be sent ours."""
 
@@ -46,7 +42,6 @@ class BubblewrapMissing(DeploymentError):
         return "Install it there: `apt-get install bubblewrap` (Debian, Ubuntu) or `dnf install bubblewrap` (RHEL and kin)."
 
 
-@dataclass(eq=False)
 class SystemUnknown(DeploymentError):
     """A builder is said to run programs that it can't run."""
 

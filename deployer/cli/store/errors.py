@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from deployer.errors import ConfigurationError, DeployerError, DeploymentError
 
 
-@dataclass(eq=False)
 class NotInStore(ConfigurationError):
     """Something was named that is not a path of the store."""
 
@@ -27,7 +25,6 @@ class NotInStore(ConfigurationError):
         return f"Name /nix/store/HASH-NAME, HASH-NAME, something in {self.root}/nix/store, or a link to one of these."
 
 
-@dataclass(eq=False)
 class PathUnknown(DeploymentError):
     """A path is named rightly, and is not in the store."""
 
@@ -48,7 +45,6 @@ class PathUnknown(DeploymentError):
         return "Fetch it with `deployer store copy --from URL PATH`, build it, or name another store with --store-root."
 
 
-@dataclass(eq=False)
 class NoStore(DeploymentError):
     """There is no store where one should be."""
 
@@ -65,7 +61,6 @@ class NoStore(DeploymentError):
         return "`deployer build` and `deployer store add` make it; another is named with --store-root or DEPLOYER_STORE_ROOT."
 
 
-@dataclass(eq=False)
 class TerminalRefused(ConfigurationError):
     """Bytes would go to a terminal, or be awaited from one."""
 
@@ -84,7 +79,6 @@ class TerminalRefused(ConfigurationError):
         return "Redirect it: `… <FILE`." if self.incoming else "Redirect it: `… >FILE`, or pipe it into another program."
 
 
-@dataclass(eq=False)
 class FileUnusable(DeploymentError):
     """A file that was named can't be used."""
 
@@ -102,7 +96,6 @@ class FileUnusable(DeploymentError):
         return "Check the path and its permissions."
 
 
-@dataclass(eq=False)
 class Misused(ConfigurationError):
     """Options that don't go together, or an argument that can't be."""
 
@@ -120,7 +113,6 @@ class Misused(ConfigurationError):
         return self.advice or "See --help."
 
 
-@dataclass(eq=False)
 class NothingRecorded(DeploymentError):
     """A path is there, and what was asked about it was not kept."""
 

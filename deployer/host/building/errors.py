@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deployer.errors import DeploymentError
 
 
-@dataclass(eq=False)
 class SandboxUnusable(DeploymentError):
     """Bubblewrap can't make a sandbox here."""
 
@@ -27,7 +24,6 @@ class SandboxUnusable(DeploymentError):
         )
 
 
-@dataclass(eq=False)
 class BuilderFull(DeploymentError):
     """The inputs of a build have no room."""
 
@@ -46,7 +42,6 @@ class BuilderFull(DeploymentError):
         return "Free space there. What no build needs has been removed from the builder's store already."
 
 
-@dataclass(eq=False)
 class NothingBuilt(DeploymentError):
     """Outputs are asked for that the last build did not make."""
 
