@@ -126,23 +126,24 @@ class BuilderLost(ConversationBroken):
 class HostRefused(DeploymentError):
     """The host's runtime answered a request with an error of its own."""
 
-    def __init__(self, host: str, document: dict[str, JsonValue]) -> None:
-        """Keep the runtime's words; all of them are bounded and printable by the time they are shown."""
-        super().__init__(host)
-        self.host = host
-        self.error = _text(document, "error") or "HostRefused"
-        self._message = _text(document, "message") or "it refused, and did not say why"
-        self._remedy = _text(document, "remedy")
+    host: str
+    document: dict[str, JsonValue]
+    """The runtime's words; all of them are bounded and printable by the time they are shown."""
+
+    @property
+    def error(self) -> str:
+        """The error's name on the host."""
+        return _text(self.document, "error") or "HostRefused"
 
     @property
     def message(self) -> str:
         """The runtime's."""
-        return self._message
+        return _text(self.document, "message") or "it refused, and did not say why"
 
     @property
     def remedy(self) -> str:
         """The runtime's."""
-        return self._remedy
+        return _text(self.document, "remedy")
 
     def to_json(self) -> dict[str, JsonValue]:
         """Under the name that the error has on the host."""

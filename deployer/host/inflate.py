@@ -15,10 +15,8 @@ _MOST: Final = 1 << 20
 class CompressionUnknown(DeploymentError):
     """The controller compressed a stream in a way that this host's Python cannot undo."""
 
-    def __init__(self, name: str) -> None:
-        """`name` as the controller sent it."""
-        super().__init__(name)
-        self.name = name
+    name: str
+    """As the controller sent it."""
 
     @property
     def message(self) -> str:

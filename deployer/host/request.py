@@ -88,15 +88,13 @@ def told(error: DeployerError) -> Answer:
 class HostFailed(DeploymentError):
     """The host's operating system refused something, or we made a mistake."""
 
-    def __init__(self, error: BaseException) -> None:
-        """Only the kind and the words go on the wire."""
-        super().__init__()
-        self._text = f"{type(error).__name__}: {error}"
+    error: BaseException
+    """Only its kind and its words go on the wire."""
 
     @property
     def message(self) -> str:
         """What the host said."""
-        return f"the host could not do it: {self._text[:500]}"
+        return f"the host could not do it: {f'{type(self.error).__name__}: {self.error}'[:500]}"
 
     @property
     def remedy(self) -> str:
