@@ -49,6 +49,11 @@ class LogWriter:
         self._stream: BinaryIO | None = None
         self._started = time.monotonic()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was printed yet."""
+        return self._stream is None and not self._early
+
     def write(self, data: bytes) -> None:
         """Take what the build printed."""
         if self._stream is None:
@@ -66,7 +71,7 @@ class LogWriter:
         A build that printed nothing has none; what an earlier one printed goes.
         """
         packed_file = Path(f"{self.file}{_SUFFIX}")
-        if self._stream is None and not self._early:
+        if self.is_empty:
             for stale in (self.file, packed_file):
                 stale.unlink(missing_ok=True)
             return

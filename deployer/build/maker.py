@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import platform
+import stat
 import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +23,12 @@ from deployer.build.outputs import Examined, examine, ready
 from deployer.build.registrar import Registrar
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
 from deployer.build.resolving import Resolver
-from deployer.build.script import Script
+from deployer.build.script import Script, find_bubblewrap
 from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats import StorePath
 from deployer.sandbox.bubblewrap import KVM
-from deployer.sandbox.scratch import clear, keep, scratch_directory
+from deployer.sandbox.scratch import clear, clear_empty, keep, scratch_directory
 from deployer.store import Batch, Store
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ InThread = Callable[..., Awaitable[Any]]
 _SYSTEMS: Final = ("builtin", f"{platform.machine()}-linux")
 _FEATURES: Final = ("benchmark", "big-parallel", "nixos-test")
 """Those that Nix, too, has without being told."""
+_SMALL: Final = 1 << 14
+"""Bytes."""
 
 
 class Maker:
@@ -46,6 +49,7 @@ class Maker:
         """`in_thread` runs a function off the event loop."""
         self._settings, self._in_thread, self._cancelled = settings, in_thread, cancelled
         self._registrar = Registrar(in_thread)
+        self._bubblewrap = functools.cache(find_bubblewrap)
         self._inputs: dict[Path, Inputs] = {}
         self._mirrors = functools.cache(self._find_mirrors)
 
@@ -79,21 +83,24 @@ class Maker:
         on_line: OnLine,
         on_progress: Progress,
         on_built: Callable[[], None] = lambda: None,
+        is_awaited: Callable[[], bool] = lambda: True,
     ) -> None:
         """Make a derivation whose inputs are valid; with `settings.check`, make it again and compare.
 
         `on_built` is told when the builder has ended: what is left waits for the disk, and others may build meanwhile.
+        `is_awaited` is asked after that, whether something can't begin before this is registered.
         """
         if settings.check:
             demand_first_build(store, node)
         scratch = scratch_directory(store)
         try:
-            attempt = await self._attempt(store, node, scratch, settings, on_line, on_progress)
-            on_built()
-            if settings.check:
-                await self._compare(store, node, attempt)
-            else:
-                await self._registrar.commit(store, await self._in_thread(attempt.finish, store, node))
+            with self._registrar.building():
+                attempt = await self._attempt(store, node, scratch, settings, on_line, on_progress)
+                on_built()
+                if settings.check:
+                    return await self._compare(store, node, attempt)
+                batch = attempt.finish(store, node) if attempt.is_small else await self._in_thread(attempt.finish, store, node)
+            await self._registrar.commit(store, batch, at_once=is_awaited())
         except EndedBadly as error:
             if settings.keep_failed and (scratch / "build").is_dir():
                 with contextlib.suppress(OSError):  # The failure itself is more important than that it can't be kept.
@@ -104,7 +111,8 @@ class Maker:
                 mismatch.place = settings.place_of(str(node.outputs["out"]))
             raise
         finally:
-            await self._in_thread(clear, scratch)
+            if not clear_empty(scratch):
+                await self._in_thread(clear, scratch)
 
     async def _attempt(
         self, store: Store, node: Node, scratch: Path, settings: BuildSettings, on_line: OnLine, on_progress: Progress
@@ -117,7 +125,7 @@ class Maker:
             return _Attempt({"out": scratch / "output"}, closure)
         # Not in a thread: it is short, and waits for no one, but for a thread it would.
         closure, log = inputs.closure(node), LogWriter(log_file(store, str(node.path)))
-        script = Script(store, order_of(store, node, closure, settings, cores=settings.cores), scratch, log)
+        script = Script(store, order_of(store, node, closure, settings, cores=settings.cores), scratch, log, self._bubblewrap())
         try:
             await script.run(on_line)
         except BaseException:
@@ -161,6 +169,11 @@ class _Attempt:
     closure: Collection[StorePath]
     log: LogWriter | None = None
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it is checked in less time than a thread takes to begin."""
+        return (self.log is None or self.log.is_empty) and all(map(_is_small, self.made.values()))
+
     def finish(self, store: Store, node: Node) -> Batch:
         """Check what was made, and hand it over for registration."""
         self._seal()
@@ -174,3 +187,12 @@ class _Attempt:
     def _seal(self) -> None:
         if self.log is not None:
             self.log.seal()
+
+
+def _is_small(made: Path) -> bool:
+    """One short file, or nothing at all."""
+    try:
+        status = os.lstat(made)
+    except OSError:
+        return True  # Told where it is looked through.
+    return not stat.S_ISDIR(status.st_mode) and status.st_size <= _SMALL

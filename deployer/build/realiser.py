@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, Union
 
@@ -143,10 +143,7 @@ class _Run:
         try:
             while not scheduler.finished:
                 for path in scheduler.start():
-                    work = self._build(
-                        graph.nodes[path], graph, scheduler.taken(path), functools.partial(self._release, scheduler, path)
-                    )
-                    task = asyncio.create_task(work)
+                    task = asyncio.create_task(self._build(graph.nodes[path], graph, scheduler))
                     task.add_done_callback(lambda _: self._changed.set())
                     running[task] = path
                 if not running:
@@ -161,7 +158,7 @@ class _Run:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def _release(self, scheduler: Scheduler[str], path: str) -> None:
+    def _released(self, scheduler: Scheduler[str], path: str) -> None:
         scheduler.released(path)
         self._changed.set()
 
@@ -184,8 +181,9 @@ class _Run:
             return tuple(name for name, engine in self._others.items() if engine in engines) or ("build",)
         return ("build",)
 
-    async def _build(self, node: Node, graph: Graph, kind: str, on_built: Callable[[], None]) -> None:
+    async def _build(self, node: Node, graph: Graph, scheduler: Scheduler[str]) -> None:
         path = str(node.path)
+        other = self._others.get(scheduler.taken(path))
         check = self._settings.check and path in graph.wanted
 
         def tell_progress(url: str, received: int, total: int) -> None:
@@ -195,12 +193,18 @@ class _Run:
         able(node, self._embedded, self._others.values())
         waits = functools.partial(self._on_event, BuildWaited(path, node.name))
         async with holding(self._store, node.outputs.values(), on_wait=waits):
-            if not check and all(self._store.is_valid(output) for output in node.wanted_outputs):
+            if not check and self._are_valid(node.wanted_outputs):
                 return
             started = time.monotonic()
             self._on_event(BuildStarted(path, node.name))
             build = (
-                self._others[kind].build if kind in self._others else functools.partial(self._embedded.build, on_built=on_built)
+                other.build
+                if other
+                else functools.partial(
+                    self._embedded.build,
+                    on_built=functools.partial(self._released, scheduler, path),
+                    is_awaited=functools.partial(scheduler.is_awaited, path),
+                )
             )
             await build(
                 self._store,
@@ -212,9 +216,16 @@ class _Run:
         outputs = tuple(str(output) for output in node.outputs.values())
         self._on_event(BuildEnded(path, node.name, outputs, time.monotonic() - started))
 
+    def _are_valid(self, outputs: Collection[StorePath]) -> bool:
+        return len(self._store.valid(outputs)) == len(outputs)
+
     async def _ask_caches(self, graph: Graph) -> dict[StorePath, Any]:
         """Which missing outputs which cache has; the first that has one is taken."""
-        wanted = {output for node in graph.nodes.values() for output in node.wanted_outputs if not self._store.is_valid(output)}
+        if not self._settings.substituters:
+            return {}
+        every = {output for node in graph.nodes.values() for output in node.wanted_outputs}
+        valid = self._store.valid(every)
+        wanted = {output for output in every if str(output) not in valid}
         found: dict[StorePath, Any] = {}
         for cache in self._settings.substituters:
             if left := wanted - set(found):

@@ -81,6 +81,11 @@ class Scheduler(Generic[Job]):
             self._released.add(job)
             self._free[self._running[job]] += 1
 
+    def is_awaited(self, job: Job) -> bool:
+        """Whether some job could start if this one ended, and those besides that need their slots no more."""
+        ending = {job, *self._released}
+        return any(dependent in self._left and self._waits_for[dependent] <= ending for dependent in self._dependents[job])
+
     def succeeded(self, job: Job) -> None:
         """A job ended well: its dependents may become ready."""
         self._end(job)

@@ -18,6 +18,14 @@ from deployer.store import Store
 BUBBLEWRAP: Final = "bwrap"
 
 
+def find_bubblewrap() -> str:
+    """On this machine's PATH. Raises `ProgramMissing`."""
+    program = shutil.which(BUBBLEWRAP)
+    if program is None:
+        raise ProgramMissing("bubblewrap")
+    return program
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """What is to be run, in a scratch directory of its own."""
@@ -27,6 +35,8 @@ class Script:
     scratch: Path
     log: LogWriter
     """What it prints."""
+    bubblewrap: str
+    """Where that is: see `find_bubblewrap`."""
 
     @property
     def made(self) -> dict[str, Path]:
@@ -34,15 +44,12 @@ class Script:
         return made_by(self.order, self.scratch)
 
     async def run(self, on_line: OnLine) -> None:
-        """Run it to its end. Raises `BuildFailed`, `BuildTimedOut`, `LogTooLong`, `ProgramMissing`."""
-        program = shutil.which(BUBBLEWRAP)
-        if program is None:
-            raise ProgramMissing("bubblewrap")
+        """Run it to its end. Raises `BuildFailed`, `BuildTimedOut`, `LogTooLong`."""
         order, printed = self.order, Printed(self.log, on_line)
         spec = lay_out(order, self.store.physical, self.scratch)
         limits = RunLimits(order.timeout, order.silence_timeout, order.log_limit)
         try:
-            ending = await run_in_sandbox((program,), spec, limits=limits, on_output=printed.write)
+            ending = await run_in_sandbox((self.bubblewrap,), spec, limits=limits, on_output=printed.write)
         finally:
             printed.finish()
         if not ending.is_good:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,6 +22,19 @@ def scratch_directory(store: Store) -> Path:
 def keep(build_directory: Path, name: str) -> Path:
     """Move the build directory of a failed build to where a person can look at it, and the collector does not."""
     return Path(shutil.move(str(build_directory), tempfile.mkdtemp(prefix=f"deployer-build-{name}-")))
+
+
+def clear_empty(path: Path) -> bool:
+    """Remove the directory of a build that left nothing but its output, which was moved away; false where there is more.
+
+    That is true of most, and costs less than to look.
+    """
+    try:
+        for directory in (path / "build", path / "store", path):
+            os.rmdir(directory)
+    except OSError:
+        return False
+    return True
 
 
 def clear(path: Path) -> None:

@@ -131,3 +131,15 @@ def test_every_job_runs_once_after_its_dependencies_within_the_slots(edges, slot
 
     if keep_going or not failed:
         assert done | failed | lost == set(graph)
+
+
+def test_a_job_is_awaited_when_another_could_start_as_soon_as_it_is_registered():
+    scheduler = _scheduler({"a": [], "b": [], "c": ["a", "b"], "alone": []}, slots=3)
+    assert set(scheduler.start()) == {"a", "b", "alone"}
+
+    assert not scheduler.is_awaited("alone")
+    assert not scheduler.is_awaited("a")
+    scheduler.released("a")
+    assert scheduler.is_awaited("b")
+    scheduler.succeeded("a")
+    assert scheduler.is_awaited("b")
