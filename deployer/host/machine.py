@@ -64,6 +64,11 @@ class UnitStatus:
         """Whether it is done, and no longer active, once its work has ended; as far as is known."""
         return False
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether systemd starts, stops or reloads it right now, or is to; as far as is known."""
+        return self.active in ("activating", "deactivating", "reloading")
+
 
 class SystemdPort:
     """What we ask of PID 1. `deployer.host.systemd` answers with the real one."""

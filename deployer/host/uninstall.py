@@ -27,6 +27,7 @@ from deployer.host.refusals import HostBroken, KeptFiles
 from deployer.host.standing import PRIVATE, read_ledger, write_state
 from deployer.host.switching import Switch, remove_made
 from deployer.host.transaction import UNINSTALLING, Record
+from deployer.host.unit_changes import look_at_units, unit_changes
 from deployer.host.user_units import look_at_user_units, user_actions
 
 DISCARD = "discard"
@@ -94,8 +95,9 @@ def planned(machine: Machine) -> Tuple[Action, ...]:
     system = current.system or (record.previous if record.state == UNINSTALLING else "")
     actions: List[Action] = []
     manifest = manifest_of(machine, system)
-    states = machine.systemd.states([unit.name for unit in manifest.units]) if manifest.units else {}
-    actions += [Action("unit", "stop", name) for name, status in states.items() if status.is_active]
+    units = unit_changes(manifest, Manifest(), look_at_units(machine.systemd, manifest.units))
+    for verb, names in (("stop", units.stop), ("reload", units.reload), ("restart", units.restart), ("start", units.start)):
+        actions += [Action("unit", verb, name, units.because.get(name, "")) for name in names]
     actions += user_actions(manifest, Manifest(), look_at_user_units(machine.systemd, manifest, Manifest()))[0]
     for path, owned in sorted(ledger.etc.items()):
         if not owned.adopted:

@@ -28,6 +28,8 @@ class UnitChanges:
     """Of `restart`, those that are all stopped before the first of them starts."""
     implied: Tuple[str, ...] = ()
     """Of `restart`, those that systemd restarts along with others, and refuses to where it is asked to."""
+    along: Tuple[str, ...] = ()
+    """Of `restart` and not of `renew`, those that systemd restarts along with others without being asked."""
     skipped: Tuple[Action, ...] = ()
     because: Mapping[str, str] = dataclasses.field(default_factory=dict)
     reread: Tuple[str, ...] = ()
@@ -64,6 +66,7 @@ def unit_changes(previous: Manifest, following: Manifest, states: Mapping[str, U
         start=tuple(switch.start),
         renew=tuple(switch.renew),
         implied=tuple(switch.implied),
+        along=tuple(switch.along),
         skipped=tuple(Action("unit", "skip", name, reason) for name, reason in switch.skip.items()),
         because=dict(switch.reasons),
     )

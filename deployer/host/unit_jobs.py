@@ -87,17 +87,19 @@ class UnitJobs:
         """Reload, restart and start. `states` are those after the definitions were read. Raises `UnitsFailed`."""
         # Whoever started a unit again after we stopped it did so with its old definition: a start would leave it that.
         strays = {name for name in {*changes.stop} & {*changes.start} if name in states and states[name].is_active}
-        alone = [name for name in changes.restart if name not in {*changes.renew, *changes.implied}]
-        for name in changes.implied:
+        alone = [name for name in changes.restart if name not in {*changes.renew, *changes.implied, *changes.along}]
+        for name in (*changes.implied, *changes.along):
             self._note("restart", name, changes.because.get(name, ""))
+        runs = self._runs(changes.along)
         failures: Dict[str, str] = {}
         for verb, names in (
             ("reload", changes.reload),
             (_RENEW, changes.renew),
             ("restart", (*alone, *sorted(strays))),
-            ("start", [name for name in changes.start if name not in strays]),
         ):
             failures.update(self._change(verb, names, changes, self._next))
+        failures.update(self._follow(runs, self._next.timing.unit_timeout))
+        failures.update(self._change("start", [name for name in changes.start if name not in strays], changes, self._next))
         self._fail_if(failures)
 
     def queue_for_boot(self, previous: Manifest, following: Manifest) -> None:
@@ -123,6 +125,26 @@ class UnitJobs:
         for name in names:
             self._note("restart" if verb == _RENEW else verb, name, because[name])
         return self._systemd.renew(names, timeout) if verb == _RENEW else self._systemd.change(verb, names, timeout)
+
+    def _runs(self, names: Sequence[str]) -> Mapping[str, str]:
+        """What names the run of each now."""
+        return {name: status.run for name, status in (self._systemd.states(names) if names else {}).items()}
+
+    def _follow(self, runs: Mapping[str, str], timeout: float) -> Mapping[str, str]:
+        """Those that systemd restarts along with others, which was just done; `runs` are those of before.
+
+        Whoever asks for both has one start ended in its midst by the other unit's stop: systemd-journal-flush.service fails so
+        where journald goes away under it. Here systemd has begun: it is waited for, and asked only for what it has left.
+        """
+        if not runs:
+            return {}
+        now = self._systemd.states(sorted(runs))
+        begun = {name for name, status in now.items() if status.is_changing or status.run != runs[name]}
+        left = [name for name in sorted(runs) if name not in begun]
+        over = {name for name in begun if now[name].is_once and now[name].active == "inactive" and not now[name].is_changing}
+        failed = self._systemd.change("restart", left, timeout) if left else {}
+        waited = sorted(begun - over)  # a start joins a job that is under way, and does nothing to what runs
+        return {**failed, **(self._systemd.change("start", waited, timeout) if waited else {})}
 
     def _note(self, verb: str, name: str, because: str) -> None:
         kind, target = ("user-unit", f"{self._user}/{name}") if self._user else ("unit", name)
@@ -177,21 +199,25 @@ class UnitJobs:
         untouched = {name for name in names if now[name].is_active and now[name].run and now[name].run == runs.get(name)}
         reloading = {name for name in reverse.reload if now[name].active == "reloading"}
         restart = {*reverse.restart, *(name for name in reverse.stop if name in now and now[name].is_active)} - untouched
-        failures: Dict[str, str] = {}
-        unheard: Mapping[str, str] = {}
-        for verb, group in (
-            ("reload", {*reverse.reload} - reloading),
-            (_RENEW, {*reverse.renew} & restart),
-            ("restart", (restart | reloading) - {*reverse.renew, *reverse.implied}),
-            ("start", {name for name in names if not now[name].is_active}),
-        ):
-            # The old configuration must be taken up, by a restart where a reload does not do it.
-            chosen = [name for name in names if name in group or (verb == "restart" and name in unheard)]
-            failed = self._run(verb, chosen, dict.fromkeys(chosen, "rolled back"), timeout)
-            if verb == "reload":
-                unheard = failed
-            else:
-                failures.update(failed)
+        # Only where all are restarted does systemd restart all that go along with them.
+        along = {*reverse.along} & {*names} if restart >= {*reverse.restart} else set()
+        groups: Dict[str, Set[str]] = {
+            "reload": {*reverse.reload} - reloading,
+            _RENEW: {*reverse.renew} & restart,
+            "restart": (restart | reloading) - {*reverse.renew, *reverse.implied} - along,
+            "start": {name for name in names if not now[name].is_active},
+        }
+
+        def run(verb: str, extra: Collection[str] = ()) -> Mapping[str, str]:
+            chosen = [name for name in names if name in groups[verb] or name in extra]
+            return self._run(verb, chosen, dict.fromkeys(chosen, "rolled back"), timeout)
+
+        # The old configuration must be taken up, by a restart where a reload does not do it.
+        unheard = run("reload")
+        for name in sorted(along):
+            self._note("restart", name, "rolled back")
+        before = self._runs(sorted(along))
+        failures = {**run(_RENEW), **run("restart", unheard), **self._follow(before, timeout), **run("start")}
         if failures:
             raise UnitsFailed(failures)
 

@@ -32,6 +32,8 @@ class Draft:
     start: Set[str] = dataclasses.field(default_factory=set)
     implied: Set[str] = dataclasses.field(default_factory=set)
     """Of `restart`, those that systemd restarts along with others, and not where we ask it to."""
+    along: Set[str] = dataclasses.field(default_factory=set)
+    """Of `restart`, those that systemd restarts along with others, and would where we ask it to."""
     skip: Dict[str, str] = dataclasses.field(default_factory=dict)
     reasons: Dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -92,6 +94,17 @@ def _carry_restarts(
             draft.add(draft.restart, name, f"it restarts with {by}")
             if name in files and _refuses(files[name]):
                 draft.implied.add(name)
+    draft.along |= _followers(draft.restart - draft.stop, bonds) - draft.implied
+
+
+def _followers(names: Collection[str], bonds: Callable[[str], Collection[str]]) -> Set[str]:
+    """Those that go along with one that does not itself: of units that are bound to each other, one leads."""
+    reached = {name: {other for other, _ in _spread([name], bonds)} for name in names}
+    leaders = set(names)
+    for name in sorted(names):
+        if any(name in reached[other] for other in leaders - {name}):
+            leaders.discard(name)
+    return set(names) - leaders
 
 
 def _carry_starts(draft: Draft, following: Mapping[str, Unit], active: Collection[str]) -> None:

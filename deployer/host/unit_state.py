@@ -54,6 +54,11 @@ class UnitState(UnitStatus):
         return self.type == "oneshot" and not self.remains
 
     @property
+    def is_changing(self) -> bool:
+        """Whether systemd starts, stops or reloads it right now, or is to."""
+        return bool(self.job) or super().is_changing
+
+    @property
     def is_done(self) -> bool:
         """Whether it does not run because there is nothing (left) for it to do."""
         done = self.load == "loaded" and self.active == "inactive" and self.is_once and self.result == "success"

@@ -45,6 +45,8 @@ class UnitSwitch:
     """Of `restart`, those that are all stopped before the first of them starts: they may exchange ports."""
     implied: Tuple[str, ...] = ()
     """Of `restart`, those that systemd restarts along with others, and refuses to where it is asked to."""
+    along: Tuple[str, ...] = ()
+    """Of `restart` and not of `renew`, those that systemd restarts along with others without being asked."""
     skip: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Units that would have to change, and are left as they are, with the reason."""
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -121,13 +123,16 @@ class _Table:
         self.draft.start |= (self.draft.restart & self.draft.stop) - self._lazy
         restart = self.draft.restart - self.draft.stop
         touched = self.draft.stop | restart | self.draft.start
+        renew = set() if self.draft.implied else self._renew & restart
+        along = self.draft.along & restart - (renew if len(renew) > 1 else set())
         return UnitSwitch(
             stop=_ordered(self.draft.stop, _STOP_ORDER),
             reload=_ordered(self.draft.reload - self.draft.stop - restart, _START_ORDER),
             restart=_ordered(restart, _START_ORDER),
             start=_ordered(self.draft.start - restart, _START_ORDER),
-            renew=() if self.draft.implied else _ordered(self._renew & restart, _START_ORDER),
+            renew=_ordered(renew - along, _START_ORDER),
             implied=tuple(sorted(self.draft.implied & restart)),
+            along=_ordered(along, _START_ORDER),
             skip={name: reason for name, reason in sorted(self.draft.skip.items()) if name not in touched},
             reasons=dict(sorted(self.draft.reasons.items())),
         )

@@ -444,6 +444,34 @@ class TestTogether:
             (),
         )
 
+    def test_what_systemd_restarts_along_with_another_is_not_asked_for(self) -> None:
+        journald = [Unit("systemd-journald.service", "", {"a.conf": f"[Unit]\nX-Version={n}\n"}) for n in (1, 2)]
+        bonds = {"systemd-journald.service": ["systemd-journal-flush.service"]}
+        active = {"systemd-journald.service", "systemd-journal-flush.service"}
+
+        for old, new in (([journald[0]], [journald[1]]), ([journald[0]], []), ([], [journald[0]])):
+            switch = plan_units(old, new, active, bound=bonds, shipped=active)
+
+            assert (switch.stop, switch.start) == ((), ())
+            assert switch.restart == ("systemd-journal-flush.service", "systemd-journald.service")
+            assert switch.along == ("systemd-journal-flush.service",)
+
+    def test_of_units_that_are_bound_to_each_other_one_is_asked_for(self) -> None:
+        bonds = {"ssh.service": ["a.service"], "a.service": ["ssh.service", "b.service"], "b.service": ["a.service"]}
+        extended = [Unit("ssh.service", "", {"a.conf": f"[Service]\nNice={n}\n"}) for n in (1, 2)]
+
+        switch = plan_units([extended[0]], [extended[1]], {"ssh.service", *bonds}, bound=bonds)
+
+        assert switch.restart == ("a.service", "b.service", "ssh.service")
+        assert switch.along == ("a.service", "b.service")
+
+    def test_services_that_exchange_ports_are_stopped_together_also_where_they_are_bound(self) -> None:
+        bound = [Unit("b.service", f"[Unit]\nPartOf=a.service\n{text}") for text in (A, B)]
+
+        switch = plan_units([Unit("a.service", A), bound[0]], [Unit("a.service", B), bound[1]], {"a.service", "b.service"})
+
+        assert (switch.renew, switch.along) == (("a.service", "b.service"), ())
+
     def test_a_start_pulls_in_what_the_unit_needs_or_wants(self) -> None:
         needed = [
             Unit("db.service", A, start=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,30 @@ def test_our_way_in_is_extended_and_given_back_without_a_stop(controller: Contro
     assert move(controller, none, two) == ["restart ssh.service"]
     assert show(controller, "ssh", "Nice") == before
     assert controller.run("systemctl list-units --failed --no-legend") == ""
+
+
+def test_the_journal_takes_up_its_settings_and_gives_them_back(machines: Any, fresh_hosts: Any, tmp_path: Path) -> None:
+    controller = Controller(tmp_path, machines.lab.ssh_config, fresh_hosts(1, release="bullseye")[0])
+    journald, flush = "systemd-journald.service", "systemd-journal-flush.service"
+    # Of both, asked for together, the second now stops the journal while the first still writes to it.
+    place = f"/run/systemd/system/{flush}.d"
+    controller.run(f"mkdir -p {place}; printf '[Service]\\nExecStop=\\n' >{place}/quick.conf; systemctl daemon-reload")
+    given = declare(controller, Unit(journald, drop_ins={"a.conf": "[Service]\nNice=-1\n"}, start=False))
+    none, system = declare(controller), ""
+    before = show(controller, journald, "Nice")
+
+    for following in [given, none] * 3 + [given]:
+        assert move(controller, following, system) == [f"restart {flush}", f"restart {journald}"] * (following != system)
+        assert controller.run(f"systemctl is-active {journald} {flush}; systemctl is-system-running") == "active\nactive\nrunning"
+        system = following
+
+    with controller.connect() as connection:
+        left: Any = connection.ask("uninstall", dry_run=False, discard_kept=False)
+    assert [f"{one['operation']} {one['target']}" for one in left["actions"] if one["kind"] == "unit"] == [
+        f"restart {flush}",
+        f"restart {journald}",
+    ]
+    assert (show(controller, journald, "Nice"), show(controller, flush, "ActiveState")) == (before, "active")
 
 
 def test_a_unit_to_extend_that_is_not_there_is_refused_in_the_plan(controller: Controller) -> None:
