@@ -26,7 +26,8 @@ _COPIED: Final = ("nix/store/", "nix/var/deployer/gcroots/", "var/lib/deployer/p
 _CURRENT: Final = "var/lib/deployer/profile/current"
 _PATIENCE: Final = 240.0
 _POLL_SECONDS: Final = 0.5
-_COLLECTED: Final = "systemctl show --property=ActiveState --value deployer-collect.service"
+_WORKING: Final = "systemctl show --property=ActiveState --value deployer-activation.service deployer-collect.service"
+"""The activation is asked for first: it begins the collection, and then ends."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def look(machine: Machine) -> Seen:
 def await_collection(machine: Machine) -> None:
     """Until what a deployment had collected afterwards is gone."""
     deadline = time.monotonic() + _PATIENCE
-    while machine.run(_COLLECTED) in ("active", "activating"):
+    while {"active", "activating"} & {*machine.run(_WORKING).split()}:
         assert time.monotonic() < deadline
         time.sleep(_POLL_SECONDS)
 

@@ -76,6 +76,12 @@ class VirtualMachine(Machine):
         """Go on with what was in the memory of the machine whose disk is below."""
         with memory.open("rb") as file:
             self._start("-incoming", f"fd:{file.fileno()}", descriptor=file.fileno())
+        with contextlib.closing(self._reach_monitor()) as monitor:
+            deadline = time.monotonic() + _SAVE_SECONDS
+            while (status := monitor.ask("query-status")["status"]) == "inmigrate":
+                assert time.monotonic() < deadline, status
+                time.sleep(0.05)
+            monitor.ask("cont")  # it was stopped when it was saved, and qemu gives it back as it was
         self._wait_for_ssh()
 
     def cut(self) -> None:
@@ -118,6 +124,20 @@ class VirtualMachine(Machine):
             pass_fds=() if descriptor is None else (descriptor,),
         )
 
+    def _reach_monitor(self) -> _Monitor:
+        """The monitor of a machine that has only just been started."""
+        deadline = time.monotonic() + _SAVE_SECONDS
+        while True:
+            self._assert_on()
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                return _Monitor(self._monitor)
+            assert time.monotonic() < deadline, "there is no monitor"
+            time.sleep(0.05)
+
+    def _assert_on(self) -> None:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.directory / "qemu.log").read_text()
+
     def _hardware(self) -> list[str]:
         forward = f"user,id=network,restrict=on,hostfwd=tcp:127.0.0.1:{self._port}-:22"
         return [
@@ -134,8 +154,7 @@ class VirtualMachine(Machine):
     def _wait_for_ssh(self) -> None:
         deadline = time.monotonic() + _BOOT_SECONDS
         while True:
-            assert self._process is not None
-            assert self._process.poll() is None, (self.directory / "qemu.log").read_text()
+            self._assert_on()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 if subprocess.run(self.ssh("true"), check=False, capture_output=True, timeout=30).returncode == 0:
                     return
