@@ -37,7 +37,7 @@ WITH_KERNEL: Final = "kernel"
 VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB, WITH_KERNEL)
 
 _COMMON: Final = "systemd systemd-sysv dbus openssh-server iproute2 procps ca-certificates curl sudo nftables"
-_SERVICES: Final = "nginx-light postgresql redis-server prometheus-node-exporter restic logrotate tzdata"
+_SERVICES: Final = "nginx-light haproxy certbot postgresql redis-server prometheus-node-exporter restic logrotate tzdata"
 _KERNEL: Final = "linux-image-cloud-amd64 initramfs-tools zstd udev bubblewrap"
 _OWN: Final = {
     FULL: "python3",

@@ -102,14 +102,55 @@ def test_a_cache_says_pong_and_forgets_what_it_has_no_room_for(directory):
 def test_a_package_of_ones_own_needs_nothing_of_the_host(directory):
     config = directory.evaluate(
         'services: {redis: {package: "${pkgs.hello}"}, postgresql: {package: "${pkgs.hello}", version: 15}, '
-        'nginx: {package: "${pkgs.hello}"}, prometheus: {package: "${pkgs.hello}"}, node_exporter: {package: "${pkgs.hello}"}}\n'
+        'nginx: {package: "${pkgs.hello}"}, prometheus: {package: "${pkgs.hello}"}, node_exporter: {package: "${pkgs.hello}"}, '
+        'haproxy: {package: "${pkgs.hello}"}}\n'
     )
 
     assert config.get("requires.paths") == {}
     assert config.get("requires.accounts") == {}
-    assert {*config.get("users")} == {"redis", "postgres", "prometheus"}
+    assert {*config.get("users")} == {"redis", "postgres", "prometheus", "haproxy"}
+    assert "User=haproxy\n" in config.get("systemd.units")["haproxy.service"]["text"]
+    assert "user haproxy" not in config.get("etc")["haproxy-deployer/haproxy.cfg"]["text"]
     assert f"ExecStart={HELLO}/bin/redis-server" in config.get("systemd.units")["redis-server.service"]["text"]
     assert not any(unit["masked"] for unit in config.get("systemd.units").values())
+
+
+def test_connections_are_shared_out_by_a_proxy_that_judges_its_configuration_and_reloads(directory):
+    config = directory.evaluate(
+        "firewall: {enable: true}\n"
+        "services:\n"
+        "  haproxy:\n"
+        "    package: host\n"
+        "    global_settings: maxconn 9\n"
+        "    frontends:\n"
+        "      web: {port: 443, certificate: /c.pem, backend: app, settings: 'http-request deny if { path /x }'}\n"
+        "      db: {mode: tcp, address: '::1', port: 5000, backend: db, open: false}\n"
+        "    backends:\n"
+        "      app: {servers: ['192.0.2.7:80', '192.0.2.8:80'], check: /up}\n"
+        "      db: {mode: tcp, servers: ['db.example:5432']}\n"
+    )
+
+    entry = config.get("etc")["haproxy-deployer/haproxy.cfg"]
+    assert entry["validate"] == ["/usr/sbin/haproxy", "-c", "-q", "-f", "{file}"]
+    sections = dict(re.findall(r"^(\S[^\n]*)\n((?:  [^\n]*\n)+)", entry["text"], re.MULTILINE))
+    assert "  user haproxy\n  group haproxy\n  maxconn 9\n" in sections["global"]
+    assert sections["frontend web"] == (
+        "  mode http\n  bind *:443 ssl crt /c.pem\n  bind :::443 v6only ssl crt /c.pem\n  option forwardfor\n"
+        "  http-request deny if { path /x }\n  default_backend app\n"
+    )
+    assert sections["frontend db"] == "  mode tcp\n  bind ::1:5000\n  default_backend db\n"
+    assert sections["backend app"] == (
+        "  mode http\n  option httpchk GET /up\n  server server1 192.0.2.7:80 check\n  server server2 192.0.2.8:80 check\n"
+    )
+    unit = config.get("systemd.units")["haproxy.service"]
+    assert unit["reload_on_change"] is True
+    assert "ExecReload=/bin/kill -USR2 $MAINPID\n" in unit["text"]
+    assert "User=" not in unit["text"]
+    checks = config.get("checks")
+    assert (checks["haproxy-web"]["url"], checks["haproxy-web"]["verify"]) == ("https://127.0.0.1:443/", False)
+    assert (checks["haproxy-db"]["kind"], checks["haproxy-db"]["address"]) == ("tcp", "::1")
+    assert re.findall(r"tcp dport (\d+) accept", config.get("etc")["firewall/rules.nft"]["text"]) == ["443", "22"]
+    assert config.get("requires.accounts") == {"haproxy": ["`services.haproxy`"]}
 
 
 def test_monitoring_is_let_in_to_by_name_only(directory):
@@ -175,6 +216,24 @@ def test_an_application_has_a_user_a_socket_and_a_check(directory):
             "`services.redis.settings` has requirepass, and everybody can read what is here",
         ),
         ("services: {prometheus: {scrape: {a: {targets: [x]}}}}", "`services.prometheus` says whom to ask, and has no `package`"),
+        (
+            "services: {haproxy: {frontends: {a: {port: 1, backend: b}}, backends: {b: {servers: ['x:1']}}}}",
+            "`services.haproxy` has frontends, and no `package` that serves them",
+        ),
+        (
+            "services: {haproxy: {package: host, frontends: {a: {port: 1, backend: b}}}}",
+            "frontend 'a' sends to the backend 'b', which is not declared",
+        ),
+        (
+            "services: {haproxy: {package: host, frontends: {a: {port: 1, backend: b}}, "
+            "backends: {b: {mode: tcp, servers: ['x:1']}}}}",
+            "frontend 'a' has the mode http, and its backend 'b' another",
+        ),
+        ("services: {haproxy: {package: host, backends: {b: {servers: []}}}}", "backend 'b' has no servers"),
+        (
+            "services: {haproxy: {package: host, backends: {b: {mode: tcp, check: /, servers: ['x:1']}}}}",
+            "backend 'b' has the mode tcp, and a `check` that asks by HTTP",
+        ),
         ("applications: {a: {command: [x], port: 1}}", "application 'a' names no program by an absolute path"),
         ("applications: {A: {command: [/x], port: 1}}", "'A' can't be a name in 'applications'"),
     ],

@@ -1,0 +1,92 @@
+"""Services of the library that the example of a web server does not have, on hosts whose distribution brings the programs."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployer.lab import Lab, LabHost
+from tests.lab.fleet import Fleet, Run
+from tests.lab.standing import shell
+
+
+class Site:
+    """A host with what a web server needs, and the controller that deploys to it."""
+
+    def __init__(self, directory: Path, lab: Lab, host: LabHost) -> None:
+        self.lab, self.host, self.fleet = lab, host, Fleet(directory, lab, host)
+
+    def deploy(self, **options: Any) -> Run:
+        """And all must be well."""
+        self.fleet.configure(options)
+        done = self.fleet.deploy()
+        assert done.exit_code == 0, done.text
+        return done
+
+    def refused(self, **options: Any) -> str:
+        """What is said of a deployment that fails."""
+        self.fleet.configure(options)
+        done = self.fleet.deploy()
+        assert done.exit_code == 1, done.text
+        return done.text
+
+    def shell(self, command: str) -> str:
+        """What a command on the host prints."""
+        return shell(self.lab, self.host, command)
+
+    def ask(self, port: int, name: str = "example.org", path: str = "/") -> str:
+        """What it answers to somebody outside."""
+        request = urllib.request.Request(f"http://{self.host.address}:{port}{path}", headers={"Host": name})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(answer.read().decode())
+
+
+@pytest.fixture
+def site(machines: Any, fresh_hosts: Callable[..., tuple[LabHost, ...]], tmp_path: Path) -> Site:
+    return Site(tmp_path, machines.lab, fresh_hosts(1, base="web")[0])
+
+
+def pages(port: int, text: str) -> dict[str, Any]:
+    """An application that answers with a page."""
+    command = ["/usr/bin/python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", f"/etc/pages/{text}", str(port)]
+    return {"command": command, "port": port}
+
+
+def test_connections_are_shared_out_and_the_proxy_reloads(site: Site) -> None:
+    base: dict[str, Any] = {
+        "etc": {f"pages/{text}/index.html": {"text": text} for text in ("one", "two")},
+        "applications": {text: pages(port, text) for text, port in (("one", 8001), ("two", 8002))},
+        "firewall": {"enable": True},
+        "activation": {"check_deadline": 10},
+    }
+
+    def proxy(*servers: str, **more: Any) -> dict[str, Any]:
+        frontends = {
+            "web": {"port": 8080, "backend": "app"},
+            "raw": {"mode": "tcp", "port": 8081, "backend": "raw", "open": False},
+        }
+        backends = {"app": {"servers": [*servers], "check": "/"}, "raw": {"mode": "tcp", "servers": [*servers]}}
+        return {**base, "services": {"haproxy": {"package": "host", "frontends": frontends, "backends": backends, **more}}}
+
+    site.deploy(**proxy("127.0.0.1:8001"))
+    assert site.ask(8080) == "one"
+    assert "tcp dport 8080 accept" in site.shell("nft list chain inet deployer input")
+    assert site.shell("curl -s http://127.0.0.1:8081/") == "one"
+    process = site.shell("systemctl show -P MainPID haproxy")
+
+    site.deploy(**proxy("127.0.0.1:8002"))
+    assert site.shell("for i in $(seq 50); do curl -s http://127.0.0.1:8080/ | grep two && break; done") == "two"
+    assert site.shell("systemctl show -P MainPID haproxy") == process
+
+    assert "haproxy of this host refuses it" in site.refused(**proxy("127.0.0.1:8002", settings="no_such_directive on\n"))
+    assert "haproxy-web" in site.refused(**proxy("127.0.0.1:8003"))
+    assert site.ask(8080) == "two"
+
+    assert site.fleet.run("uninstall", "--yes").exit_code == 0
+    assert site.shell("systemctl is-active haproxy; systemctl show -P FragmentPath haproxy; systemctl is-system-running") == (
+        "active\n/lib/systemd/system/haproxy.service\nrunning"
+    )
