@@ -20,7 +20,7 @@ controller sends `beat` so that the builder knows that somebody is there; it end
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Mapping, Tuple
 
 from deployer.formats.messages import Message
@@ -35,7 +35,6 @@ BUBBLEWRAP_TREE: Final = ("loader/bwrap", "lib", "bin/bwrap")
 """Of a bubblewrap that is sent: the dynamic loader under the name that its processes are to have, its libraries, itself."""
 
 
-@dataclass(frozen=True)
 class BuildOrder(Message):
     """One build script with all that it starts with; it names nothing that depends on the machine."""
 
@@ -67,7 +66,6 @@ class BuildOrder(Message):
     """Keep its build directory if it ends badly."""
 
 
-@dataclass(frozen=True)
 class BuildEnding(Message):
     """How a build script ended. No process of it is left."""
 
@@ -89,7 +87,6 @@ class BuildEnding(Message):
         return not self.stopped and self.status == 0
 
 
-@dataclass(frozen=True)
 class Made(Message):
     """What the controller found out of an output that it admitted."""
 
@@ -100,7 +97,6 @@ class Made(Message):
     deriver: str = ""
 
 
-@dataclass(frozen=True)
 class BuilderFacts(Message):
     """What a builder is."""
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from dataclasses import dataclass
 from typing import Any, Dict, Final, Mapping, Tuple, Type, TypeVar
 
 from deployer.errors import DeploymentError, JsonValue
 from deployer.formats.frames import parse_document
+from deployer.records import Record, fields_of
 
 FORMAT: Final = 1
 
@@ -34,8 +34,7 @@ DIRECTORY: Final = "directory"
 """`/etc/PATH` is a directory with mode and owner."""
 
 
-@dataclass(frozen=True)
-class EtcEntry:
+class EtcEntry(Record):
     """One path below `/etc` that the configuration declares."""
 
     path: str
@@ -59,8 +58,7 @@ class EtcEntry:
         return dataclasses.replace(other, replace=self.replace, validate=self.validate) == self
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(Record):
     """One systemd unit that the configuration declares or extends. Its files are also entries of `etc`."""
 
     name: str
@@ -73,8 +71,7 @@ class Unit:
     masked: bool = False
 
 
-@dataclass(frozen=True)
-class User:
+class User(Record):
     """One account that the configuration declares."""
 
     name: str
@@ -97,8 +94,7 @@ class User:
     """The first of them; -1: the host picks a free range, once, and keeps it."""
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Record):
     """One group that the configuration declares."""
 
     name: str
@@ -107,8 +103,7 @@ class Group:
     system: bool = True
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Record):
     """One health probe that runs on the host. Times are in seconds, sizes in bytes; empty and 0 mean: whatever it is."""
 
     name: str
@@ -179,8 +174,7 @@ class Check:
     """A key of a newer version, which is not understood here: this check can't be probed. Its system can be left all the same."""
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(Record):
     """How long an activation may take, in seconds."""
 
     unit_timeout: float = 90.0
@@ -198,8 +192,7 @@ class Timing:
     `confirm-again`: once, it boots into the new generation, and is checked and confirmed from the beginning."""
 
 
-@dataclass(frozen=True)
-class Retention:
+class Retention(Record):
     """Which generations a host keeps, besides those that it needs in any case."""
 
     keep: int = 10
@@ -208,8 +201,7 @@ class Retention:
     """And all that were in use within so many seconds."""
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Record):
     """All that one system declares."""
 
     etc: Tuple[EtcEntry, ...] = ()
@@ -282,7 +274,7 @@ _MEMBERS: Final[Mapping[str, type]] = {
     "groups": Group,
     "checks": Check,
 }
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=Record)
 
 
 def _document(value: Any) -> Dict[str, JsonValue]:
@@ -306,7 +298,7 @@ def _plain(item: Any) -> JsonValue:
 
 @functools.cache
 def _defaults(kind: Type[Any]) -> Tuple[Tuple[str, Any], ...]:
-    return tuple((field.name, _default(field)) for field in dataclasses.fields(kind))
+    return tuple((field.name, _default(field)) for field in fields_of(kind))
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -318,7 +310,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 def _parse(kind: Type[_T], document: JsonValue, where: str) -> _T:
     if not isinstance(document, dict):
         raise ManifestRefused(f"{where} is not an object")
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in fields_of(kind)}
     arguments: Dict[str, Any] = {}
     for key, value in document.items():
         if key not in fields and kind is Check:

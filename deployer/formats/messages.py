@@ -33,12 +33,11 @@ Requests are served one at a time, in order.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import Any, Dict, Final, Mapping, Tuple, Type, TypeVar
 
 from deployer.errors import JsonValue
 from deployer.formats.frames import FrameRefused
+from deployer.records import Record, fields_of
 
 PROTOCOL: Final = 1
 
@@ -58,12 +57,12 @@ ROLLBACK_FAILED: Final = "rollback-failed"
 _M = TypeVar("_M", bound="Message")
 
 
-class Message:
-    """A frozen dataclass of strings, numbers, booleans, mappings of strings, and lists of messages or strings."""
+class Message(Record):
+    """A record of strings, numbers, booleans, mappings of strings, and lists of messages or strings."""
 
     def to_document(self) -> Dict[str, JsonValue]:
         """As JSON."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {field.name: _plain(getattr(self, field.name)) for field in fields_of(type(self))}
 
     @classmethod
     def from_document(cls: Type[_M], document: JsonValue) -> _M:
@@ -72,12 +71,12 @@ class Message:
             raise FrameRefused(f"a {cls.__name__} is not an object")
         members: Mapping[str, Type[Message]] = getattr(cls, "MEMBERS", {})
         arguments: Dict[str, Any] = {}
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        for field in fields_of(cls):
             if field.name in document:
                 arguments[field.name] = _restore(
                     document[field.name], str(field.type), members.get(field.name), f"{cls.__name__}.{field.name}"
                 )
-        unknown = set(document) - {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = set(document) - {field.name for field in fields_of(cls)}
         if unknown:
             raise FrameRefused(f"a {cls.__name__} has an unknown key {sorted(unknown)[0][:80]!r}")
         try:
@@ -86,7 +85,6 @@ class Message:
             raise FrameRefused(f"a {cls.__name__} lacks a key") from None
 
 
-@dataclass(frozen=True)
 class Action(Message):
     """One thing that an activation does (or would do) to a host."""
 
@@ -102,7 +100,6 @@ class Action(Message):
     """Why, where that is not plain: `the unit changed: ExecStart`."""
 
 
-@dataclass(frozen=True)
 class Problem(Message):
     """Why an activation is refused before anything has changed."""
 
@@ -111,7 +108,6 @@ class Problem(Message):
     remedy: str
 
 
-@dataclass(frozen=True)
 class Plan(Message):
     """What an activation would do on one host."""
 
@@ -126,7 +122,6 @@ class Plan(Message):
     problems: Tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True)
 class Activation(Message):
     """The request to make a system current."""
 
@@ -156,7 +151,6 @@ class Activation(Message):
     MEMBERS = {"actions": Action}
 
 
-@dataclass(frozen=True)
 class CheckResult(Message):
     """How a check ended."""
 
@@ -174,7 +168,6 @@ class CheckResult(Message):
     """Whether the controller probed, and not the host."""
 
 
-@dataclass(frozen=True)
 class Outcome(Message):
     """How an activation stands."""
 
@@ -200,7 +193,6 @@ class Outcome(Message):
     """How often the host was restarted since, and began to wait for a confirmation anew."""
 
 
-@dataclass(frozen=True)
 class HostFacts(Message):
     """What a host is."""
 
@@ -222,7 +214,6 @@ class HostFacts(Message):
     """Store path of the Python that it was brought; empty where it has its own."""
 
 
-@dataclass(frozen=True)
 class Generation(Message):
     """One generation of a host."""
 
@@ -241,7 +232,6 @@ class Generation(Message):
     """Of its closure, unpacked; told by `generations` only."""
 
 
-@dataclass(frozen=True)
 class HostStatus(Message):
     """How a host stands."""
 
@@ -261,7 +251,6 @@ class HostStatus(Message):
     generations: Tuple[Generation, ...] = ()
 
 
-@dataclass(frozen=True)
 class PackageChange(Message):
     """One package of which two closures hold different versions, or notably different amounts."""
 
@@ -273,7 +262,6 @@ class PackageChange(Message):
     """How much larger its paths are together."""
 
 
-@dataclass(frozen=True)
 class GenerationDifference(Message):
     """What differs between two generations of one host."""
 
@@ -289,7 +277,6 @@ class GenerationDifference(Message):
     packages: Tuple[PackageChange, ...] = ()
 
 
-@dataclass(frozen=True)
 class Collection(Message):
     """What was, or would be, removed from a host."""
 
@@ -301,7 +288,6 @@ class Collection(Message):
     """Of the paths, unpacked; less is freed where files are shared."""
 
 
-@dataclass(frozen=True)
 class DriftItem(Message):
     """One difference between what the current generation declares and what the host shows."""
 

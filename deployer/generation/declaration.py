@@ -26,6 +26,7 @@ from deployer.formats.manifest import (
     Unit,
     User,
 )
+from deployer.records import fields_of
 
 LARGEST_TEXT: Final = 256 << 10
 """Bytes. Larger files of the user's, and those that are not UTF-8, become store paths of their own."""
@@ -246,7 +247,7 @@ def _check(name: str, value: Mapping[str, Any]) -> Check:
 
 def _fields(kind: Any, name: str, value: Mapping[str, Any]) -> Any:
     """A manifest's dataclass from an option's attributes of the same names; what is null has the default."""
-    known = {field.name for field in dataclasses.fields(kind)} - {"name"}
+    known = {field.name for field in fields_of(kind)} - {"name"}
     given = {
         key: tuple(item) if isinstance(item, list) else item for key, item in value.items() if key in known and item is not None
     }

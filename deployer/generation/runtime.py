@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from deployer.store import Store
 
 ROOMS: Final = ("formats", "store", "sandbox", "host")
-"""The rooms that travel, besides `deployer/__init__.py` and `deployer/errors.py`."""
+"""The rooms that travel, besides the modules that stand beside them."""
 NAME: Final = "deployer-runtime"
 """The store path's name."""
 BYTE_CODE: Final = "/run/deployer/byte-code"
@@ -54,7 +54,7 @@ def runtime_files() -> Mapping[str, bytes]:
     """The runtime's files by their relative paths."""
     package = Path(deployer.__file__).parent
     files = {"__main__.py": _MAIN.encode()}
-    for name in ("__init__.py", "errors.py"):
+    for name in ("__init__.py", "errors.py", "records.py"):
         files[f"deployer/{name}"] = (package / name).read_bytes()
     for room in ROOMS:
         for source in sorted((package / room).rglob("*.py")):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from deployer.errors import JsonValue
 from deployer.history.holder import Holder
+from deployer.records import Record
 
 
 class HostOutcome(enum.StrEnum):
@@ -35,8 +36,7 @@ class HostOutcome(enum.StrEnum):
     NEEDS_PERSON = "needs-person"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedHost:
+class PlannedHost(Record):
     """A host of a rollout, as the preflight saw it, before anything was changed."""
 
     host: str
@@ -51,8 +51,7 @@ class PlannedHost:
     error: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutRecord:
+class RolloutRecord(Record):
     """One rollout."""
 
     number: int
@@ -82,8 +81,7 @@ class RolloutRecord:
         return self.ending or ("interrupted" if self.is_interrupted else "running")
 
 
-@dataclass(frozen=True, slots=True)
-class HostRecord:
+class HostRecord(Record):
     """One host in one rollout."""
 
     rollout: int
@@ -100,8 +98,7 @@ class HostRecord:
     ended: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class EventRecord:
+class EventRecord(Record):
     """One event, as its document."""
 
     number: int
@@ -110,8 +107,7 @@ class EventRecord:
     event: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class LockRecord:
+class LockRecord(Record):
     """One host that is held."""
 
     host: str

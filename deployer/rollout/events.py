@@ -7,18 +7,17 @@ them. Every event is a fact in the past: `to_json` names it in snake_case under 
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Final, Self
 
 from deployer.errors import JsonValue
 from deployer.formats.messages import Action, CheckResult, Message
+from deployer.records import Record, fields_of
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record):
     """One thing that has happened."""
 
     name: ClassVar[str] = ""
@@ -31,13 +30,13 @@ class Event:
 
     def to_json(self) -> dict[str, JsonValue]:
         """One JSON object: the event's name, then its fields."""
-        fields = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        fields = {item.name: _plain(getattr(self, item.name)) for item in fields_of(type(self))}
         return {"event": self.event_name(), **fields}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
         """The reverse of `to_json`, for events that were kept; unknown fields are dropped."""
-        known = {item.name: item for item in dataclasses.fields(cls)}
+        known = {item.name: item for item in fields_of(cls)}
         return cls(**{name: _restored(name, value) for name, value in fields.items() if name in known})
 
 
@@ -45,7 +44,6 @@ EventSink = Callable[[Event], None]
 """Takes events as they happen. Must be quick, and must not raise."""
 
 
-@dataclass(frozen=True, slots=True)
 class HostEvent(Event):
     """Something happened on, or to, one host."""
 
@@ -55,7 +53,6 @@ class HostEvent(Event):
 # Before anything is activated
 
 
-@dataclass(frozen=True, slots=True)
 class HostConnected(HostEvent):
     """The host answered and said where it is."""
 
@@ -63,7 +60,6 @@ class HostConnected(HostEvent):
     system: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class HostUnchanged(HostEvent):
     """The host already is where it should be."""
 
@@ -71,7 +67,6 @@ class HostUnchanged(HostEvent):
     system: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class HostUnreachable(HostEvent):
     """The host could not be spoken to, or no longer."""
 
@@ -79,14 +74,12 @@ class HostUnreachable(HostEvent):
     """As `DeployerError.to_json` gives it."""
 
 
-@dataclass(frozen=True, slots=True)
 class BuildStarted(Event):
     """A derivation is being built."""
 
     derivation: str
 
 
-@dataclass(frozen=True, slots=True)
 class BuildLog(Event):
     """A build printed a line."""
 
@@ -96,7 +89,6 @@ class BuildLog(Event):
     line: str
 
 
-@dataclass(frozen=True, slots=True)
 class BuildFinished(Event):
     """A build ended."""
 
@@ -106,7 +98,6 @@ class BuildFinished(Event):
     error: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
 class PathFetched(Event):
     """A store path came from a binary cache, or a file from its URL."""
 
@@ -118,14 +109,12 @@ class PathFetched(Event):
 # One host's way from one generation to the next
 
 
-@dataclass(frozen=True, slots=True)
 class HostStarted(HostEvent):
     """The rollout has begun to change the host."""
 
     wave: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class PathCopied(HostEvent):
     """One store path is whole and registered on the host."""
 
@@ -133,7 +122,6 @@ class PathCopied(HostEvent):
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class ClosureCopied(HostEvent):
     """All that the system needs is on the host."""
 
@@ -143,7 +131,6 @@ class ClosureCopied(HostEvent):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
 class HostPhase(HostEvent):
     """The host's transaction reached a state of `formats.messages`: `prepared`, `armed`, `switching`, …"""
 
@@ -152,21 +139,18 @@ class HostPhase(HostEvent):
     state: str
 
 
-@dataclass(frozen=True, slots=True)
 class ActionDone(HostEvent):
     """The host did one thing of its plan."""
 
     action: Action
 
 
-@dataclass(frozen=True, slots=True)
 class CheckReported(HostEvent):
     """A health check ended."""
 
     result: CheckResult
 
 
-@dataclass(frozen=True, slots=True)
 class HostLog(HostEvent):
     """A line of the host's own log."""
 
@@ -178,7 +162,6 @@ class HostLog(HostEvent):
 # How it ended for one host
 
 
-@dataclass(frozen=True, slots=True)
 class HostConfirmed(HostEvent):
     """The new generation is permanent."""
 
@@ -187,7 +170,6 @@ class HostConfirmed(HostEvent):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
 class HostStaged(HostEvent):
     """The next boot will try the new generation; nothing has changed yet."""
 
@@ -195,14 +177,12 @@ class HostStaged(HostEvent):
     system: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class HostPushed(HostEvent):
     """The host holds all that the new system needs, and was not changed."""
 
     system: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class HostRolledBack(HostEvent):
     """The new generation was not good, and the host is where it was before."""
 
@@ -211,7 +191,6 @@ class HostRolledBack(HostEvent):
     generation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class HostReturned(HostEvent):
     """The rollout took a host that had been changed back to the generation before."""
 
@@ -220,7 +199,6 @@ class HostReturned(HostEvent):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class HostFailed(HostEvent):
     """Something failed before the host was changed."""
 
@@ -228,7 +206,6 @@ class HostFailed(HostEvent):
     log: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class HostNeedsPerson(HostEvent):
     """The host could not be brought to a whole state without a person."""
 
@@ -239,7 +216,6 @@ class HostNeedsPerson(HostEvent):
 # The rollout as a whole
 
 
-@dataclass(frozen=True, slots=True)
 class RolloutStarted(Event):
     """Every host has been asked, and the waves are known. No waves: nothing needs change."""
 
@@ -248,7 +224,6 @@ class RolloutStarted(Event):
     unchanged: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class WaveStarted(Event):
     """A wave's first hosts may begin."""
 
@@ -259,7 +234,6 @@ class WaveStarted(Event):
     canary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class WaveFinished(Event):
     """Every host of a wave that was begun has ended."""
 
@@ -269,7 +243,6 @@ class WaveFinished(Event):
     unreachable: int
 
 
-@dataclass(frozen=True, slots=True)
 class BakeStarted(Event):
     """The rollout waits and watches before the next wave."""
 
@@ -277,14 +250,12 @@ class BakeStarted(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
 class RolloutStopped(Event):
     """No more hosts will be begun, and why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class RollbackStarted(Event):
     """Hosts that were changed are taken back."""
 
@@ -292,7 +263,6 @@ class RollbackStarted(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
 class RolloutFinished(Event):
     """The rollout has ended."""
 
@@ -326,7 +296,7 @@ _MESSAGES: Final[Mapping[str, type[Message]]] = {"action": Action, "result": Che
 
 
 def _kinds() -> dict[str, type[Event]]:
-    """By name. (`__subclasses__` would also give the classes that `slots=True` has replaced.)"""
+    """By name."""
     return {kind.event_name(): kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, Event)}
 
 

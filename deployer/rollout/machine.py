@@ -15,18 +15,17 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from deployer.errors import ExitCode
 from deployer.history.records import HostOutcome
+from deployer.records import Record
 from deployer.rollout.strategy import OnFailure, Strategy
 from deployer.rollout.waves import Wave
 
 # Inputs
 
 
-@dataclass(frozen=True, slots=True)
-class HostEnded:
+class HostEnded(Record):
     """A host that was to be changed has come to its end."""
 
     host: str
@@ -35,21 +34,18 @@ class HostEnded:
     """With `UNREACHABLE`: it may run the new generation."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReturnEnded:
+class ReturnEnded(Record):
     """A host that was to go back has come to its end: `RETURNED`, or anything else for "not known to be back"."""
 
     host: str
     outcome: HostOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class TimePassed:
+class TimePassed(Record):
     """Nothing but the clock has moved."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(Record):
     """No more hosts shall be begun."""
 
     reason: str = "it was cancelled"
@@ -62,52 +58,45 @@ Input = HostEnded | ReturnEnded | TimePassed | CancelRequested
 # Commands
 
 
-@dataclass(frozen=True, slots=True)
-class BeginWave:
+class BeginWave(Record):
     """Tell that a wave begins."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Activate:
+class Activate(Record):
     """Change a host; answer with `HostEnded`."""
 
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndWave:
+class EndWave(Record):
     """Tell that every host of a wave has ended."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class WaitUntil:
+class WaitUntil(Record):
     """Bake: answer with `TimePassed` at that time."""
 
     time: float
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Record):
     """Tell that no more hosts are begun."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BeginReturn:
+class BeginReturn(Record):
     """Tell that hosts are taken back."""
 
     hosts: tuple[str, ...]
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReturnHost:
+class ReturnHost(Record):
     """Take a host back to its recorded generation; answer with `ReturnEnded`."""
 
     host: str
@@ -138,8 +127,7 @@ class Ending(enum.StrEnum):
                 return ExitCode.FAILED
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Record):
     """The end of a rollout."""
 
     ending: Ending
@@ -153,8 +141,7 @@ class Result:
         return self.ending.exit_code
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Record):
     """There is nothing left to do."""
 
     result: Result

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
 from deployer.config import all_modules
 from deployer.formats.manifest import Check, Timing
+from deployer.records import fields_of
 
 
 def test_rules_of_tmpfiles_are_a_file_too(directory):
@@ -38,7 +38,7 @@ def test_checks_and_times_have_the_manifests_defaults(directory):
     config = directory.evaluate("checks: {a: {kind: http, url: http://x/}}\n")
 
     given = config.get("checks")["a"]
-    known = {field.name for field in dataclasses.fields(Check)}
+    known = {field.name for field in fields_of(Check)}
     arguments: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key in known
     }
