@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from deployer.lab import Lab, LabHost
+from deployer.lab.network import CONTROLLER_ADDRESS
+from tests.lab.authority import authority
 from tests.lab.fleet import Fleet, Run
 from tests.lab.standing import shell
 
@@ -90,3 +92,42 @@ def test_connections_are_shared_out_and_the_proxy_reloads(site: Site) -> None:
     assert site.shell("systemctl is-active haproxy; systemctl show -P FragmentPath haproxy; systemctl is-system-running") == (
         "active\n/lib/systemd/system/haproxy.service\nrunning"
     )
+
+
+def test_a_certificate_is_got_shown_and_renewed(site: Site) -> None:
+    with authority(CONTROLLER_ADDRESS, site.host.address) as ca:
+        names = ["example.org", "www.example.org"]
+        acme = {"accept_terms": True, "server": f"{ca.url}/directory", "certificates": {"example.org": {"names": names}}}
+        live = "/var/lib/acme/live/example.org"
+        secure = {"port": 443, "certificate": f"{live}/fullchain.pem", "key": f"{live}/privkey.pem", "root": "/srv"}
+        shown = "echo | openssl s_client -connect 127.0.0.1:443 -servername example.org 2>/dev/null | openssl x509 -noout -serial"
+        base = {"acme": acme, "services": {"nginx": {"package": "host"}}, "etc": {"page/index.html": {"text": "secure"}}}
+
+        ca.days = 10
+        site.deploy(**base)
+
+        assert [order.names for order in ca.orders] == [names]
+        assert site.shell(
+            f"stat -c %a {live}/../../archive; openssl x509 -noout -ext subjectAltName -in {live}/cert.pem"
+        ).endswith("DNS:example.org, DNS:www.example.org")
+
+        site.deploy(
+            **base | {"services": {"nginx": {"package": "host", "sites": {"example.org": secure | {"root": "/etc/page"}}}}}
+        )
+        first = site.shell(shown)
+        assert first.startswith("serial=")
+        assert len(ca.orders) == 1
+
+        # What is due is renewed, and nginx shows it at once; what is not due is left.
+        ca.days = 90
+        site.shell("systemctl start acme-example.org.service")
+        assert len(ca.orders) == 2
+        assert site.shell(f"for i in $(seq 50); do {shown} | grep -v {first} && break; done") != ""
+        site.shell("systemctl start acme-example.org.service")
+        assert len(ca.orders) == 2
+        assert site.shell("systemctl is-active acme-example.org.timer; systemctl is-system-running") == "active\nrunning"
+
+    # Without the authority, nothing is confirmed.
+    refusal = site.refused(**base | {"acme": acme | {"certificates": {"other.example": {}}}})
+    assert "acme-other.example.service" in refusal
+    assert site.shell(shown) != ""

@@ -9,6 +9,7 @@ import pytest
 
 HELLO = f"/nix/store/{'0' * 32}-hello"
 SITE = "services: {nginx: {package: host, sites: {a.example: {root: /srv/a}}}}\n"
+ACME = "acme: {accept_terms: true, certificates: {a.example: {"
 DATABASE = "services: {postgresql: {package: host, version: 15, roles: {app: {}}, databases: {app: {owner: app}}}}\n"
 
 
@@ -153,6 +154,38 @@ def test_connections_are_shared_out_by_a_proxy_that_judges_its_configuration_and
     assert config.get("requires.accounts") == {"haproxy": ["`services.haproxy`"]}
 
 
+def test_a_certificate_is_got_and_looked_after_and_nginx_shows_the_challenges(directory):
+    config = directory.evaluate(
+        "services: {nginx: {package: host, sites: {b.example: {root: /srv/b, names: [b.example, www.b.example]}}}}\n"
+        "acme:\n"
+        "  accept_terms: true\n"
+        "  email: ops@a.example\n"
+        "  certificates:\n"
+        "    a.example: {reload: [nginx.service, mail.service], schedule: weekly, spread: 1h}\n"
+        "    b: {names: [www.b.example], site: b.example, reload: []}\n"
+    )
+
+    units = config.get("systemd.units")
+    text = units["acme-a.example.service"]["text"]
+    assert "ExecStart=/usr/bin/certbot certonly --non-interactive --agree-tos --server=https://acme-v02." in text
+    assert " --email=ops@a.example " in text
+    assert text.count("--domain=") == 1
+    assert '"--deploy-hook=/usr/bin/systemctl try-reload-or-restart -- nginx.service mail.service"' in text
+    assert "StateDirectory=acme\nStateDirectory=acme-challenges\n" in text
+    assert "After=network-online.target nginx.service mail.service\n" in text
+    assert units["acme-a.example.timer"]["text"] == ("[Timer]\nOnCalendar=weekly\nPersistent=yes\nRandomizedDelaySec=3600\n")
+    assert "--domain=www.b.example\n" in units["acme-b.service"]["text"]
+    nginx = config.get("etc")["nginx-deployer/nginx.conf"]["text"]
+    first, second = re.findall(r"  server \{\n(.*?)\n  \}", nginx, re.DOTALL)
+    assert "server_name a.example;" in first
+    challenges = "location /.well-known/acme-challenge/ {\n      root /var/lib/acme-challenges;\n    }"
+    assert challenges in first
+    assert challenges in second
+    assert "root /srv/b;" in second
+    assert {"acme-a.example", "acme-a.example-timer", "acme-b", "acme-b-timer"} <= {*config.get("checks")}
+    assert config.get("requires.paths")["/usr/bin/certbot"] == ["`acme.certificates.a.example`", "`acme.certificates.b`"]
+
+
 def test_monitoring_is_let_in_to_by_name_only(directory):
     config = directory.evaluate(
         "services: {node_exporter: {package: host, sources: [192.0.2.9]}, "
@@ -233,6 +266,27 @@ def test_an_application_has_a_user_a_socket_and_a_check(directory):
         (
             "services: {haproxy: {package: host, backends: {b: {mode: tcp, check: /, servers: ['x:1']}}}}",
             "backend 'b' has the mode tcp, and a `check` that asks by HTTP",
+        ),
+        (
+            "services: {nginx: {package: host}}\nacme: {certificates: {a.example: {}}}",
+            "the authority gives certificates to those who accept its terms of service",
+        ),
+        (ACME + "}}}", "`acme` has certificates, and there is no nginx to show the authority that the names are yours"),
+        (
+            ACME + "names: ['*.example']}}}\nservices: {nginx: {package: host}}",
+            "option 'acme.certificates.a.example.names[0]' must be",
+        ),
+        (
+            ACME + "site: s}}}\nservices: {nginx: {package: host, sites: {s: {root: /x}}}}",
+            "the site 's' of certificate 'a.example' does not answer to a.example",
+        ),
+        (
+            ACME + "site: s}}}\nservices: {nginx: {package: host, sites: {s: {root: /x, port: 81, names: [a.example]}}}}",
+            "the site 's' of certificate 'a.example' listens on port 81, and the authority asks port 80",
+        ),
+        (
+            ACME + "}}}\n" + SITE,
+            "the site 'a.example' answers to a.example on port 80, and certificate 'a.example' has a site of its own",
         ),
         ("applications: {a: {command: [x], port: 1}}", "application 'a' names no program by an absolute path"),
         ("applications: {A: {command: [/x], port: 1}}", "'A' can't be a name in 'applications'"),
