@@ -31,8 +31,7 @@ def test_work_that_is_cut_off_at_any_call_ends_old_or_new_and_whole(ward: Ward) 
         points = cutter.points()
         tried = dice.sample(points, min(POINTS, len(points))) or _few(points, dice)
         wrong += _try(cutter, tried)
-        kills = sum(point.fault in (BEFORE, AFTER) for point in tried)
-        _say(f"seed {SEED}: {name}: {len(cutter.calls)} calls, {len(points)} points, {len(tried)} tried, {kills} of them kills")
+        _say(f"seed {SEED}: {name}: {len(cutter.calls)} calls, {_counted(points)}; tried: {_counted(tried)}")
 
     assert wrong == []
 
@@ -46,6 +45,10 @@ def test_a_host_that_crashes_in_a_change_boots_into_old_or_new(ward: Ward) -> No
 
     _say(f"seed {SEED}: crashes in a change: {len(kills)} points, {len(tried)} tried")
     assert wrong == []
+
+
+def _counted(points: list[Point]) -> str:
+    return f"{len(points)} points, {sum(point.fault in (BEFORE, AFTER) for point in points)} of them kills"
 
 
 def _few(points: list[Point], dice: random.Random) -> list[Point]:
