@@ -140,7 +140,7 @@ def disarm(machine: Machine) -> None:
         disk.remove_directory(WANTS)
         disk.remove(_MADE_WANTS)
     if _is_loaded(machine):
-        machine.systemd.daemon_reload()
+        machine.systemd.daemon_reload(patient=True)
 
 
 def _is_loaded(machine: Machine) -> bool:

@@ -141,9 +141,20 @@ def _is_ending(record: Record) -> bool:
 
 
 def _take_over_if_abandoned(machine: Machine, record: Record) -> None:
-    """Neither does a service run, nor does anybody hold the lock: the driver died without the timer noticing yet."""
-    if is_resuming(record, machine.clock.now()) or machine.systemd.states([ACTIVATION])[ACTIVATION].is_active:
+    """Neither does anybody hold the lock, nor does a service run: the driver died without the timer noticing yet.
+
+    The lock comes first. A driver that holds it may have systemd read its files again, and until those are read, which a
+    generator can make last, systemd tells nobody anything.
+    """
+    if is_resuming(record, machine.clock.now()) or not _is_free(machine):
+        return
+    if machine.systemd.states([ACTIVATION])[ACTIVATION].is_active:
         return
     with locked(machine.disk) as ours:
         if ours:
             _driver(machine).take_over(f"its service ended while it was {record.state}")
+
+
+def _is_free(machine: Machine) -> bool:
+    with locked(machine.disk) as ours:
+        return ours

@@ -73,8 +73,8 @@ class UnitStatus:
 class SystemdPort:
     """What we ask of PID 1. `deployer.host.systemd` answers with the real one."""
 
-    def daemon_reload(self) -> None:
-        """Read all unit files again. Raises where systemd does not answer in time."""
+    def daemon_reload(self, *, patient: bool = False) -> None:
+        """Read all unit files again. Raises where systemd does not answer in time; `patient` is who has no other way left."""
         raise NotImplementedError
 
     def states(self, names: Collection[str]) -> Mapping[str, UnitStatus]:

@@ -22,8 +22,11 @@ from deployer.host.unit_state import UnitState
 
 QUICK: Final = 30.0
 """Seconds for what systemd answers at once."""
-RELOAD: Final = 90.0
-"""Seconds for reading all unit files again: generators run then."""
+RELOAD: Final = 75.0
+"""Seconds for reading all unit files again: generators run then. systemd ends those that hang after 90, and answers nobody until
+then; who waits for less learns that one hangs."""
+PATIENT_RELOAD: Final = 240.0
+"""The same for who must have it done: behind a reload that hangs, another that does, and some time for all else."""
 QUICK_FOR_USERS: Final = 5.0
 RELOAD_FOR_USERS: Final = 20.0
 """The same for a user's systemd, which that user can make hang."""
@@ -56,6 +59,25 @@ class JournalUnreadable(DeploymentError):
     def message(self) -> str:
         """That."""
         return "the journal can't be read, or there is none"
+
+
+class ReloadHangs(DeploymentError):
+    """systemd does not come to an end with reading its unit files."""
+
+    seconds: float
+
+    @property
+    def message(self) -> str:
+        """For how long it was waited for, and what is known to make it hang."""
+        return (
+            f"systemd did not read its unit files again within {self.seconds:g} s (daemon-reload);"
+            " a generator may hang, in /etc/systemd/system-generators or /usr/lib/systemd/system-generators"
+        )
+
+    @property
+    def remedy(self) -> str:
+        """How to find it."""
+        return "On the host, run `systemctl daemon-reload`, and look meanwhile with `ps -ef --forest` at what PID 1 has started."
 
 
 class Systemd(SystemdPort):
@@ -147,9 +169,12 @@ class Systemd(SystemdPort):
 
     # -- changing --------------------------------------------------------------------------------------------------------
 
-    def daemon_reload(self, timeout: float = RELOAD) -> None:
-        """Read all unit files again. It succeeds also where a unit file says nothing: look at `states` afterwards."""
-        self._systemctl(["daemon-reload"], timeout=timeout)
+    def daemon_reload(self, *, patient: bool = False) -> None:
+        """Read all unit files again. It succeeds also where a unit file says nothing: look at `states` afterwards.
+
+        Raises `ReloadHangs` and `ProgramFailed`.
+        """
+        self._reload(PATIENT_RELOAD if patient else RELOAD)
 
     def start(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
         """Start units together; what failed, with the reason."""
@@ -251,6 +276,12 @@ class Systemd(SystemdPort):
 
     # -- details ---------------------------------------------------------------------------------------------------------
 
+    def _reload(self, timeout: float) -> None:
+        try:
+            self._systemctl(["daemon-reload"], timeout=timeout)
+        except ProgramTimedOut:
+            raise ReloadHangs(timeout) from None
+
     def _systemctl(self, arguments: Sequence[str], *, timeout: float = 0.0, check: bool = True) -> Completed:
         command = [*self._command, "--no-pager", "--no-ask-password", *arguments]
         return _run(command, timeout=timeout or self._quick, check=check)
@@ -330,9 +361,9 @@ class UserSystemd(Systemd):
         self._places = _SHIPPED_FOR_USERS
         self._quick = QUICK_FOR_USERS
 
-    def daemon_reload(self, timeout: float = RELOAD_FOR_USERS) -> None:
-        """Read all unit files again."""
-        super().daemon_reload(timeout)
+    def daemon_reload(self, *, patient: bool = False) -> None:
+        """Read all unit files again. Raises `ReloadHangs` and `ProgramFailed`; no user is waited for longer than others."""
+        self._reload(RELOAD_FOR_USERS)
 
     def log_tail(self, name: str, lines: int) -> Sequence[str]:
         """The last lines of a unit's journal."""

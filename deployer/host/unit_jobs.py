@@ -171,7 +171,7 @@ class UnitJobs:
         if not has_units and not any("/systemd/" in record.get("path", "") for record in records):
             return
         try:
-            self._systemd.daemon_reload()
+            self._systemd.daemon_reload(patient=True)
         except DeployerError as error:
             # Where systemd refused this on the way forward too, the old definitions are those that it has.
             said = {record["op"] for record in records}

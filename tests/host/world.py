@@ -52,7 +52,7 @@ class WorldSystemd(SystemdPort):
     def __init__(self, root: Path, memory: FileBacked) -> None:
         self._root, self._memory = root, memory
 
-    def daemon_reload(self) -> None:
+    def daemon_reload(self, *, patient: bool = False) -> None:
         document = self._memory.load()
         units = self._root / "etc/systemd/system"
         texts = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
-from deployer.formats.manifest import Timing, Unit
+from deployer.formats.manifest import EtcEntry, Manifest, Timing, Unit
 from tests.lab.test_activation import Controller, controller
 from tests.lab.test_host_units import declare, done, move, show
 
@@ -73,6 +75,30 @@ def test_a_refused_reload_takes_the_host_back_with_what_systemd_has_loaded(contr
     assert "sleep 1000" in controller.run("ps -o args= -p $(systemctl show --value -p MainPID web.service)")
     controller.run("mount -o remount,size=20% /run")
     assert move(controller, two, one) == ["stop web.service", "start web.service"]
+
+
+def test_a_generator_that_hangs_takes_the_host_back_though_systemd_is_deaf_meanwhile(controller: Controller) -> None:
+    """systemd answers nobody while generators run, and ends those that hang after a minute and a half."""
+    one = declare(controller, Unit("web.service", GOOD), timing=SHORT)
+    move(controller, one, "")
+    pid, generator, web = show(controller, "web.service", "MainPID"), "#!/bin/sh\nexec sleep 1002\n", GOOD.replace("1000", "1001")
+    files = {"systemd/system/web.service": web, "systemd/system-generators/hang": generator}
+    kinds = {"systemd/system/web.service": ("link", "0644"), "systemd/system-generators/hang": ("file", "0755")}
+    entries = tuple(
+        EtcEntry(path, kinds[path][0], hashlib.sha256(text.encode()).hexdigest(), mode=kinds[path][1])
+        for path, text in files.items()
+    )
+    two = controller.system(Manifest(etc=entries, units=(Unit("web.service", web),), timing=SHORT), files)
+
+    outcome = controller.activate(two, one)
+
+    assert outcome["state"] == "rolled-back", outcome
+    assert "a generator may hang" in outcome["reason"]
+    assert controller.run("cat /etc/systemd/system/web.service") == GOOD.strip()
+    assert controller.run("ls /etc/systemd/system-generators") == ""
+    assert show(controller, "web.service", "ActiveState", "NeedDaemonReload").split() == ["active", "no"]
+    assert show(controller, "web.service", "MainPID") == pid
+    assert controller.run("systemctl is-system-running") == "running"
 
 
 def test_a_unit_file_that_says_nothing_takes_the_host_back(controller: Controller) -> None:
