@@ -54,7 +54,7 @@ LATER_LIBRARY = {"compression"}
 """Parts of the standard library that came after the Python of this machine; their absence is handled."""
 CONTROLLER_DOORS = {"process", "yaml_source"}
 
-SUBPROCESS_DOORS = {"deployer/process.py", "deployer/host/process.py", "deployer/sandbox/running.py"}
+SUBPROCESS_DOORS = {"deployer/process.py", "deployer/host/process.py", "deployer/sandbox/bubbles.py", "deployer/sandbox/cells.py"}
 """The only files that start programs: on the controller, on a host, and in the sandbox, whose output is streamed."""
 PRINTERS = ("deployer/cli/", "deployer/ui/", "deployer/host/main.py")
 """The command line and what it draws with; on a host, the runtime's own entry."""

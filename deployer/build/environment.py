@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from deployer.build.attributes import Attributes
 from deployer.formats import base32
-from deployer.sandbox.bubblewrap import BUILD_DIRECTORY
+from deployer.sandbox.spec import BUILD_DIRECTORY
 
 _SHELL_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _LAST: Final = {"NIX_LOG_FD": "2", "TERM": "xterm-256color"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import os
@@ -23,12 +24,14 @@ from deployer.build.outputs import Examined, examine, ready
 from deployer.build.registrar import Registrar
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
 from deployer.build.resolving import Resolver
-from deployer.build.script import Script, find_bubblewrap
+from deployer.build.sandboxes import open_sandboxes
+from deployer.build.script import Script
 from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats import StorePath
-from deployer.sandbox.bubblewrap import KVM
+from deployer.sandbox.running import Sandboxes
 from deployer.sandbox.scratch import clear, clear_empty, keep, scratch_directory
+from deployer.sandbox.spec import KVM
 from deployer.store import Batch, Store
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ class Maker:
         """`in_thread` runs a function off the event loop."""
         self._settings, self._in_thread, self._cancelled = settings, in_thread, cancelled
         self._registrar = Registrar(in_thread)
-        self._bubblewrap = functools.cache(find_bubblewrap)
+        self._sandboxes: asyncio.Task[Sandboxes] | None = None
         self._inputs: dict[Path, Inputs] = {}
         self._mirrors = functools.cache(self._find_mirrors)
 
@@ -57,7 +60,13 @@ class Maker:
         """See `deployer.build.engine.Engine`; here, nothing needs to be found out."""
 
     async def close(self) -> None:
-        """See `deployer.build.engine.Engine`; here, nothing is held."""
+        """See `deployer.build.engine.Engine`; here, what makes the sandboxes is ended."""
+        opening, self._sandboxes = self._sandboxes, None
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait([opening])
+            if not opening.cancelled() and not opening.exception():
+                opening.result().close()
 
     @property
     def systems(self) -> Collection[str]:
@@ -125,13 +134,20 @@ class Maker:
             return _Attempt({"out": scratch / "output"}, closure)
         # Not in a thread: it is short, and waits for no one, but for a thread it would.
         closure, log = inputs.closure(node), LogWriter(log_file(store, str(node.path)))
-        script = Script(store, order_of(store, node, closure, settings, cores=settings.cores), scratch, log, self._bubblewrap())
+        order = order_of(store, node, closure, settings, cores=settings.cores)
+        script = Script(store, order, scratch, log, await self._opened_sandboxes())
         try:
             await script.run(on_line)
         except BaseException:
             await self._in_thread(log.seal)
             raise
         return _Attempt(script.made, closure, log)
+
+    async def _opened_sandboxes(self) -> Sandboxes:
+        """One for all builds, opened for the first."""
+        if self._sandboxes is None:
+            self._sandboxes = asyncio.create_task(open_sandboxes())
+        return await asyncio.shield(self._sandboxes)
 
     async def _compare(self, store: Store, node: Node, attempt: _Attempt) -> None:
         second = await self._in_thread(attempt.examine, store, node)

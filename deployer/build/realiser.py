@@ -110,7 +110,7 @@ class _Run:
                     raise error
             yield
         finally:
-            await asyncio.gather(*(engine.close() for engine in opened))
+            await asyncio.gather(*(engine.close() for engine in (self._embedded, *opened)))
 
     def _stays(self, node: Node) -> bool:
         return node.prefers_local_build and can_build(self._embedded, node)

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from deployer.build.engine import OnLine
 from deployer.build.logs import LogWriter
 from deployer.build.printed import Printed
 from deployer.formats.building import BuildOrder
-from deployer.process import ProgramMissing
 from deployer.sandbox import RunLimits, lay_out, made_by, run_in_sandbox
+from deployer.sandbox.running import Sandboxes
 from deployer.store import Store
-
-BUBBLEWRAP: Final = "bwrap"
-
-
-def find_bubblewrap() -> str:
-    """On this machine's PATH. Raises `ProgramMissing`."""
-    program = shutil.which(BUBBLEWRAP)
-    if program is None:
-        raise ProgramMissing("bubblewrap")
-    return program
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +23,7 @@ class Script:
     scratch: Path
     log: LogWriter
     """What it prints."""
-    bubblewrap: str
-    """Where that is: see `find_bubblewrap`."""
+    sandboxes: Sandboxes
 
     @property
     def made(self) -> dict[str, Path]:
@@ -49,7 +36,7 @@ class Script:
         spec = lay_out(order, self.store.physical, self.scratch)
         limits = RunLimits(order.timeout, order.silence_timeout, order.log_limit)
         try:
-            ending = await run_in_sandbox((self.bubblewrap,), spec, limits=limits, on_output=printed.write)
+            ending = await run_in_sandbox(self.sandboxes, spec, limits=limits, on_output=printed.write)
         finally:
             printed.finish()
         if not ending.is_good:

@@ -5,9 +5,9 @@ so that nothing about a build depends on where it runs. What to run is a `format
 Python 3.9 and up.
 """
 
-from deployer.sandbox.bubblewrap import SandboxSpec
 from deployer.sandbox.order import lay_out, made_by
 from deployer.sandbox.orphans import end_orphans
 from deployer.sandbox.running import RunLimits, run_in_sandbox
+from deployer.sandbox.spec import SandboxSpec
 
 __all__ = ["RunLimits", "SandboxSpec", "end_orphans", "lay_out", "made_by", "run_in_sandbox"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable, Dict
 
 from deployer.formats.building import BuildOrder
-from deployer.sandbox.bubblewrap import SandboxSpec
+from deployer.sandbox.spec import SandboxSpec
 
 
 def lay_out(order: BuildOrder, physical: Callable[[str], Path], scratch: Path) -> SandboxSpec:

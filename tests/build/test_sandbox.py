@@ -19,8 +19,11 @@ from deployer.build.printed import Printed
 from deployer.formats import Derivation, Output
 from deployer.formats.building import BuildOrder
 from deployer.sandbox import RunLimits, SandboxSpec, run_in_sandbox
-from deployer.sandbox.bubblewrap import ETC_FILES, bubblewrap_options
+from deployer.sandbox.bubbles import Bubbles
+from deployer.sandbox.bubblewrap import bubblewrap_options
+from deployer.sandbox.cells import Cells
 from deployer.sandbox.seccomp import sandbox_filter
+from deployer.sandbox.spec import ETC_FILES
 
 INPUT = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-input"
 OUTPUT = "/nix/store/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-output"
@@ -30,8 +33,8 @@ LIMITS = RunLimits(timeout=20, silence_timeout=10, log_limit=1 << 20)
 class Room:
     """A place to run scripts in the sandbox."""
 
-    def __init__(self, tmp_path, toolchain):
-        self.path, self.toolchain = tmp_path, toolchain
+    def __init__(self, tmp_path, toolchain, maker="warden"):
+        self.path, self.toolchain, self.maker = tmp_path, toolchain, maker
         for name in ("store", "build", "input"):
             (tmp_path / name).mkdir()
         (tmp_path / "input/file").write_text("from the input")
@@ -51,12 +54,23 @@ class Room:
             toolchain=self.toolchain,
         )
 
+    async def sandboxes(self):
+        if self.maker == "bubblewrap":
+            return Bubbles((shutil.which("bwrap") or "",))
+        cells = Cells()
+        assert await cells.open() == ""
+        return cells
+
     async def run(self, script, limits=LIMITS, **changes):
         lines: list[str] = []
         spec = dataclasses.replace(self.spec(script), **changes)
         log = LogWriter(self.path / "log")
         printed = Printed(log, lines.append)
-        ending = await run_in_sandbox((shutil.which("bwrap") or "",), spec, limits=limits, on_output=printed.write)
+        sandboxes = await self.sandboxes()
+        try:
+            ending = await run_in_sandbox(sandboxes, spec, limits=limits, on_output=printed.write)
+        finally:
+            sandboxes.close()
         printed.finish()
         log.seal()
         if not ending.is_good:
@@ -65,9 +79,10 @@ class Room:
         return lines
 
 
-@pytest.fixture
-def room(tmp_path, toolchain_tree):
-    return Room(tmp_path, toolchain_tree)
+@pytest.fixture(params=["warden", "bubblewrap"])
+def room(request, tmp_path, toolchain_tree):
+    """Whatever makes them, sandboxes are the same."""
+    return Room(tmp_path, toolchain_tree, request.param)
 
 
 async def test_a_build_sees_its_input_and_writes_its_output(room):

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from deployer.build.script import BUBBLEWRAP
+from deployer.build.sandboxes import BUBBLEWRAP
 from deployer.formats import StorePath
 from deployer.formats.building import BUBBLEWRAP_TREE
 from deployer.process import ProgramMissing, run

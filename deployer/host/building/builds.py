@@ -13,6 +13,7 @@ from deployer.formats.building import CANCELLED, BuildEnding, BuildOrder, Made
 from deployer.host.building.errors import NothingBuilt
 from deployer.host.building.presence import During
 from deployer.sandbox import RunLimits, lay_out, made_by, run_in_sandbox
+from deployer.sandbox.bubbles import Bubbles
 from deployer.sandbox.fitness import look_through
 from deployer.sandbox.order import build_directory
 from deployer.sandbox.scratch import clear, keep, scratch_directory
@@ -37,7 +38,7 @@ class Builds:
         spec = lay_out(order, self._store.physical, self._scratch)
         limits = RunLimits(order.timeout, order.silence_timeout, order.log_limit)
         with during:
-            ending = asyncio.run(_run(run_in_sandbox(bubblewrap, spec, limits=limits, on_output=during.print), during))
+            ending = asyncio.run(_run(run_in_sandbox(Bubbles(bubblewrap), spec, limits=limits, on_output=during.print), during))
         during.finish()
         return self._look_at(order, ending, self._scratch)
 

@@ -14,7 +14,7 @@ from deployer.formats.messages import PROTOCOL
 from deployer.host.building.errors import SandboxUnusable
 from deployer.host.facts import compressions
 from deployer.host.process import ProgramMissing, ProgramTimedOut, run
-from deployer.sandbox.bubblewrap import KVM
+from deployer.sandbox.spec import KVM
 
 _EMULATORS: Final = Path("/proc/sys/fs/binfmt_misc")
 _PLACES: Final = "/usr/local/bin:/usr/bin:/bin"

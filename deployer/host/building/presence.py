@@ -14,7 +14,7 @@ from typing import Final, Optional
 
 from deployer.formats.frames import JSON_KIND, Frame, FrameRefused, encode_data, encode_document
 from deployer.host.channel import Channel
-from deployer.sandbox.running import readable, writable
+from deployer.sandbox.waiting import readable, writable
 
 _BEAT: Final = "beat"
 _CANCEL: Final = "cancel"

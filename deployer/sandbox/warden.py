@@ -1,0 +1,152 @@
+"""Makes the sandboxes of builds: a small process of its own, which the kernel copies in less time than the large one that asks.
+
+It is started with one end of a socket of packets. The first packet that comes are the settings; the answer is empty, or why
+this machine lets us make no sandbox. Then come orders to start a build or to kill one (`START`, `KILL`), and what goes back is
+how each ended (`ENDED`), when nothing of it is left. What a build is to see is a plan (`deployer.sandbox.cell`).
+
+A sandbox is a new user, mount, process, IPC, host name and control group namespace, and a network one unless the plan says
+otherwise. Its first process is the builder. It has no capability, can get none, and holds no descriptor but its input and output.
+The kernel kills it when this process is gone, and this process goes when the socket is closed. What is imported here is what
+every run of builds waits for: so it is little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import marshal
+import os
+import select
+import signal
+import socket
+import struct
+from typing import Dict, Final, Tuple
+
+from deployer.sandbox.making import FAILED, Plan, Settings, become, library, say
+
+START, KILL, ENDED = 1, 2, 3
+PACKET: Final = struct.Struct("=BQi")
+"""What it is, the number of the build, and the status that it ended with."""
+SETTINGS_LIMIT: Final = 1 << 16
+CLONE: Final = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
+_NAMESPACES: Final = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000
+"""Mounts, control groups, names of the host, IPC, users, processes."""
+_NETWORK: Final = 0x40000000
+
+
+def serve(descriptor: int) -> None:
+    """Make what is asked for, until the socket is closed."""
+    channel = socket.socket(fileno=descriptor)
+    settings: Settings = marshal.loads(channel.recv(SETTINGS_LIMIT))
+    os.chdir("/")
+    if os.geteuid() == 0:
+        with contextlib.suppress(PermissionError):  # Not root's right everywhere in containers.
+            os.setgroups([])
+    gc.disable()  # In a copy, it would have the kernel copy all that it touches.
+    Warden(channel, settings).serve()
+
+
+class Warden:
+    """The builds that run, by number, and those whose first process waits to be told who it is."""
+
+    def __init__(self, channel: socket.socket, settings: Settings) -> None:
+        self._channel, self._settings = channel, settings
+        self._poll = select.poll()
+        self._gates: Dict[int, Tuple[socket.socket, int]] = {}
+        self._running: Dict[int, Tuple[int, int]] = {}
+        """By the handle of the first process: its number, and the build's."""
+
+    def serve(self) -> None:
+        """Try whether sandboxes can be made here, tell, and make them."""
+        self._channel.send(self._trial().encode() or b"ready")
+        self._poll.register(self._channel, select.POLLIN)
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor in self._gates:
+                    self._let_in(descriptor)
+                elif descriptor in self._running:
+                    self._tell(descriptor)
+                elif descriptor == self._channel.fileno() and not self._obey():
+                    return
+
+    def _trial(self) -> str:
+        reader, writer = os.pipe()
+        self._start(0, {"steps": (), "network": False}, writer)
+        os.close(writer)
+        while self._running:
+            for descriptor, _ in self._poll.poll():
+                if descriptor in self._gates:
+                    self._let_in(descriptor)
+                else:
+                    self._reap(descriptor)
+        with open(reader, "rb") as said:
+            return said.read(1000).decode(errors="replace")
+
+    def _obey(self) -> bool:
+        """Whether there is still somebody."""
+        data, passed, _, _ = self._channel.recvmsg(PACKET.size, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
+        if not data:
+            return False
+        descriptors = [number for _, _, numbers in passed for number in struct.unpack(f"={len(numbers) // 4}i", numbers)]
+        kind, build, _ = PACKET.unpack(data)
+        if kind == START:
+            plan_file, output = descriptors
+            with open(plan_file, "rb") as file:
+                plan = marshal.load(file)  # From who started us: nobody else has the socket.
+            if not self._start(build, plan, output):
+                self._channel.send(PACKET.pack(ENDED, build, FAILED))
+            os.close(output)
+        else:
+            for handle, (_, number) in self._running.items():
+                if number == build:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+        return True
+
+    def _start(self, build: int, plan: Plan, output: int) -> bool:
+        ours, theirs = socket.socketpair()
+        flags = _NAMESPACES | (0 if plan["network"] else _NETWORK) | signal.SIGCHLD
+        process = library.syscall(CLONE[os.uname().machine], ctypes.c_ulong(flags), None, None, None, None)
+        if process == 0:
+            become(self._settings, plan, output, theirs)
+        theirs.close()
+        if process < 0:
+            ours.close()
+            say(output, f"this machine does not let us make a sandbox: {os.strerror(ctypes.get_errno())}")
+            return False
+        handle = os.pidfd_open(process)
+        self._gates[ours.fileno()] = (ours, process)
+        self._running[handle] = (process, build)
+        self._poll.register(ours, select.POLLIN)
+        self._poll.register(handle, select.POLLIN)
+        return True
+
+    def _let_in(self, descriptor: int) -> None:
+        """A first process is bound to die with us now. Say who it is inside, and let it go on; without that, it ends."""
+        gate, process = self._gates.pop(descriptor)
+        self._poll.unregister(descriptor)
+        with gate, contextlib.suppress(OSError):
+            if not gate.recv(1):
+                return
+            user, group = self._settings["user"], self._settings["group"]
+            texts = (("setgroups", "deny"), ("uid_map", f"{user} {os.geteuid()} 1"), ("gid_map", f"{group} {os.getegid()} 1"))
+            reason = ""
+            try:
+                for name, text in texts:
+                    with open(f"/proc/{process}/{name}", "w", encoding="ascii") as file:
+                        file.write(text)
+            except OSError as error:
+                reason = f"this machine does not let us use a user namespace: {error.strerror}"
+            gate.send(reason.encode() or b"\0")
+
+    def _tell(self, handle: int) -> None:
+        build, status = self._reap(handle)
+        self._channel.send(PACKET.pack(ENDED, build, status))
+
+    def _reap(self, handle: int) -> Tuple[int, int]:
+        """The first process of a namespace ends after all others of it."""
+        process, build = self._running.pop(handle)
+        self._poll.unregister(handle)
+        os.close(handle)
+        _, status = os.waitpid(process, 0)
+        return build, -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
