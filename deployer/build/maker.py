@@ -30,7 +30,7 @@ from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats import StorePath
 from deployer.sandbox.running import Sandboxes
-from deployer.sandbox.scratch import clear, clear_empty, keep, scratch_directory
+from deployer.sandbox.scratch import clear, keep, scratch_directory
 from deployer.sandbox.spec import KVM
 from deployer.store import Batch, Store
 
@@ -109,7 +109,7 @@ class Maker:
                 if settings.check:
                     return await self._compare(store, node, attempt)
                 batch = attempt.finish(store, node) if attempt.is_small else await self._in_thread(attempt.finish, store, node)
-            await self._registrar.commit(store, batch, at_once=is_awaited())
+            await self._registrar.commit(store, batch, scratch, at_once=is_awaited())
         except EndedBadly as error:
             if settings.keep_failed and (scratch / "build").is_dir():
                 with contextlib.suppress(OSError):  # The failure itself is more important than that it can't be kept.
@@ -120,7 +120,7 @@ class Maker:
                 mismatch.place = settings.place_of(str(node.outputs["out"]))
             raise
         finally:
-            if not clear_empty(scratch):
+            if scratch.exists():
                 await self._in_thread(clear, scratch)
 
     async def _attempt(

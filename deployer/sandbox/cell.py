@@ -6,10 +6,9 @@ target; `text`, given its content; `read-only`, `writable` and `device`, given w
 
 from __future__ import annotations
 
-import functools
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from deployer.sandbox.seccomp import sandbox_filter
 from deployer.sandbox.spec import BUILD_DIRECTORY, BUILD_GID, BUILD_UID, KVM, SandboxSpec, covered, network_files, root_tree
@@ -22,10 +21,10 @@ def settings() -> Dict[str, Any]:
     return {"user": BUILD_UID, "group": BUILD_GID, "covered": (*covered(), *_single_files()), "filter": sandbox_filter()}
 
 
-def plan_of(spec: SandboxSpec) -> Dict[str, Any]:
-    """All that one build may see and run."""
+def plan_of(spec: SandboxSpec, real: Callable[[str], str]) -> Dict[str, Any]:
+    """All that one build may see and run. `real`: where a directory is, without links, as `os.path.realpath` finds it."""
     return {
-        "steps": (*_steps(spec),),
+        "steps": (*_steps(spec, real),),
         "network": spec.network,
         "builder": spec.builder,
         "arguments": tuple(spec.arguments),
@@ -34,19 +33,21 @@ def plan_of(spec: SandboxSpec) -> Dict[str, Any]:
     }
 
 
-def _steps(spec: SandboxSpec) -> Iterator[Step]:
-    real = functools.cache(os.path.realpath)
-
-    def shown(source: str, place: str) -> Step:
-        # Only what leads there is followed: in the sandbox's making, links lead elsewhere.
+def _steps(spec: SandboxSpec, real: Callable[[str], str]) -> Iterator[Step]:
+    def shown(source: str, place: str, kind: str = "read-only") -> Step:
+        # Only what leads there is followed: where the sandbox is made, links lead elsewhere.
         directory, name = os.path.split(source)
-        return "read-only", place, os.path.join(real(directory), name)
+        return kind, place, os.path.join(real(directory), name)
+
+    def ours(directory: Path, place: str) -> Step:
+        kind, _, scratch = shown(str(directory.parent), place, "writable")
+        return kind, place, os.path.join(scratch, directory.name)
 
     yield "directory", "/etc", None
     if spec.toolchain is not None:
         for source, place, target in root_tree(spec.toolchain, spec):
             yield ("link", place, target) if target is not None else shown(source, place)
-    yield "writable", spec.store_directory, os.path.realpath(spec.scratch_store)
+    yield ours(spec.scratch_store, spec.store_directory)
     for path, physical in sorted(spec.inputs.items()):
         target = link_target(physical)
         yield ("link", path, target) if target is not None else shown(str(physical), path)
@@ -57,7 +58,7 @@ def _steps(spec: SandboxSpec) -> Iterator[Step]:
             yield shown(source, place)
     if spec.kvm:
         yield "device", KVM, KVM
-    yield "writable", BUILD_DIRECTORY, os.path.realpath(spec.build_directory)
+    yield ours(spec.build_directory, BUILD_DIRECTORY)
 
 
 def link_target(path: Path) -> Optional[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import marshal
 import os
 import platform
@@ -43,6 +44,7 @@ class Cells:
         self._channel: Optional[socket.socket] = None
         self._cells: Dict[int, _Cell] = {}
         self._last = 0
+        self._real = functools.cache(os.path.realpath)
 
     async def open(self) -> str:
         """Start the warden. Returns why this machine lets it make no sandboxes, if it does not; then it is closed again."""
@@ -93,7 +95,7 @@ class Cells:
         plan = os.memfd_create("deployer-plan", os.MFD_CLOEXEC)
         try:
             with os.fdopen(os.dup(plan), "wb") as file:
-                marshal.dump(cell.plan_of(spec), file)
+                marshal.dump(cell.plan_of(spec, self._real), file)
             os.lseek(plan, 0, os.SEEK_SET)
             self._send(START, self._last, plan, output)
         finally:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
-import signal
-import socket
 import struct
-from typing import Any, Final, List, Mapping, NoReturn, Optional
+from _socket import AF_INET, SOCK_DGRAM, socket
+
+TYPE_CHECKING = False
+if (
+    TYPE_CHECKING
+):  # What the warden imports, it copies for each sandbox: so, too, it has only that half of `socket` which is in C.
+    from typing import Any, Final, List, Mapping, NoReturn, Optional
+
+    Settings = Mapping[str, Any]
+    Plan = Mapping[str, Any]
 
 FAILED: Final = 1
 """The status of a build whose sandbox could not be made; why stands in what it printed."""
@@ -19,6 +25,9 @@ _BIND, _RECURSIVE, _PRIVATE = 1 << 12, 1 << 14, 1 << 18
 _NO_ATIME, _NO_DIRECTORY_ATIME, _RELATIVE_ATIME = 1 << 10, 1 << 11, 1 << 21
 _DETACH: Final = 2
 _MOUNT_SETATTR, _HERE, _ALL_BELOW = 442, -100, 0x8000
+KILLED: Final = 9
+_IGNORED_BY_PYTHON: Final = (13, 25)
+"""SIGPIPE and SIGXFSZ: what is ignored, a program would go on ignoring."""
 _PARENT_DIED, _SECCOMP, _DROP_FROM_BOUNDS, _NO_NEW_PRIVILEGES, _AMBIENT = 1, 22, 24, 38, 47
 _FILTER, _AMBIENT_CLEAR = 2, 4
 _CAPABILITIES: Final = 64
@@ -35,14 +44,12 @@ _DEVICE_LINKS: Final = {
     "ptmx": "pts/ptmx",
 }
 library: Final = ctypes.CDLL(None, use_errno=True)
-Settings = Mapping[str, Any]
-Plan = Mapping[str, Any]
 
 
-def become(settings: Settings, plan: Plan, output: int, gate: socket.socket) -> NoReturn:
+def become(settings: Settings, plan: Plan, output: int, gate: socket) -> NoReturn:
     """In the copy of this process: make all around it, and be the builder."""
     try:
-        _call("prctl", library.prctl(_PARENT_DIED, signal.SIGKILL, 0, 0, 0))
+        _call("prctl", library.prctl(_PARENT_DIED, KILLED, 0, 0, 0))
         # Only after that is the process that we must not outlive asked to go on; if it is gone, this says so.
         gate.send(b"\0")
         answer = gate.recv(1000)
@@ -158,8 +165,9 @@ def _locked_flags(path: str) -> int:
 
 
 def _bring_loopback_up() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("=16sh14x", b"lo", _UP))
+    any_socket = socket(AF_INET, SOCK_DGRAM)
+    _call("ioctl", library.ioctl(any_socket.fileno(), ctypes.c_ulong(_SET_FLAGS), struct.pack("=16sh22x", b"lo", _UP)))
+    any_socket.close()
 
 
 def _give_up_rights(settings: Settings, *, scoped: bool) -> None:
@@ -172,7 +180,7 @@ def _give_up_rights(settings: Settings, *, scoped: bool) -> None:
     header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)
     _call("capset", library.capset(header, nothing))
     # Giving up rights may undo this.
-    _call("prctl", library.prctl(_PARENT_DIED, signal.SIGKILL, 0, 0, 0))
+    _call("prctl", library.prctl(_PARENT_DIED, KILLED, 0, 0, 0))
     if scoped:
         _leave_abstract_sockets()
     code: Optional[bytes] = settings["filter"]
@@ -197,9 +205,8 @@ def _run(plan: Plan, output: int) -> NoReturn:
         os.dup2(nothing.fileno(), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, and a program would go on ignoring them.
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in _IGNORED_BY_PYTHON:
+        library.signal(number, None)
     try:
         os.execvpe(builder, [builder, *arguments], plan["environment"])
     except OSError as error:

@@ -24,12 +24,17 @@ def keep(build_directory: Path, name: str) -> Path:
     return Path(shutil.move(str(build_directory), tempfile.mkdtemp(prefix=f"deployer-build-{name}-")))
 
 
-def clear_empty(path: Path) -> bool:
-    """Remove the directory of a build that left nothing but its output, which was moved away; false where there is more.
+def clear(path: Path) -> None:
+    """Remove what an attempt left behind, whatever its modes, and however deep."""
+    if not _clear_empty(path):
+        remove(str(path))
 
-    That is true of most, and costs less than to look.
-    """
+
+def _clear_empty(path: Path) -> bool:
+    """Most builds leave nothing but the places where their inputs were shown, and this costs less than to look for more."""
     try:
+        for name in os.listdir(path / "store"):
+            _remove_empty(path / "store" / name)
         for directory in (path / "build", path / "store", path):
             os.rmdir(directory)
     except OSError:
@@ -37,6 +42,9 @@ def clear_empty(path: Path) -> bool:
     return True
 
 
-def clear(path: Path) -> None:
-    """Remove what an attempt left behind, whatever its modes, and however deep."""
-    remove(str(path))
+def _remove_empty(place: Path) -> None:
+    """Also a file is one."""
+    try:
+        os.rmdir(place)
+    except NotADirectoryError:
+        os.unlink(place)

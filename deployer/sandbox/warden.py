@@ -12,18 +12,21 @@ every run of builds waits for: so it is little.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 import marshal
 import os
 import select
-import signal
-import socket
 import struct
-from typing import Dict, Final, Tuple
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, socket, socketpair
 
-from deployer.sandbox.making import FAILED, Plan, Settings, become, library, say
+from deployer.sandbox.making import FAILED, KILLED, become, library, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Final, Tuple
+
+    from deployer.sandbox.making import Plan, Settings
 
 START, KILL, ENDED = 1, 2, 3
 PACKET: Final = struct.Struct("=BQi")
@@ -33,16 +36,20 @@ CLONE: Final = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
 _NAMESPACES: Final = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000
 """Mounts, control groups, names of the host, IPC, users, processes."""
 _NETWORK: Final = 0x40000000
+_CHILD_ENDED: Final = 17
+"""SIGCHLD."""
 
 
 def serve(descriptor: int) -> None:
     """Make what is asked for, until the socket is closed."""
-    channel = socket.socket(fileno=descriptor)
+    channel = socket(fileno=descriptor)
     settings: Settings = marshal.loads(channel.recv(SETTINGS_LIMIT))
     os.chdir("/")
     if os.geteuid() == 0:
-        with contextlib.suppress(PermissionError):  # Not root's right everywhere in containers.
+        try:
             os.setgroups([])
+        except PermissionError:
+            pass  # Not root's right everywhere in containers.
     gc.disable()  # In a copy, it would have the kernel copy all that it touches.
     Warden(channel, settings).serve()
 
@@ -50,10 +57,10 @@ def serve(descriptor: int) -> None:
 class Warden:
     """The builds that run, by number, and those whose first process waits to be told who it is."""
 
-    def __init__(self, channel: socket.socket, settings: Settings) -> None:
+    def __init__(self, channel: socket, settings: Settings) -> None:
         self._channel, self._settings = channel, settings
         self._poll = select.poll()
-        self._gates: Dict[int, Tuple[socket.socket, int]] = {}
+        self._gates: Dict[int, Tuple[socket, int]] = {}
         self._running: Dict[int, Tuple[int, int]] = {}
         """By the handle of the first process: its number, and the build's."""
 
@@ -85,7 +92,7 @@ class Warden:
 
     def _obey(self) -> bool:
         """Whether there is still somebody."""
-        data, passed, _, _ = self._channel.recvmsg(PACKET.size, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
+        data, passed, _, _ = self._channel.recvmsg(PACKET.size, CMSG_SPACE(8), MSG_CMSG_CLOEXEC)
         if not data:
             return False
         descriptors = [number for _, _, numbers in passed for number in struct.unpack(f"={len(numbers) // 4}i", numbers)]
@@ -98,14 +105,14 @@ class Warden:
                 self._channel.send(PACKET.pack(ENDED, build, FAILED))
             os.close(output)
         else:
-            for handle, (_, number) in self._running.items():
+            for process, number in self._running.values():
                 if number == build:
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    os.kill(process, KILLED)  # It is nobody else's number before we have reaped it.
         return True
 
     def _start(self, build: int, plan: Plan, output: int) -> bool:
-        ours, theirs = socket.socketpair()
-        flags = _NAMESPACES | (0 if plan["network"] else _NETWORK) | signal.SIGCHLD
+        ours, theirs = socketpair()
+        flags = _NAMESPACES | (0 if plan["network"] else _NETWORK) | _CHILD_ENDED
         process = library.syscall(CLONE[os.uname().machine], ctypes.c_ulong(flags), None, None, None, None)
         if process == 0:
             become(self._settings, plan, output, theirs)
@@ -125,19 +132,27 @@ class Warden:
         """A first process is bound to die with us now. Say who it is inside, and let it go on; without that, it ends."""
         gate, process = self._gates.pop(descriptor)
         self._poll.unregister(descriptor)
-        with gate, contextlib.suppress(OSError):
-            if not gate.recv(1):
-                return
-            user, group = self._settings["user"], self._settings["group"]
-            texts = (("setgroups", "deny"), ("uid_map", f"{user} {os.geteuid()} 1"), ("gid_map", f"{group} {os.getegid()} 1"))
-            reason = ""
-            try:
-                for name, text in texts:
-                    with open(f"/proc/{process}/{name}", "w", encoding="ascii") as file:
-                        file.write(text)
-            except OSError as error:
-                reason = f"this machine does not let us use a user namespace: {error.strerror}"
-            gate.send(reason.encode() or b"\0")
+        try:
+            if gate.recv(1):
+                gate.send(self._identify(process).encode() or b"\0")
+        except OSError:
+            pass  # It has ended, which is told elsewhere.
+        gate.close()
+
+    def _identify(self, process: int) -> str:
+        """Say who a process is in its user namespace. Returns why that can't be."""
+        user, group = self._settings["user"], self._settings["group"]
+        texts = (("setgroups", "deny"), ("uid_map", f"{user} {os.geteuid()} 1"), ("gid_map", f"{group} {os.getegid()} 1"))
+        try:
+            for name, text in texts:
+                descriptor = os.open(f"/proc/{process}/{name}", os.O_WRONLY)
+                try:
+                    os.write(descriptor, text.encode())
+                finally:
+                    os.close(descriptor)
+        except OSError as error:
+            return f"this machine does not let us use a user namespace: {error.strerror}"
+        return ""
 
     def _tell(self, handle: int) -> None:
         build, status = self._reap(handle)

@@ -43,7 +43,8 @@ def command(context: click.Context, paths: tuple[str, ...], check: bool, add_roo
     wanted = [_Wanted.parse(store, text) for text in paths]
     if add_root is not None:
         store.keep(path for one in wanted for path in one.outputs)
-    missing = [one for one in wanted if check or not one.is_there(store)]
+    there = store.valid(path for one in wanted for path in one.outputs)
+    missing = [one for one in wanted if check or not there.issuperset(map(str, one.outputs))]
     printer = Printer(context)
     if missing and not dry_run:
         _make_all(context, store, missing, check=check)
@@ -82,10 +83,6 @@ class _Wanted:
             if one not in outputs:
                 raise Misused(f"{path} has no output {one!r}", f"It has {', '.join(sorted(outputs))}.")
         return cls(path, tuple(relations.parse(outputs[one].path) for one in names))
-
-    def is_there(self, store: Store) -> bool:
-        """Whether nothing is to be done."""
-        return all(map(store.is_valid, self.outputs))
 
 
 def _make_all(context: click.Context, store: Store, wanted: list[_Wanted], *, check: bool) -> None:
