@@ -24,6 +24,9 @@ _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXECUTION, _REMOUNT = 1, 2, 4, 8, 32
 _BIND, _RECURSIVE, _PRIVATE = 1 << 12, 1 << 14, 1 << 18
 _NO_ATIME, _NO_DIRECTORY_ATIME, _RELATIVE_ATIME = 1 << 10, 1 << 11, 1 << 21
 _DETACH: Final = 2
+_CLOSE_RANGE: Final = 436
+_MOST_DESCRIPTORS: Final = 1024
+"""More than the warden has, where the kernel is older than 5.9."""
 _MOUNT_SETATTR, _HERE, _ALL_BELOW = 442, -100, 0x8000
 KILLED: Final = 9
 _IGNORED_BY_PYTHON: Final = (13, 25)
@@ -49,30 +52,34 @@ library: Final = ctypes.CDLL(None, use_errno=True)
 def become(settings: Settings, plan: Plan, output: int, gate: socket) -> NoReturn:
     """In the copy of this process: make all around it, and be the builder."""
     try:
-        _call("prctl", library.prctl(_PARENT_DIED, KILLED, 0, 0, 0))
-        # Only after that is the process that we must not outlive asked to go on; if it is gone, this says so.
-        gate.send(b"\0")
-        answer = gate.recv(1000)
-        if answer != b"\0":
-            raise Refused(answer.decode())
-        os.setsid()
-        os.umask(0)
-        _compose(settings, plan)
-        os.umask(0o022)
-        _call("sethostname", library.sethostname(b"localhost", 9))  # This machine's own name is nobody's business.
-        if not plan["network"]:
-            _bring_loopback_up()
-        _give_up_rights(settings, scoped=plan["network"])
+        _enter(settings, plan, gate)
         if plan.get("builder"):
             _run(plan, output)
+        os._exit(0)
     except Refused as refused:
         if refused.args[0]:
             say(output, refused.args[0])
-        os._exit(FAILED)
     except BaseException as error:
         say(output, f"the sandbox could not be made: {error}")
-        os._exit(FAILED)
-    os._exit(0)
+    finally:
+        os._exit(FAILED)  # Whatever happens, a copy never goes on as the warden.
+
+
+def _enter(settings: Settings, plan: Plan, gate: socket) -> None:
+    _call("prctl", library.prctl(_PARENT_DIED, KILLED, 0, 0, 0))
+    # Only after that is the process that we must not outlive asked to let us go on; if it is gone, this says so.
+    gate.send(b"\0")
+    answer = gate.recv(1000)
+    if answer != b"\0":
+        raise Refused(answer.decode())
+    os.setsid()
+    os.umask(0)
+    _compose(settings, plan)
+    os.umask(0o022)
+    _call("sethostname", library.sethostname(b"localhost", 9))  # This machine's own name is nobody's business.
+    if not plan["network"]:
+        _bring_loopback_up()
+    _give_up_rights(settings, scoped=plan["network"])
 
 
 def _compose(settings: Settings, plan: Plan) -> None:
@@ -104,7 +111,7 @@ def _compose(settings: Settings, plan: Plan) -> None:
 def _make_devices() -> None:
     for name in _DEVICES:
         os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_EXCL, 0o444))
-        _mount(f"{_OLD}/dev/{name}", f"/dev/{name}", flags=_BIND)
+        _show(f"{_OLD}/dev/{name}", f"/dev/{name}", "device")
     for name, target in _DEVICE_LINKS.items():
         os.symlink(target, f"/dev/{name}")
     os.mkdir("/dev/shm", 0o755)
@@ -146,9 +153,8 @@ def _show(source: str, place: str, kind: str) -> None:
         size = ctypes.c_size_t(len(attributes))
         _call("mount_setattr", library.syscall(_MOUNT_SETATTR, _HERE, os.fsencode(place), _ALL_BELOW, attributes, size))
         return
-    if kind != "device":
-        flags = _NO_SUID | _NO_DEVICES | _locked_flags(place) | (0 if kind == "writable" else _READ_ONLY)
-        _mount("none", place, flags=_REMOUNT | _BIND | flags)
+    flags = _NO_SUID | (0 if kind == "device" else _NO_DEVICES) | (_READ_ONLY if kind == "read-only" else 0)
+    _mount("none", place, flags=_REMOUNT | _BIND | flags | _locked_flags(place))
 
 
 def _locked_flags(path: str) -> int:
@@ -205,12 +211,20 @@ def _run(plan: Plan, output: int) -> NoReturn:
         os.dup2(nothing.fileno(), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    _close_all_others()
     for number in _IGNORED_BY_PYTHON:
         library.signal(number, None)
     try:
         os.execvpe(builder, [builder, *arguments], plan["environment"])
     except OSError as error:
-        raise Refused(f"{builder} can't be run: {error.strerror}") from None
+        say(2, f"{builder} can't be run: {error.strerror}")
+        os._exit(FAILED)
+
+
+def _close_all_others() -> None:
+    """All that is open is closed when another program begins; this does not rely on it."""
+    if library.syscall(_CLOSE_RANGE, 3, ctypes.c_uint(0xFFFFFFFF), 0) != 0:
+        os.closerange(3, _MOST_DESCRIPTORS)
 
 
 class Refused(Exception):

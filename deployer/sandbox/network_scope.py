@@ -20,6 +20,8 @@ if ruleset >= 0:
     library.prctl(38, 1, 0, 0, 0)
     library.syscall(446, ruleset, 0)
     os.close(ruleset)
+for ignored in (13, 25):  # SIGPIPE and SIGXFSZ: by Python, and a program would go on ignoring them
+    library.signal(ignored, None)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 

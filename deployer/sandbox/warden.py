@@ -43,6 +43,7 @@ _CHILD_ENDED: Final = 17
 def serve(descriptor: int) -> None:
     """Make what is asked for, until the socket is closed."""
     channel = socket(fileno=descriptor)
+    os.set_inheritable(descriptor, False)  # It was ours to inherit, and no build's.
     settings: Settings = marshal.loads(channel.recv(SETTINGS_LIMIT))
     os.chdir("/")
     if os.geteuid() == 0:

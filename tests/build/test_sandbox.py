@@ -144,6 +144,35 @@ async def test_accounts_are_not_those_of_this_machine(room):
 
 
 @pytest.mark.parametrize("network", [False, True])
+async def test_a_build_is_the_same_and_may_the_same_whatever_makes_its_sandbox(tmp_path, toolchain_tree, network):
+    """Rights, identities and signals; what is mounted and how; what is open; which namespaces are its own."""
+    namespaces = "for name in user mnt pid ipc uts cgroup net; do ls -l /proc/self/ns/$name; done"
+    script = f"cat /proc/self/status; echo; cat /proc/self/mountinfo; echo; ls /proc/self/fd; echo; {namespaces}"
+    seen = {}
+    for maker in ("warden", "bubblewrap"):
+        (tmp_path / maker).mkdir()
+        lines = await Room(tmp_path / maker, toolchain_tree, maker).run(script, network=network)
+        seen[maker] = [text.splitlines() for text in "\n".join(lines).split("\n\n")]
+    ours, theirs = seen["warden"], seen["bubblewrap"]
+    kept = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp:", "SigIgn", "SigBlk")
+
+    assert [line for line in ours[0] if line.startswith(kept)] == [line for line in theirs[0] if line.startswith(kept)]
+    looser = {place: flags - _mounts(ours[1])[place] for place, flags in _mounts(theirs[1]).items()}
+    assert not any(looser.values())
+    assert set(_mounts(ours[1])) == set(_mounts(theirs[1]))
+    assert ours[2] == theirs[2] == ["0", "1", "2", "3"]
+    own = {line.split(" -> ")[1] for line in ours[3]}
+    here = {os.readlink(f"/proc/self/ns/{name}") for name in ("user", "mnt", "pid", "ipc", "uts", "cgroup", "net")}
+    assert own & here == ({os.readlink("/proc/self/ns/net")} if network else set())
+
+
+def _mounts(lines):
+    """What forbids something, of each place."""
+    forbidding = {"ro", "nosuid", "nodev", "noexec"}
+    return {place: forbidding & set(flags.split(",")) for _, _, _, _, place, flags, *_ in map(str.split, lines)}
+
+
+@pytest.mark.parametrize("network", [False, True])
 async def test_only_a_fixed_output_has_the_network(room, network):
     lines = await room.run("cat /proc/net/dev; ls /etc; cat /etc/hosts 2>&1 || true", network=network)
 
