@@ -25,9 +25,10 @@ def wrong_name(name: str) -> str:
 
 module.option(
     "acme.package",
-    PACKAGE,
-    "Where certbot comes from: ${pkgs.NAME}, or host: the host's own.",
-    default="host",
+    types.null_or(PACKAGE),
+    "Where certbot comes from: ${pkgs.NAME}, or host: the host's own. null: there is none.",
+    default=None,
+    example="host",
 )
 module.option(
     "acme.accept_terms",
@@ -92,7 +93,7 @@ def names_of(name: str, one: Mapping[str, Any]) -> list[str]:
 def command(name: str, one: Mapping[str, Any], config: ConfigView) -> list[str]:
     """certbot, which does nothing where the certificate is good for long enough and has these names."""
     package, email = config["acme.package"], config["acme.email"]
-    program = HOSTS_OWN if package == "host" else f"{package}/bin/certbot"
+    program = HOSTS_OWN if package in (None, "host") else f"{package}/bin/certbot"
     hook = f"{SYSTEMCTL} try-reload-or-restart -- {' '.join(one['reload'])}"
     return [
         program,
@@ -188,6 +189,9 @@ def somebody_shows_the_challenges(config: ConfigView) -> Iterator[Fault]:
     if not config["acme.accept_terms"]:
         remedy = "Read them, and add `acme: {accept_terms: true}`."
         yield Fault("the authority gives certificates to those who accept its terms of service", remedy, "acme.certificates")
+    if config["acme.package"] is None:
+        remedy = "Add `package: host`, or `package: ${pkgs.NAME}`."
+        yield Fault("`acme` has certificates, and no `package` that gets them", remedy, "acme.certificates")
     if config["services.nginx.package"] is None:
         remedy = "Add `services: {nginx: {package: host}}`, or another package."
         message = "`acme` has certificates, and there is no nginx to show the authority that the names are yours"

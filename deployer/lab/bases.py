@@ -32,12 +32,15 @@ WITH_NIX: Final = "nix"
 """With the whole of python3, and a real Nix."""
 WEB: Final = "web"
 """With the whole of python3, and what a web server has: its services run when it boots, as Debian starts them."""
+CONTAINERS: Final = "containers"
+"""With the whole of python3, and a podman that works on the disks and in the kernel of the lab."""
 WITH_KERNEL: Final = "kernel"
 """With the whole of python3, and what a virtual machine boots with."""
-VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB, WITH_KERNEL)
+VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB, CONTAINERS, WITH_KERNEL)
 
 _COMMON: Final = "systemd systemd-sysv dbus openssh-server iproute2 procps ca-certificates curl sudo nftables"
 _SERVICES: Final = "nginx-light haproxy certbot postgresql redis-server prometheus-node-exporter restic logrotate tzdata"
+_PODMAN: Final = "podman crun netavark iptables busybox-static"
 _KERNEL: Final = "linux-image-cloud-amd64 initramfs-tools zstd udev bubblewrap"
 _OWN: Final = {
     FULL: "python3",
@@ -45,8 +48,15 @@ _OWN: Final = {
     NO_PYTHON: "",
     WITH_NIX: "python3 nix-bin",
     WEB: f"python3 {_SERVICES}",
+    CONTAINERS: f"python3 {_PODMAN}",
     WITH_KERNEL: f"python3 {_KERNEL}",
 }
+_STORAGE: Final = """\
+[storage]
+driver = "vfs"
+runroot = "/run/containers/storage"
+graphroot = "/var/lib/containers/storage"
+"""
 _RECIPE: Final = 1
 """Counted up when `_finish` changes what it leaves in a tree."""
 _KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -136,6 +146,10 @@ def _finish(tree: Path) -> None:
     (tree / "etc/resolv.conf").write_text("")
     for timer in ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"):
         (tree / "etc/systemd/system/timers.target.wants" / timer).unlink(missing_ok=True)
+    if (tree / "usr/bin/podman").exists():
+        # A host's disk is an overlay already, on which there is no other; and systemd-nspawn lets nobody have kernel keyrings.
+        (tree / "etc/containers/storage.conf").write_text(_STORAGE)
+        (tree / "etc/containers/containers.conf").write_text("[containers]\nkeyring = false\n")
 
 
 async def _archive(release: str) -> str:

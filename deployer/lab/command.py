@@ -32,7 +32,7 @@ def lab() -> None:
     type=click.Choice(VARIANTS),
     default=FULL,
     show_default=True,
-    help="How much Python they have, or a Nix, or what a web server has.",
+    help="How much Python they have, or a Nix, what a web server has, or a podman.",
 )
 @click.option("--hosts", default="", metavar="NAME,NAME...", help="Names of the hosts, instead of host1, host2 …")
 @_lab_option

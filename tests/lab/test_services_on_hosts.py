@@ -97,7 +97,12 @@ def test_connections_are_shared_out_and_the_proxy_reloads(site: Site) -> None:
 def test_a_certificate_is_got_shown_and_renewed(site: Site) -> None:
     with authority(CONTROLLER_ADDRESS, site.host.address) as ca:
         names = ["example.org", "www.example.org"]
-        acme = {"accept_terms": True, "server": f"{ca.url}/directory", "certificates": {"example.org": {"names": names}}}
+        acme = {
+            "package": "host",
+            "accept_terms": True,
+            "server": f"{ca.url}/directory",
+            "certificates": {"example.org": {"names": names}},
+        }
         live = "/var/lib/acme/live/example.org"
         secure = {"port": 443, "certificate": f"{live}/fullchain.pem", "key": f"{live}/privkey.pem", "root": "/srv"}
         shown = "echo | openssl s_client -connect 127.0.0.1:443 -servername example.org 2>/dev/null | openssl x509 -noout -serial"
@@ -131,3 +136,50 @@ def test_a_certificate_is_got_shown_and_renewed(site: Site) -> None:
     refusal = site.refused(**base | {"acme": acme | {"certificates": {"other.example": {}}}})
     assert "acme-other.example.service" in refusal
     assert site.shell(shown) != ""
+
+
+IMAGE = (
+    "mkdir -p /root/image/bin /root/image/srv; cp /bin/busybox /root/image/bin/; cd /root/image;"
+    " for name in sh httpd cat; do ln -sf busybox bin/$name; done; echo one >srv/one; echo two >srv/two;"
+    " tar -cf /root/image.tar .; podman import -q /root/image.tar localhost/pages >/dev/null;"
+    " podman images --digests --format '{{.Digest}}' localhost/pages"
+)
+"""An image of little more than a shell, and its digest."""
+
+
+def test_a_container_is_a_service_whose_state_stays(machines: Any, fresh_hosts: Any, tmp_path: Path) -> None:
+    # In the lab, podman may set no kernel parameters for networks of its own, and the kernel has not all control groups.
+    site = Site(tmp_path, machines.lab, fresh_hosts(1, base="containers")[0])
+    image = f"localhost/pages@{site.shell(IMAGE)}"
+
+    def containers(page: str, image: str = image) -> dict[str, Any]:
+        web = {
+            "package": "host",
+            "image": image,
+            "command": [
+                "/bin/sh",
+                "-c",
+                f"echo page {page}; echo {page} >>/data/pages; cat /srv/$PAGE >/data/index.html; exec httpd -f -p 8080 -h /data",
+            ],
+            "environment": {"PAGE": page},
+            "ports": {"http": {"port": 8080, "open": True, "check": "/"}},
+            "volumes": {"data": "/data"},
+            "options": ["--network=host", "--cgroups=disabled"],
+        }
+        return {"containers": {"web": web}}
+
+    site.deploy(**containers("one"))
+    assert site.ask(8080) == "one\n"
+    assert "host use /usr/bin/podman" not in site.fleet.run("plan").text
+
+    site.deploy(**containers("two"))
+    assert site.ask(8080) == "two\n"
+    assert site.shell("journalctl -u container-web -o cat | grep ^page") == "page one\npage two"
+
+    refusal = site.refused(**containers("one", f"localhost/other@sha256:{'0' * 64}"))
+    assert "container-web.service" in refusal
+    assert site.ask(8080) == "two\n"
+    assert site.shell("cat /var/lib/container-web/data/pages") == "one\ntwo\ntwo"
+
+    assert site.fleet.run("uninstall", "--yes").exit_code == 0
+    assert site.shell("podman ps --all --noheading; cat /var/lib/container-web/data/index.html") == "two"

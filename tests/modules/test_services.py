@@ -8,8 +8,10 @@ import re
 import pytest
 
 HELLO = f"/nix/store/{'0' * 32}-hello"
+DIGEST = f"sha256:{'1f' * 32}"
+CONTAINER = f"containers: {{a: {{package: host, image: 'docker.io/a@{DIGEST}', "
 SITE = "services: {nginx: {package: host, sites: {a.example: {root: /srv/a}}}}\n"
-ACME = "acme: {accept_terms: true, certificates: {a.example: {"
+ACME = "acme: {package: host, accept_terms: true, certificates: {a.example: {"
 DATABASE = "services: {postgresql: {package: host, version: 15, roles: {app: {}}, databases: {app: {owner: app}}}}\n"
 
 
@@ -158,6 +160,7 @@ def test_a_certificate_is_got_and_looked_after_and_nginx_shows_the_challenges(di
     config = directory.evaluate(
         "services: {nginx: {package: host, sites: {b.example: {root: /srv/b, names: [b.example, www.b.example]}}}}\n"
         "acme:\n"
+        "  package: host\n"
         "  accept_terms: true\n"
         "  email: ops@a.example\n"
         "  certificates:\n"
@@ -184,6 +187,48 @@ def test_a_certificate_is_got_and_looked_after_and_nginx_shows_the_challenges(di
     assert "root /srv/b;" in second
     assert {"acme-a.example", "acme-a.example-timer", "acme-b", "acme-b-timer"} <= {*config.get("checks")}
     assert config.get("requires.paths")["/usr/bin/certbot"] == ["`acme.certificates.a.example`", "`acme.certificates.b`"]
+
+
+def test_a_container_is_a_unit_with_ports_state_and_checks(directory):
+    config = directory.evaluate(
+        "firewall: {enable: true}\n"
+        "containers:\n"
+        "  web:\n"
+        "    package: host\n"
+        f"    image: docker.io/library/web@{DIGEST}\n"
+        "    command: [serve, '--name=a b', '50%']\n"
+        "    environment: {B: 'x y', A: '1'}\n"
+        "    environment_file: /etc/web.secrets\n"
+        "    user: '1000:1000'\n"
+        "    ports: {http: {port: 80, container: 8080, open: true, check: /up}, admin: {port: 9000}, "
+        "dns: {port: 53, protocol: udp}}\n"
+        "    volumes: {data: /srv/data, cache: /cache}\n"
+        "    memory_max: 64M\n"
+        "    after: [redis-server.service]\n"
+        "    options: [--read-only]\n"
+    )
+
+    text = config.get("systemd.units")["container-web.service"]["text"]
+    assert (
+        "ExecStart=/usr/bin/podman run --name=web --replace --rm --detach --sdnotify=conmon --cgroups=split "
+        "--log-driver=journald "
+        '--env=A=1 "--env=B=x y" --env-file=/etc/web.secrets --user=1000:1000 --publish=127.0.0.1:9000:9000/tcp '
+        "--publish=127.0.0.1:53:53/udp --publish=80:8080/tcp --volume=/var/lib/container-web/cache:/cache:Z "
+        "--volume=/var/lib/container-web/data:/srv/data:Z --read-only "
+        f'docker.io/library/web@{DIGEST} serve "--name=a b" "50%%"\n'
+    ) in text
+    assert "ExecStop=/usr/bin/podman stop --ignore --time=10 web\n" in text
+    assert "ExecStopPost=/usr/bin/podman rm --force --ignore web\n" in text
+    assert "StateDirectory=container-web/cache\nStateDirectory=container-web/data\n" in text
+    assert {"Type=notify", "NotifyAccess=all", "MemoryMax=67108864", "Delegate=yes"} <= {*text.splitlines()}
+    assert "After=network-online.target redis-server.service\n" in text
+    checks = config.get("checks")
+    assert checks["container-web-http"]["url"] == "http://127.0.0.1:80/up"
+    assert (checks["container-web-admin"]["kind"], checks["container-web-admin"]["port"]) == ("tcp", 9000)
+    assert "container-web-dns" not in checks
+    assert re.findall(r"tcp dport (\d+) accept", config.get("etc")["firewall/rules.nft"]["text"]) == ["80", "22"]
+    assert config.get("ports")["container-web-admin"]["address"] == "127.0.0.1"
+    assert config.get("requires.paths")["/usr/bin/podman"] == ["`containers.web`"]
 
 
 def test_monitoring_is_let_in_to_by_name_only(directory):
@@ -268,7 +313,7 @@ def test_an_application_has_a_user_a_socket_and_a_check(directory):
             "backend 'b' has the mode tcp, and a `check` that asks by HTTP",
         ),
         (
-            "services: {nginx: {package: host}}\nacme: {certificates: {a.example: {}}}",
+            "services: {nginx: {package: host}}\nacme: {package: host, certificates: {a.example: {}}}",
             "the authority gives certificates to those who accept its terms of service",
         ),
         (ACME + "}}}", "`acme` has certificates, and there is no nginx to show the authority that the names are yours"),
@@ -288,6 +333,20 @@ def test_an_application_has_a_user_a_socket_and_a_check(directory):
             ACME + "}}}\n" + SITE,
             "the site 'a.example' answers to a.example on port 80, and certificate 'a.example' has a site of its own",
         ),
+        (
+            "acme: {accept_terms: true, certificates: {a.example: {}}}\nservices: {nginx: {package: host}}",
+            "`acme` has certificates, and no `package` that gets them",
+        ),
+        (
+            "containers: {a: {package: host, image: 'docker.io/a:latest'}}",
+            "option 'containers.a.image' must be an image with its digest",
+        ),
+        (CONTAINER + "options: ['-v=/x:/y']}}", "container 'a': '-v=/x:/y' is no option of podman-run(1)"),
+        (
+            CONTAINER + "ports: {d: {port: 53, protocol: udp, check: /}}}}",
+            "container 'a': its port 'd' is of udp, and has a `check` that asks by HTTP",
+        ),
+        (CONTAINER + "volumes: {d: 'data'}}}", "option 'containers.a.volumes.d' must be an absolute path"),
         ("applications: {a: {command: [x], port: 1}}", "application 'a' names no program by an absolute path"),
         ("applications: {A: {command: [/x], port: 1}}", "'A' can't be a name in 'applications'"),
     ],
