@@ -6,12 +6,14 @@ import ctypes
 import errno
 import os
 import struct
-from _socket import AF_INET, SOCK_DGRAM, socket
+
+from deployer.sandbox.networks import NETWORK, bring_loopback_up, library
 
 TYPE_CHECKING = False
 if (
     TYPE_CHECKING
 ):  # What the warden imports, it copies for each sandbox: so, too, it has only that half of `socket` which is in C.
+    from _socket import socket
     from typing import Any, Final, List, Mapping, NoReturn, Optional
 
     Settings = Mapping[str, Any]
@@ -28,13 +30,13 @@ _CLOSE_RANGE: Final = 436
 _MOST_DESCRIPTORS: Final = 1024
 """More than the warden has, where the kernel is older than 5.9."""
 _MOUNT_SETATTR, _HERE, _ALL_BELOW = 442, -100, 0x8000
+HOST_NAME: Final = 0x04000000
 KILLED: Final = 9
 _IGNORED_BY_PYTHON: Final = (13, 25)
 """SIGPIPE and SIGXFSZ: what is ignored, a program would go on ignoring."""
 _PARENT_DIED, _SECCOMP, _DROP_FROM_BOUNDS, _NO_NEW_PRIVILEGES, _AMBIENT = 1, 22, 24, 38, 47
 _FILTER, _AMBIENT_CLEAR = 2, 4
 _CAPABILITIES: Final = 64
-_SET_FLAGS, _UP = 0x8914, 1
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _ABSTRACT_SOCKETS_AND_SIGNALS = 444, 446, 3
 _OLD: Final = "/.old"
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
@@ -46,13 +48,12 @@ _DEVICE_LINKS: Final = {
     "core": "/proc/kcore",
     "ptmx": "pts/ptmx",
 }
-library: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def become(settings: Settings, plan: Plan, output: int, gate: socket) -> NoReturn:
-    """In the copy of this process: make all around it, and be the builder."""
+def become(settings: Settings, plan: Plan, output: int, gate: socket, own: int) -> NoReturn:
+    """In the copy of this process: make all around it, and be the builder. `own`: the namespaces that it does not share."""
     try:
-        _enter(settings, plan, gate)
+        _enter(settings, plan, gate, own)
         if plan.get("builder"):
             _run(plan, output)
         os._exit(0)
@@ -65,7 +66,7 @@ def become(settings: Settings, plan: Plan, output: int, gate: socket) -> NoRetur
         os._exit(FAILED)  # Whatever happens, a copy never goes on as the warden.
 
 
-def _enter(settings: Settings, plan: Plan, gate: socket) -> None:
+def _enter(settings: Settings, plan: Plan, gate: socket, own: int) -> None:
     _call("prctl", library.prctl(_PARENT_DIED, KILLED, 0, 0, 0))
     # Only after that is the process that we must not outlive asked to let us go on; if it is gone, this says so.
     gate.send(b"\0")
@@ -76,9 +77,10 @@ def _enter(settings: Settings, plan: Plan, gate: socket) -> None:
     os.umask(0)
     _compose(settings, plan)
     os.umask(0o022)
-    _call("sethostname", library.sethostname(b"localhost", 9))  # This machine's own name is nobody's business.
-    if not plan["network"]:
-        _bring_loopback_up()
+    if own & HOST_NAME:
+        name_host()
+    if own & NETWORK:
+        bring_loopback_up()
     _give_up_rights(settings, scoped=plan["network"])
 
 
@@ -170,12 +172,6 @@ def _locked_flags(path: str) -> int:
     return sum(flag for seen, flag in pairs if known & seen)
 
 
-def _bring_loopback_up() -> None:
-    any_socket = socket(AF_INET, SOCK_DGRAM)
-    _call("ioctl", library.ioctl(any_socket.fileno(), ctypes.c_ulong(_SET_FLAGS), struct.pack("=16sh22x", b"lo", _UP)))
-    any_socket.close()
-
-
 def _give_up_rights(settings: Settings, *, scoped: bool) -> None:
     """No capability is left, nor a way to one; then the filter, which is what Nix forbids."""
     _call("prctl", library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
@@ -241,6 +237,11 @@ def _mount(source: str, place: str, kind: Optional[str] = None, flags: int = 0, 
 def _call(what: str, result: int) -> None:
     if result < 0:
         raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+
+
+def name_host() -> None:
+    """This machine's own name is no build's business. Raises `OSError`."""
+    _call("sethostname", library.sethostname(b"localhost", 9))
 
 
 def say(output: int, text: str) -> None:

@@ -20,11 +20,12 @@ import select
 import struct
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, socket, socketpair
 
-from deployer.sandbox.making import FAILED, KILLED, become, library, say
+from deployer.sandbox.making import FAILED, HOST_NAME, KILLED, become, name_host, say
+from deployer.sandbox.networks import NETWORK, Networks, library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Final, Tuple
+    from typing import Dict, Final, Optional, Tuple
 
     from deployer.sandbox.making import Plan, Settings
 
@@ -33,9 +34,8 @@ PACKET: Final = struct.Struct("=BQi")
 """What it is, the number of the build, and the status that it ended with."""
 SETTINGS_LIMIT: Final = 1 << 16
 CLONE: Final = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
-_NAMESPACES: Final = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000
-"""Mounts, control groups, names of the host, IPC, users, processes."""
-_NETWORK: Final = 0x40000000
+_NAMESPACES: Final = 0x00020000 | 0x02000000 | 0x08000000 | 0x10000000 | 0x20000000
+"""Mounts, control groups, IPC, users, processes: new ones for each build."""
 _CHILD_ENDED: Final = 17
 """SIGCHLD."""
 
@@ -64,6 +64,17 @@ class Warden:
         self._gates: Dict[int, Tuple[socket, int]] = {}
         self._running: Dict[int, Tuple[int, int]] = {}
         """By the handle of the first process: its number, and the build's."""
+        self._networks: Optional[Networks] = None
+        self._lent: Dict[int, int] = {}
+        """By the handle of the first process: the network that its build is in."""
+        try:
+            networks = Networks()
+        except OSError:
+            return  # Then each build gets new ones of both.
+        if library.unshare(HOST_NAME) == 0:
+            # No build can change the name, so one for all of them is as good as one for each.
+            name_host()
+            self._networks = networks
 
     def serve(self) -> None:
         """Try whether sandboxes can be made here, tell, and make them."""
@@ -113,21 +124,39 @@ class Warden:
 
     def _start(self, build: int, plan: Plan, output: int) -> bool:
         ours, theirs = socketpair()
-        flags = _NAMESPACES | (0 if plan["network"] else _NETWORK) | _CHILD_ENDED
-        process = library.syscall(CLONE[os.uname().machine], ctypes.c_ulong(flags), None, None, None, None)
+        network, own = -1, _NAMESPACES if self._networks is not None else _NAMESPACES | HOST_NAME
+        if not plan["network"]:
+            network = self._enter_network()
+            own |= 0 if network >= 0 else NETWORK
+        arguments = ctypes.c_ulong(own | _CHILD_ENDED), None, None, None, None
+        process = library.syscall(CLONE[os.uname().machine], *arguments)
         if process == 0:
-            become(self._settings, plan, output, theirs)
+            become(self._settings, plan, output, theirs, own)
+        reason = os.strerror(ctypes.get_errno())
+        if self._networks is not None:
+            self._networks.leave()
         theirs.close()
         if process < 0:
             ours.close()
-            say(output, f"this machine does not let us make a sandbox: {os.strerror(ctypes.get_errno())}")
+            if self._networks is not None and network >= 0:
+                self._networks.give_back(network)
+            say(output, f"this machine does not let us make a sandbox: {reason}")
             return False
         handle = os.pidfd_open(process)
         self._gates[ours.fileno()] = (ours, process)
         self._running[handle] = (process, build)
+        if network >= 0:
+            self._lent[handle] = network
         self._poll.register(ours, select.POLLIN)
         self._poll.register(handle, select.POLLIN)
         return True
+
+    def _enter_network(self) -> int:
+        """One that the build to be started is then in, too; less than 0 where it is to have one made by itself."""
+        try:
+            return self._networks.enter() if self._networks is not None else -1
+        except OSError:
+            return -1  # There may be too many on this machine; then that is told when the build's own is made.
 
     def _let_in(self, descriptor: int) -> None:
         """A first process is bound to die with us now. Say who it is inside, and let it go on; without that, it ends."""
@@ -165,4 +194,7 @@ class Warden:
         self._poll.unregister(handle)
         os.close(handle)
         _, status = os.waitpid(process, 0)
+        network = self._lent.pop(handle, -1)
+        if self._networks is not None and network >= 0:
+            self._networks.give_back(network)
         return build, -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -161,3 +162,77 @@ async def test_where_we_may_make_none_bubblewrap_does(monkeypatch):
     monkeypatch.setattr(Cells, "open", refused)
 
     assert isinstance(await open_sandboxes(), Bubbles)
+
+
+SILENT = "pass"
+SENDS = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))"
+IS_REFUSED = """
+import socket
+try: socket.create_connection(('127.0.0.1', 9), 3)
+except ConnectionRefusedError: pass
+"""
+HAS_NO_ROUTE = """
+import socket
+try: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 9))
+except OSError: pass
+"""
+LISTENS_AND_SENDS_NOTHING = """
+import socket
+one, other = socket.socket(), socket.socket(socket.AF_UNIX)
+one.bind(('127.0.0.1', 4000)); one.listen()
+other.bind('\\0name'); other.listen()
+"""
+KEEPS_A_SOCKET_IN_FLIGHT = """
+import socket
+named, one, other = socket.socket(socket.AF_UNIX), *socket.socketpair(socket.AF_UNIX)
+named.bind('\\0name'); named.listen()
+socket.send_fds(one, [b'x'], [named.fileno(), other.fileno()])
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "handed_on"),
+    [(SILENT, True), (LISTENS_AND_SENDS_NOTHING, True), (SENDS, False), (IS_REFUSED, False), (HAS_NO_ROUTE, False)],
+)
+async def test_a_network_is_handed_on_only_where_it_is_as_new(cells, room, does, handed_on):
+    if os.geteuid() != 0:
+        pytest.skip("only root's warden hands networks on")
+    first, second = [await network_of(cells, room, program) for program in (does, SILENT)]
+
+    assert (first == second) is handed_on
+
+
+async def test_a_build_cannot_leave_a_name_for_the_next_one(cells, room):
+    """Not even by a socket that is on its way to nobody."""
+    await network_of(cells, room, KEEPS_A_SOCKET_IN_FLIGHT)
+
+    await network_of(cells, room, "import socket; socket.socket(socket.AF_UNIX).bind('\\0name')")
+
+
+async def test_builds_at_the_same_time_are_in_networks_of_their_own(cells, tmp_path, toolchain):
+    pieces, take = collecting()
+    builds = []
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        spec = Room(tmp_path / str(number), toolchain).spec("ls -l /proc/self/ns/net; echo begun; sleep 1000")
+        builds.append(asyncio.create_task(run_in_sandbox(cells, spec, limits=LIMITS, on_output=take)))
+
+    await started(pieces, count=3)
+    for build in builds:
+        build.cancel()
+    await asyncio.gather(*builds, return_exceptions=True)
+
+    assert len(set(re.findall(rb"net:\[\d+\]", b"".join(pieces)))) == 3
+
+
+async def network_of(cells, room, program):
+    """Run a program in a build, and tell in which network that was."""
+    pieces, take = collecting()
+    script = '/usr/bin/readlink /proc/self/ns/net; exec /usr/bin/python3 -c "$program"'
+    spec = room.spec(script)
+    spec = dataclasses.replace(spec, environment={**spec.environment, "program": program}, toolchain=Path("/"))
+
+    ending = await run_in_sandbox(cells, spec, limits=LIMITS, on_output=take)
+
+    assert ending.is_good, b"".join(pieces).decode()
+    return b"".join(pieces)
