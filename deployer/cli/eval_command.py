@@ -62,10 +62,10 @@ def command(context: click.Context, selector: str, option: str, trace: bool) -> 
     if what.settings.as_json:
         display.data(_document(host.name, found, trace=trace))
     elif trace:
-        display.text("\n".join(_traced(found)))
+        display.text("\n".join(traced(found)))
     else:
         values = {path: one.value for path, one in found.items()}
-        display.text(_shown(values.get(option, values)))
+        display.text(shown(values.get(option, values)))
 
 
 def _document(host: str, found: Mapping[str, Explained], *, trace: bool) -> dict[str, JsonValue]:
@@ -80,10 +80,11 @@ def _origin(origin: Origin) -> JsonValue:
     return {"place": place, "value": _plain(origin.value), "priority": origin.priority, "holds": origin.holds}
 
 
-def _traced(found: Mapping[str, Explained]) -> Iterator[str]:
+def traced(found: Mapping[str, Explained]) -> Iterator[str]:
+    """Lines that tell values, and what defines each."""
     for path, one in found.items():
         yield f"{path}:"
-        yield from (f"  {line}" for line in _shown(one.value).splitlines())
+        yield from (f"  {line}" for line in shown(one.value).splitlines())
         yield ""
         yield from (f"  {line}" for line in _rows(one.origins))
         yield ""
@@ -109,7 +110,7 @@ _Dumper.add_representer(
 )
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """As YAML, so that it can be read back; a single value as it is."""
     plain = _plain(value)
     if isinstance(plain, str) and "\n" not in plain:

@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, str]] = {
     "package": "Build packages, and show what they are made from",
     "plan": "Show what deploy would do, exactly",
     "reconcile": "Repair drift",
+    "repl": "Look around in a configuration at a Python prompt",
     "resume": "Go on with a rollout whose controller died",
     "rollback": "Return hosts to an earlier generation",
     "run": "Run a program of a package on this machine",
