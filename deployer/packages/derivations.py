@@ -39,10 +39,11 @@ SYSTEM: Final = "x86_64-linux"
 _BUILTIN: Final = "builtin"
 _PROLOGUE: Final = """\
 if [ -n "${src:-}" ]; then
-    if [ -d "$src" ]; then cp -R "$src" source; chmod -R u+w source; cd source; fi
+    if [ -d "$src" ]; then cp -Rp "$src" source; chmod -R u+w source; cd source; fi
 fi
 """
-
+_STORE_TIME: Final = "1"
+"""The date of all in a store, in seconds; compilers write it instead of the time (the SOURCE_DATE_EPOCH specification)."""
 _PATCHING: Final = """\
 for patch in $patches; do patch -p1 <"$patch"; done
 """
@@ -158,6 +159,7 @@ class DerivationMaker:
         inputs = [dependency(needed) for needed in recipe.inputs]
         path = [f"{item.output}/bin" for item in inputs]
         environment = {
+            "SOURCE_DATE_EPOCH": _STORE_TIME,
             **recipe.environment,
             "PATH": ":".join([*path, "/usr/bin", "/bin", "/usr/sbin", "/sbin"]),
             "inputs": " ".join(str(item.output) for item in inputs),

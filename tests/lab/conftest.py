@@ -155,3 +155,18 @@ def store_with_pythons(machines, tmp_path_factory: pytest.TempPathFactory) -> Pa
     packages.write(store, [made])
     machines.do(realise(store, [made.path], settings=BuildSettings()))
     return root
+
+
+@pytest.fixture
+def url(machines, tmp_path, monkeypatch):
+    """The URL of a host as a builder; the user's SSH settings are the lab's."""
+    (tmp_path / "home/.ssh").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    def make(host, user="root", **parameters):
+        (tmp_path / "home/.ssh/config").write_text(machines.lab.ssh_config.read_text())
+        (tmp_path / "home/.ssh/known_hosts").write_text(machines.lab.known_hosts.read_text())
+        given = "".join(f"&{name.replace('_', '-')}={value}" for name, value in parameters.items())
+        return f"ssh://{user}@{host.address}?ssh-key={machines.lab.identity_file}{given}"
+
+    return make
