@@ -45,11 +45,11 @@ def command(
     """
     from deployer.environments.packing import Pack, write_pack
     from deployer.generation.interpreter import interpreter
-    from deployer.generation.programs import launcher_file
+    from deployer.generation.programs import launcher_tree
 
     bench = Workbench(context.obj, package_file)
     environment = bench.compose([name], base=base)
-    python, launcher = interpreter(bench.packages, platform.machine(), STORE_DIR), launcher_file(STORE_DIR)
+    python, launcher = interpreter(bench.packages, platform.machine(), STORE_DIR), launcher_tree(STORE_DIR)
     needed = (*environment.needed, python, launcher)
     bench.have(needed)
     contents = bench.store.closure([made.output for made in needed])

@@ -44,9 +44,10 @@ def machine_of(recipe: DebianRecipe) -> str:
     return _MACHINE_OF[recipe.architecture]
 
 
-def launcher_file(store_dir: str) -> Made:
+def launcher_tree(store_dir: str) -> Made:
     """The launcher as a store path."""
-    entries = [{"path": "", "type": "file", "text": Path(launcher.__file__).read_text(encoding="utf-8")}]
+    files = sorted(Path(launcher.DIRECTORY).glob("*.py"))
+    entries = [{"path": file.name, "type": "file", "text": file.read_text(encoding="utf-8")} for file in files]
     return make_derivation(
         LAUNCHER,
         builder="builtin:tree",
@@ -59,7 +60,7 @@ def launcher_file(store_dir: str) -> Made:
 def _isolated(packages: PackageSet, recipe: DebianRecipe, root: Made, store_dir: str) -> Made:
     named = {package.partition("=")[0] for package in recipe.packages}
     own = [deb for deb in json.loads(root.derivation.environment["debs"]) if deb["name"] in named]
-    python, starter = interpreter(packages, machine_of(recipe), store_dir), launcher_file(store_dir)
+    python, starter = interpreter(packages, machine_of(recipe), store_dir), launcher_tree(store_dir)
     files = {deb["file"] for deb in own}
     return make_derivation(
         f"{safe_name(recipe.name)}-programs",

@@ -26,7 +26,11 @@ def pack(project, store_root, tmp_path):
     python.parent.mkdir(parents=True)
     python.write_text('#!/bin/sh\nexec /usr/bin/python3 "$@"\n')
     python.chmod(0o755)
-    paths = (store.add_tree("python", tmp_path / "python"), store.add_tree("launcher", Path(launcher.__file__)), tree)
+    paths = (
+        store.add_tree("python", tmp_path / "python"),
+        store.add_tree("launcher", Path(launcher.DIRECTORY), ignored=frozenset({"__pycache__"})),
+        tree,
+    )
     return store, Pack(Spec(root=str(tree)), paths[0], paths[1], "sh", contents=paths)
 
 

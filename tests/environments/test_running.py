@@ -83,7 +83,7 @@ def test_an_ordinary_user_needs_no_root(project, tmp_path, store_root):
     text(project.deployer("package", "build", "base"))
     spec = {"root": PackageSet.load(tmp_path / "packages.yaml").output_path("base"), "store": f"{store_root}/nix/store"}
 
-    outside = [*command[:4], "/usr/bin/python3", "-I", "-S", launcher.__file__, json.dumps(spec), "--", "sh", "-c"]
+    outside = [*command[:4], "/usr/bin/python3", "-I", "-S", launcher.DIRECTORY, json.dumps(spec), "--", "sh", "-c"]
     readable = store_root
     while readable != readable.parent:  # pytest's directories are for their owner alone
         readable.chmod(readable.stat().st_mode | 0o755)

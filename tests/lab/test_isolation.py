@@ -15,7 +15,7 @@ from deployer.build import BuildSettings, realise
 from deployer.environments import compose
 from deployer.environments.packing import Pack, write_pack
 from deployer.generation.interpreter import interpreter
-from deployer.generation.programs import launcher_file, programs_of
+from deployer.generation.programs import launcher_tree, programs_of
 from deployer.lab import LabHost
 from deployer.packages import PackageSet
 from deployer.packages.locking import lock_packages
@@ -118,8 +118,8 @@ def test_a_pack_of_a_compiler_builds_for_anybody_where_there_is_none(machines, h
     (host,) = hosts(1)
     machine, file = platform.machine(), tmp_path / "compiler.run"
     environment = compose(packages, ["compiler"], machine=machine, store_dir=store.store_dir)
-    python, launcher = (made.output for made in (interpreter(packages, machine, store.store_dir), launcher_file(store.store_dir)))
-    machines.do(realise(store, [launcher_file(store.store_dir).path], settings=BuildSettings()))
+    python, launcher = (made.output for made in (interpreter(packages, machine, store.store_dir), launcher_tree(store.store_dir)))
+    machines.do(realise(store, [launcher_tree(store.store_dir).path], settings=BuildSettings()))
     contents = store.closure([made.output for made in environment.needed] + [python, launcher])
     spec = environment.spec(store="", store_directory=store.store_dir, keep=())
     write_pack(store, Pack(spec, python, launcher, "", contents=contents), file)
