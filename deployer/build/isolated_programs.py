@@ -16,11 +16,12 @@ from deployer.build.archives import members
 from deployer.build.debian_root import Deb
 from deployer.build.source_errors import ArchiveRefused
 from deployer.build.tree_writer import TreeWriter
+from deployer.sandbox.launcher import START
 
 _DIRECTORIES: Final = ("usr/bin", "usr/sbin", "usr/games", "bin", "sbin")
 _STARTER: Final = """\
 #!/bin/sh
-exec {python}/bin/python3 -I -S {launcher} '{spec}' -- {program} "$@"
+exec {python}/bin/python3 -I -S {launcher}/{start} '{spec}' -- {program} "$@"
 """
 
 
@@ -36,7 +37,7 @@ class Starter:
     def text(self, program: str) -> str:
         """A starter's script."""
         spec = json.dumps({"root": self.root, "environment": {self.variable: self.root}}, sort_keys=True)
-        return _STARTER.format(python=self.python, launcher=self.launcher, spec=spec, program=shlex.quote(program))
+        return _STARTER.format(python=self.python, launcher=self.launcher, start=START, spec=spec, program=shlex.quote(program))
 
 
 def isolated_programs(root: Path, own: Sequence[Deb], named: Sequence[str], starter: Starter, destination: Path) -> None:

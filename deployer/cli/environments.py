@@ -145,7 +145,7 @@ class Workbench:
         # What the environment needs is named in the variables from the first moment: that keeps it from the collector.
         os.execve(
             sys.executable,
-            [sys.executable, "-I", "-S", launcher.DIRECTORY, str(spec), "--", *command],
+            [sys.executable, "-I", "-S", f"{launcher.DIRECTORY}/{launcher.START}", str(spec), "--", *command],
             {**os.environ, **{name: value for name, value in (spec.environment or {}).items() if name.startswith("DEPLOYER_")}},
         )
 

@@ -25,7 +25,7 @@ import zstandard
 
 from deployer.environments.errors import PackFailed
 from deployer.formats import StorePath
-from deployer.sandbox.launcher import NOTHING_STARTED, Spec
+from deployer.sandbox.launcher import NOTHING_STARTED, START, Spec
 from deployer.store import Store
 
 PROGRAMS: Final = {"gzip": "gzip", "xz": "xz", "zstd": "zstd"}
@@ -54,7 +54,7 @@ if [ ! -d "$here" ]; then
     [ ! -d "$work" ] || rm -rf "$work"
     trap - EXIT HUP INT TERM
 fi
-exec "$here/{python}/bin/python3" -I -S "$here/{launcher}" {spec} --store "$here/{store}" -- {program}"$@"
+exec "$here/{python}/bin/python3" -I -S "$here/{launcher}/{start}" {spec} --store "$here/{store}" -- {program}"$@"
 """
 _DEMAND: Final = '[ $# -gt 0 ] || refuse "say which program to start: $0 PROGRAM [ARGUMENT...]"\n'
 _WIDTH: Final = 10
@@ -84,6 +84,7 @@ class Pack:
             offset=f"{offset:0{_WIDTH}}",
             python=_place(self.python),
             launcher=_place(self.launcher),
+            start=START,
             spec=shlex.quote(str(self.spec)),
             store=_STORE,
             program=f"{shlex.quote(self.program)} " if self.program else "",

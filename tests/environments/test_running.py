@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,7 +84,17 @@ def test_an_ordinary_user_needs_no_root(project, tmp_path, store_root):
     text(project.deployer("package", "build", "base"))
     spec = {"root": PackageSet.load(tmp_path / "packages.yaml").output_path("base"), "store": f"{store_root}/nix/store"}
 
-    outside = [*command[:4], "/usr/bin/python3", "-I", "-S", launcher.DIRECTORY, json.dumps(spec), "--", "sh", "-c"]
+    outside = [
+        *command[:4],
+        "/usr/bin/python3",
+        "-I",
+        "-S",
+        f"{launcher.DIRECTORY}/{launcher.START}",
+        json.dumps(spec),
+        "--",
+        "sh",
+        "-c",
+    ]
     readable = store_root
     while readable != readable.parent:  # pytest's directories are for their owner alone
         readable.chmod(readable.stat().st_mode | 0o755)
@@ -190,3 +201,15 @@ def test_packages_are_built_shown_and_drawn(project, store_root):
     assert shown["made_from"] == ["one.deb", "shell.deb"]
     assert "one.deb.drv" in drawn
     assert "base\tdebian\t" in text(project.deployer("package", "show"))
+
+
+def test_the_launcher_writes_nothing_beside_itself(tmp_path):
+    """In a store, root could."""
+    shutil.copytree(launcher.DIRECTORY, tmp_path / "launcher", ignore=shutil.ignore_patterns("__pycache__"))
+    files = sorted(path.name for path in (tmp_path / "launcher").iterdir())
+    command = ["/usr/bin/python3", "-I", "-S", str(tmp_path / "launcher" / launcher.START), "{}", "--", "echo", "started"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, env={"PATH": os.environ["PATH"]})
+
+    assert done.stdout == "started\n"
+    assert sorted(path.name for path in (tmp_path / "launcher").iterdir()) == files

@@ -1,6 +1,6 @@
-"""Starts a program with the root tree of a package as its `/usr`: a directory that a bare Python runs, here, on hosts, in packs.
+"""Starts a program with the root tree of a package as its `/usr`: modules that a bare Python runs, here, on hosts and in packs.
 
-    python3 -I -S DIRECTORY SPEC [--store DIRECTORY] -- PROGRAM [ARGUMENT…]
+    python3 -I -S start.py SPEC [--store DIRECTORY] -- PROGRAM [ARGUMENT…]
 
 SPEC is a JSON document, or the file that it stands in: see `Spec`. The program gets a mount namespace of its own. In it, `/usr`
 and its kin are the tree's; `/etc` has the tree's entries, and the machine's where the tree has none; all else is the machine's:
@@ -17,6 +17,7 @@ from deployer.sandbox.launcher.program import NOTHING_STARTED
 from deployer.sandbox.launcher.spec import Spec
 
 DIRECTORY = os.path.dirname(__file__)
-"""What a Python is given to run."""
+START = "start.py"
+"""Of the directory, what a Python is given to run."""
 
-__all__ = ["DIRECTORY", "NOTHING_STARTED", "Spec"]
+__all__ = ["DIRECTORY", "NOTHING_STARTED", "START", "Spec"]
