@@ -135,7 +135,7 @@ class Maker:
         # Not in a thread: it is short, and waits for no one, but for a thread it would.
         closure, log = inputs.closure(node), LogWriter(log_file(store, str(node.path)))
         order = order_of(store, node, closure, settings, cores=settings.cores)
-        script = Script(store, order, scratch, log, await self._opened_sandboxes())
+        script = Script(store, order, scratch, log, await asyncio.shield(self.expect_scripts()))
         try:
             await script.run(on_line)
         except BaseException:
@@ -143,11 +143,11 @@ class Maker:
             raise
         return _Attempt(script.made, closure, log)
 
-    async def _opened_sandboxes(self) -> Sandboxes:
-        """One for all builds, opened for the first."""
+    def expect_scripts(self) -> asyncio.Task[Sandboxes]:
+        """Have what makes the sandboxes begin: one for all builds, and before the first is ready for it."""
         if self._sandboxes is None:
             self._sandboxes = asyncio.create_task(open_sandboxes())
-        return await asyncio.shield(self._sandboxes)
+        return self._sandboxes
 
     async def _compare(self, store: Store, node: Node, attempt: _Attempt) -> None:
         second = await self._in_thread(attempt.examine, store, node)

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, Union
 
-from deployer.build.engine import able, can_build
+from deployer.build.engine import Engine, able, can_build
 from deployer.build.errors import BuilderUnknown, DependencyFailed, NoSlotForBuilds
 from deployer.build.events import (
     BuildEnded,
@@ -76,6 +76,7 @@ class _Run:
         self._errors: list[DeployerError] = []
         self._changed = asyncio.Event()
         self._embedded = Maker(settings, self._in_thread, self.cancelled)
+        self._engines_of: dict[str, tuple[Engine, ...]] = {}
         self._others = {f"engine {number}": engine for number, engine in enumerate(settings.engines)}
 
     async def run(self, derivations: Sequence[StorePath]) -> None:
@@ -91,9 +92,11 @@ class _Run:
         self._on_event(GraphScheduled(len(graph.nodes)))
         if not graph.nodes:
             return
-        if not all(node.is_builtin for node in graph.nodes.values()):
-            await self._in_thread(end_orphans)
         async with self._opened(graph):
+            if not all(node.is_builtin for node in graph.nodes.values()):
+                if not self._others:
+                    self._embedded.expect_scripts()
+                await self._in_thread(end_orphans)
             await self._build_all(graph)
         raise_all(self._errors)
 
@@ -130,11 +133,18 @@ class _Run:
         )
         await self._drive(scheduler, graph)
 
+    def _able(self, node: Node) -> tuple[Engine, ...]:
+        """The engines for a derivation, which are the same as long as they are open. Raises `BuilderUnknown`."""
+        path = str(node.path)
+        if path not in self._engines_of:
+            self._engines_of[path] = able(node, self._embedded, self._others.values())
+        return self._engines_of[path]
+
     def _unbuildable(self, graph: Graph) -> Iterator[DeployerError]:
         """What nothing can build is told before anything is built."""
         for node in graph.nodes.values():
             try:
-                able(node, self._embedded, self._others.values())
+                self._able(node)
             except DeployerError as error:
                 yield error
 
@@ -177,7 +187,7 @@ class _Run:
         if node.is_fetch:
             return ("fetch",)
         with contextlib.suppress(BuilderUnknown):  # Told when its turn comes, or was before.
-            engines = able(node, self._embedded, self._others.values())
+            engines = self._able(node)
             return tuple(name for name, engine in self._others.items() if engine in engines) or ("build",)
         return ("build",)
 
@@ -190,7 +200,7 @@ class _Run:
             event = DownloadProgressed(path, node.name, url, received, total)
             self._loop.call_soon_threadsafe(self._on_event, event)
 
-        able(node, self._embedded, self._others.values())
+        self._able(node)
         waits = functools.partial(self._on_event, BuildWaited(path, node.name))
         async with holding(self._store, node.outputs.values(), on_wait=waits):
             if not check and self._are_valid(node.wanted_outputs):
