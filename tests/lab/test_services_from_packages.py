@@ -1,0 +1,193 @@
+"""A whole web server from locked packages, on hosts of three releases that have none of it: deployed, upgraded, rolled back."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployer.build import BuildSettings, realise
+from deployer.generation.programs import programs_of
+from deployer.lab import LabHost
+from deployer.packages import PackageSet
+from deployer.packages.locking import lock_packages
+from deployer.store import Store
+from tests.lab.fleet import Fleet
+from tests.lab.standing import shell
+
+LOCK = Path(__file__).with_name("fastapi.pylock.toml")
+PACKAGES: dict[str, Any] = {
+    "nginx": {"kind": "debian", "suite": "bookworm", "packages": ["nginx-light"]},
+    "nginx-next": {"kind": "debian", "suite": "trixie", "packages": ["nginx-light"]},
+    "database": {"kind": "debian", "suite": "bookworm", "packages": ["postgresql-15", "dash"], "programs": ["psql"]},
+    "metrics": {"kind": "debian", "suite": "trixie", "packages": ["prometheus-node-exporter"]},
+    "python": {"kind": "debian", "suite": "bookworm", "packages": ["python3"]},
+    "notes": {"kind": "python", "interpreter": "python", "lock": "pylock.toml", "source": "./source"},
+}
+NOTES = r'''
+import os
+import re
+import sqlite3
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+application = FastAPI()
+database = sqlite3.connect(Path(os.environ["STATE_DIRECTORY"], "notes.sqlite"), isolation_level=None, check_same_thread=False)
+database.execute("CREATE TABLE IF NOT EXISTS notes (text TEXT)")
+
+
+@application.get("/notes")
+def read() -> list[str]:
+    """All of them."""
+    return [text for (text,) in database.execute("SELECT text FROM notes")]
+
+
+@application.post("/notes/{text}")
+def write(text: str) -> None:
+    """One more."""
+    database.execute("INSERT INTO notes VALUES (?)", (text,))
+
+
+@application.get("/objects")
+def objects() -> list[str]:
+    """The shared objects that it has mapped."""
+    return sorted(set(re.findall(r"/\S+\.so\S*", Path("/proc/self/maps").read_text())))
+
+
+if __name__ == "__main__":
+    uvicorn.run(application, host="127.0.0.1", port=8000, log_level="warning")
+'''
+"""A small web application: notes in a database of its own, and whose libraries it runs with."""
+NGINX = """\
+daemon off;
+error_log stderr;
+pid /run/web/nginx.pid;
+events {}
+http {
+  access_log off;
+  client_body_temp_path /var/lib/web/body;
+  proxy_temp_path /var/lib/web/proxy;
+  fastcgi_temp_path /var/lib/web/fastcgi;
+  uwsgi_temp_path /var/lib/web/uwsgi;
+  scgi_temp_path /var/lib/web/scgi;
+  server { listen 8080; location / { proxy_pass http://127.0.0.1:8000; } }
+}
+"""
+PSQL = "runuser -u postgres -- sh -lc {}"
+POSTGRES = "/usr/lib/postgresql/15/bin"
+MAKE_DATA = f"[ -e /var/lib/base/data ] || {POSTGRES}/initdb --pgdata=/var/lib/base/data --auth=peer >/dev/null"
+
+
+def configuration(nginx: str, greeting: str) -> dict[str, Any]:
+    """The same for all hosts; an upgrade changes nginx's release and what the application is told."""
+    web = {
+        "ExecStart": "/usr/sbin/nginx -c /etc/web/nginx.conf",
+        "User": "web",
+        "StateDirectory": "web",
+        "RuntimeDirectory": "web",
+    }
+    base = {
+        "ExecStartPre": f'/bin/sh -c "{MAKE_DATA}"',
+        "ExecStart": f"{POSTGRES}/postgres -D /var/lib/base/data -c listen_addresses= -c unix_socket_directories=/run/postgresql",
+        "Type": "notify",
+        "User": "postgres",
+        "StateDirectory": "base",
+        "StateDirectoryMode": "0700",
+        "RuntimeDirectory": "postgresql",
+        "KillSignal": "SIGINT",
+    }
+    notes = {
+        "ExecStart": "${pkgs.notes}/bin/python3 -m notes",
+        "User": "notes",
+        "StateDirectory": "notes",
+        "Environment": f"GREETING={greeting}",
+    }
+    metrics = {"ExecStart": "/usr/bin/prometheus-node-exporter --web.listen-address=127.0.0.1:9100", "User": "metrics"}
+    services = {"web": web, "base": base, "notes": notes, "metrics": metrics}
+    return {
+        "packages": ["database"],
+        "users": {"web": {}, "postgres": {"shell": "/bin/sh"}, "notes": {}, "metrics": {}},
+        "etc": {"web/nginx.conf": {"text": NGINX}},
+        "systemd": {
+            "services": {
+                name: {"wanted_by": ["multi-user.target"], "check": True, "service": service}
+                for name, service in services.items()
+            },
+            "roots": {"web": f"${{pkgs.{nginx}}}", "base": "${pkgs.database}", "metrics": "${pkgs.metrics}"},
+        },
+        "checks": {
+            "site": {"kind": "http", "url": "http://127.0.0.1:8080/notes"},
+            "metrics": {"kind": "http", "url": "http://127.0.0.1:9100/metrics"},
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def workshop(machines, store_with_pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
+    """A store that has the packages, and where their file is: a lab has no way to a mirror."""
+    directory, store = tmp_path_factory.mktemp("services"), Store(store_with_pythons)
+    (directory / "pylock.toml").write_bytes(LOCK.read_bytes())
+    (directory / "source").mkdir()
+    (directory / "source/notes.py").write_text(NOTES)
+    (directory / "packages.yaml").write_text(yaml.safe_dump(PACKAGES))
+    machines.do(lock_packages(directory / "packages.yaml"))
+    packages = PackageSet.load(directory / "packages.yaml")
+    made = [programs_of(packages, "database", store.store_dir), *(packages.made(name) for name in PACKAGES)]
+    packages.write(store, made)
+    machines.do(realise(store, [one.path for one in made], settings=BuildSettings()))
+    return store, directory
+
+
+def test_a_web_server_of_packages_runs_alike_on_three_releases_and_keeps_its_data(
+    machines, fresh_hosts, workshop, monkeypatch: pytest.MonkeyPatch
+):
+    store, directory = workshop
+    monkeypatch.setenv("DEPLOYER_STORE_ROOT", str(store.root))
+    hosts = [fresh_hosts(1, release=release)[0] for release in ("bullseye", "bookworm", "trixie")]
+    fleet = Fleet(directory, machines.lab, *hosts)
+    fleet.packages = PACKAGES
+
+    def on(host: LabHost, command: str) -> str:
+        return shell(machines.lab, host, command)
+
+    def ask(host: LabHost, path: str, *arguments: str) -> str:
+        return on(host, shlex.join(["curl", "-sS", "--max-time", "10", *arguments, f"http://127.0.0.1:8080{path}"]))
+
+    def sql(host: LabHost, statement: str) -> str:
+        return on(host, PSQL.format(shlex.quote(f"psql -qtA -h /run/postgresql -c {shlex.quote(statement)}")))
+
+    def server(host: LabHost) -> str:
+        return next(line for line in ask(host, "/notes", "-i").splitlines() if line.lower().startswith("server:"))
+
+    fleet.configure(configuration("nginx", "one"))
+    deployed = fleet.deploy()
+    assert deployed.exit_code == 0, deployed.text
+    for host in hosts:
+        ask(host, "/notes/first", "-X", "POST")
+        sql(host, "CREATE TABLE kept (word TEXT); INSERT INTO kept VALUES ('kept')")
+        assert "nginx/1.22" in server(host)
+        mapped = json.loads(ask(host, "/objects"))
+        assert any("pydantic_core" in name for name in mapped)
+        assert [name for name in mapped if not name.startswith("/nix/store/")] == [], host.name
+        assert on(host, "ls /usr/sbin/nginx /usr/lib/postgresql /usr/bin/prometheus-node-exporter 2>/dev/null; true") == ""
+
+    fleet.configure(configuration("nginx-next", "two"))
+    upgraded = fleet.deploy()
+    assert upgraded.exit_code == 0, upgraded.text
+    for host in hosts:
+        assert "nginx/1.26" in server(host)
+        ask(host, "/notes/second", "-X", "POST")
+        sql(host, "INSERT INTO kept VALUES ('too')")
+
+    returned = fleet.run("rollback")
+    assert returned.exit_code == 0, returned.text
+    for host in hosts:
+        assert "nginx/1.22" in server(host)
+        assert json.loads(ask(host, "/notes")) == ["first", "second"]
+        assert sql(host, "SELECT word FROM kept ORDER BY word").split() == ["kept", "too"]
