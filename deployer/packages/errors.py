@@ -11,6 +11,8 @@ class PackageUnknown(ConfigurationError):
     name: str
     near: tuple[str, ...]
     place: Place | None = None
+    lies_beside: bool = False
+    """Whether a file or directory of that name lies beside the packages."""
 
     @property
     def message(self) -> str:
@@ -20,6 +22,8 @@ class PackageUnknown(ConfigurationError):
     @property
     def remedy(self) -> str:
         """The nearest names."""
+        if self.lies_beside:
+            return f"For what lies beside packages.yaml, write './{self.name}'."
         if self.near:
             return f"Did you mean {' or '.join(map(repr, self.near))}?"
         return "Define it in packages.yaml."

@@ -194,7 +194,7 @@ class PackageSet:
         if isinstance(needed, Recipe):
             return needed
         if needed not in self.recipes:
-            raise PackageUnknown(needed, near(needed, self.recipes), by.place)
+            raise PackageUnknown(needed, near(needed, self.recipes), by.place, _lies_beside(by, needed))
         return self.recipes[needed]
 
     def _layers(self) -> Mapping[str, Union[Recipe, Callable[[], Recipe]]]:
@@ -211,3 +211,7 @@ class PackageSet:
             finally:
                 self._layering = False
         return self._layered
+
+
+def _lies_beside(recipe: Recipe, name: str) -> bool:
+    return recipe.place is not None and "/" not in name and Path(recipe.place.file).with_name(name).exists()
