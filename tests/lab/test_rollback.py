@@ -140,6 +140,24 @@ def test_a_check_that_stays_red_is_told_and_undoes_the_change_within_its_deadlin
     patient.assert_whole()
 
 
+def test_the_same_closure_again_with_a_check_that_is_still_red_is_undone_again_and_good_once_it_is_green(patient: Patient):
+    red = {"kind": "file", "path": "/run/well", "interval": 0.2}
+    changed = configuration("two", checks={"well": red})
+
+    for _ in range(2):
+        assert_rolled_back(patient.deploy(changed), "well")
+        patient.assert_whole()
+    patient.run("touch /run/well")
+    good = patient.fleet.deploy()
+    patient.run("rm /run/well")
+    again = patient.fleet.deploy()
+
+    assert (good.exit_code, set(good.end["outcomes"].values())) == (0, {"confirmed"}), good.text
+    assert (again.exit_code, set(again.end["outcomes"].values())) == (0, {"unchanged"}), again.text
+    assert patient.run("cat /etc/svc.conf; systemctl is-active svc") == "two\nactive"
+    assert patient.fleet.run("status", "--check").exit_code == 1
+
+
 def test_people_are_told_that_the_host_went_back_and_why(patient: Patient):
     patient.fleet.configure(configuration("two", "echo cannot serve; exit 3"))
 
