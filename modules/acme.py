@@ -12,7 +12,7 @@ HOSTS_OWN = "/usr/bin/certbot"
 STATE = "acme"
 CHALLENGES = "acme-challenges"
 WELL_KNOWN = "/.well-known/acme-challenge/"
-SYSTEMCTL = "/usr/bin/systemctl"
+SYSTEMCTL = "/bin/systemctl"
 PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
 NAME = types.text("a host name without *", pattern=r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 UNIT = types.text("a service such as nginx.service", pattern=r"[A-Za-z0-9:_.@-]+\.service")

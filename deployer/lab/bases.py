@@ -40,7 +40,7 @@ VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB, CONTAINERS, W
 
 _COMMON: Final = "systemd systemd-sysv dbus openssh-server iproute2 procps ca-certificates curl sudo nftables"
 _SERVICES: Final = "nginx-light haproxy certbot postgresql redis-server prometheus-node-exporter restic logrotate tzdata"
-_PODMAN: Final = "podman crun netavark iptables busybox-static"
+_PODMAN: Final = "podman crun busybox-static"
 _KERNEL: Final = "linux-image-cloud-amd64 initramfs-tools zstd udev bubblewrap"
 _OWN: Final = {
     FULL: "python3",

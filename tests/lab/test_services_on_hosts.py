@@ -1,7 +1,11 @@
-"""Services of the library that the example of a web server does not have, on hosts whose distribution brings the programs."""
+"""Services of the library that the example of a web server does not have, on hosts whose distribution brings the programs.
+
+`DEPLOYER_WEB_RELEASES="bullseye bookworm trixie"` has them on each of those.
+"""
 
 from __future__ import annotations
 
+import os
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -47,9 +51,14 @@ class Site:
             return str(answer.read().decode())
 
 
+@pytest.fixture(params=os.environ.get("DEPLOYER_WEB_RELEASES", "bookworm").split())
+def release(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def site(machines: Any, fresh_hosts: Callable[..., tuple[LabHost, ...]], tmp_path: Path) -> Site:
-    return Site(tmp_path, machines.lab, fresh_hosts(1, base="web")[0])
+def site(machines: Any, fresh_hosts: Callable[..., tuple[LabHost, ...]], tmp_path: Path, release: str) -> Site:
+    return Site(tmp_path, machines.lab, fresh_hosts(1, release=release, base="web")[0])
 
 
 def pages(port: int, text: str) -> dict[str, Any]:
@@ -89,9 +98,8 @@ def test_connections_are_shared_out_and_the_proxy_reloads(site: Site) -> None:
     assert site.ask(8080) == "two"
 
     assert site.fleet.run("uninstall", "--yes").exit_code == 0
-    assert site.shell("systemctl is-active haproxy; systemctl show -P FragmentPath haproxy; systemctl is-system-running") == (
-        "active\n/lib/systemd/system/haproxy.service\nrunning"
-    )
+    assert site.shell("systemctl is-active haproxy; systemctl is-system-running") == "active\nrunning"
+    assert site.shell("systemctl show -P FragmentPath haproxy").endswith("/lib/systemd/system/haproxy.service")
 
 
 def test_a_certificate_is_got_shown_and_renewed(site: Site) -> None:
@@ -139,7 +147,7 @@ def test_a_certificate_is_got_shown_and_renewed(site: Site) -> None:
 
 
 IMAGE = (
-    "mkdir -p /root/image/bin /root/image/srv; cp /bin/busybox /root/image/bin/; cd /root/image;"
+    "exec 2>/dev/null; mkdir -p /root/image/bin /root/image/srv; cp /bin/busybox /root/image/bin/; cd /root/image;"
     " for name in sh httpd cat; do ln -sf busybox bin/$name; done; echo one >srv/one; echo two >srv/two;"
     " tar -cf /root/image.tar .; podman import -q /root/image.tar localhost/pages >/dev/null;"
     " podman images --digests --format '{{.Digest}}' localhost/pages"
@@ -147,9 +155,9 @@ IMAGE = (
 """An image of little more than a shell, and its digest."""
 
 
-def test_a_container_is_a_service_whose_state_stays(machines: Any, fresh_hosts: Any, tmp_path: Path) -> None:
+def test_a_container_is_a_service_whose_state_stays(machines: Any, fresh_hosts: Any, tmp_path: Path, release: str) -> None:
     # In the lab, podman may set no kernel parameters for networks of its own, and the kernel has not all control groups.
-    site = Site(tmp_path, machines.lab, fresh_hosts(1, base="containers")[0])
+    site = Site(tmp_path, machines.lab, fresh_hosts(1, release=release, base="containers")[0])
     image = f"localhost/pages@{site.shell(IMAGE)}"
 
     def containers(page: str, image: str = image) -> dict[str, Any]:
@@ -182,4 +190,4 @@ def test_a_container_is_a_service_whose_state_stays(machines: Any, fresh_hosts: 
     assert site.shell("cat /var/lib/container-web/data/pages") == "one\ntwo\ntwo"
 
     assert site.fleet.run("uninstall", "--yes").exit_code == 0
-    assert site.shell("podman ps --all --noheading; cat /var/lib/container-web/data/index.html") == "two"
+    assert site.shell("podman ps --all --quiet 2>/dev/null; cat /var/lib/container-web/data/index.html") == "two"
