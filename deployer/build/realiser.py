@@ -37,7 +37,6 @@ from deployer.build.settings import BuildSettings
 from deployer.build.waiting import holding
 from deployer.errors import DeployerError, raise_all
 from deployer.formats import StorePath
-from deployer.sandbox.orphans import end_orphans
 from deployer.store import Store
 
 Sink = Callable[[Union[BuildEvent, GraphScheduled]], None]
@@ -93,10 +92,8 @@ class _Run:
         if not graph.nodes:
             return
         async with self._opened(graph):
-            if not all(node.is_builtin for node in graph.nodes.values()):
-                if not self._others:
-                    self._embedded.expect_scripts()
-                await self._in_thread(end_orphans)
+            if not self._others and not all(node.is_builtin for node in graph.nodes.values()):
+                self._embedded.expect_scripts()
             await self._build_all(graph)
         raise_all(self._errors)
 

@@ -5,12 +5,14 @@ Some systems give ordinary users no user namespaces, but make an exception for b
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from typing import Final
 
 from deployer.process import ProgramMissing
 from deployer.sandbox.bubbles import Bubbles
 from deployer.sandbox.cells import Cells
+from deployer.sandbox.orphans import end_orphans
 from deployer.sandbox.running import Sandboxes
 
 BUBBLEWRAP: Final = "bwrap"
@@ -24,4 +26,5 @@ async def open_sandboxes() -> Sandboxes:
     program = shutil.which(BUBBLEWRAP)
     if program is None:
         raise ProgramMissing("bubblewrap")
+    await asyncio.to_thread(end_orphans)
     return Bubbles((program,))

@@ -19,7 +19,7 @@ from deployer.sandbox import cell
 from deployer.sandbox.running import Running
 from deployer.sandbox.spec import SandboxSpec
 from deployer.sandbox.waiting import readable
-from deployer.sandbox.warden import CLONE, ENDED, KILL, PACKET, SETTINGS_LIMIT, START
+from deployer.sandbox.warden import CLONE, ENDED, KILL, PACKET, PACKET_LIMIT, START
 
 _SECONDS: Final = 20.0
 """How long the warden may take to begin."""
@@ -60,7 +60,7 @@ class Cells:
             if not await readable(ours.fileno(), asyncio.get_running_loop().time() + _SECONDS):
                 refused = "it does not begin"
             else:
-                answer = ours.recv(SETTINGS_LIMIT)
+                answer = ours.recv(PACKET_LIMIT)
                 refused = "" if answer == b"ready" else answer.decode(errors="replace").strip() or "it ended at once"
         except OSError as error:
             refused = error.strerror or "it ended at once"
@@ -92,29 +92,30 @@ class Cells:
         self._last += 1
         running = _Cell(self, self._last)
         self._cells[self._last] = running
-        plan = os.memfd_create("deployer-plan", os.MFD_CLOEXEC)
-        try:
-            with os.fdopen(os.dup(plan), "wb") as file:
-                marshal.dump(cell.plan_of(spec, self._real), file)
-            os.lseek(plan, 0, os.SEEK_SET)
+        plan = marshal.dumps(cell.plan_of(spec, self._real))
+        if len(plan) <= PACKET_LIMIT:
             self._send(START, self._last, plan, output)
-        finally:
-            os.close(plan)
+            return running
+        with os.fdopen(os.memfd_create("deployer-plan", os.MFD_CLOEXEC), "wb", buffering=0) as file:
+            while plan:
+                plan = plan[file.write(plan) :]
+            os.lseek(file.fileno(), 0, os.SEEK_SET)
+            self._send(START, self._last, b"", output, file.fileno())
         return running
 
     def kill(self, number: int) -> None:
         """Have the warden end a build."""
-        self._send(KILL, number)
+        self._send(KILL, number, b"")
 
     def gone(self, number: int) -> None:
         """Nothing is left of a build."""
         self._cells.pop(number, None)
 
-    def _send(self, kind: int, number: int, *passed: int) -> None:
+    def _send(self, kind: int, number: int, plan: bytes, *passed: int) -> None:
         try:
             if self._channel is None:
                 raise BrokenPipeError
-            socket.send_fds(self._channel, [PACKET.pack(kind, number, 0)], list(passed))
+            socket.send_fds(self._channel, [PACKET.pack(kind, number, 0), plan], list(passed))
         except (BrokenPipeError, ConnectionResetError):
             self.close()
 

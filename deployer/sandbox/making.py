@@ -112,7 +112,7 @@ def _compose(settings: Settings, plan: Plan) -> None:
 
 def _make_devices() -> None:
     for name in _DEVICES:
-        os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_EXCL, 0o444))
+        os.mknod(f"/dev/{name}", 0o444)
         _show(f"{_OLD}/dev/{name}", f"/dev/{name}", "device")
     for name, target in _DEVICE_LINKS.items():
         os.symlink(target, f"/dev/{name}")
@@ -139,7 +139,7 @@ def _carry_out(kind: str, place: str, given: Any) -> None:
         if os.path.isdir(source):
             os.makedirs(place, 0o755, exist_ok=True)
         else:
-            os.close(os.open(place, os.O_CREAT, 0o444))
+            os.close(os.open(place, os.O_CREAT | os.O_CLOEXEC, 0o444))
         _show(source, place, kind)
 
 

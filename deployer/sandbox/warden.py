@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 START, KILL, ENDED = 1, 2, 3
 PACKET: Final = struct.Struct("=BQi")
 """What it is, the number of the build, and the status that it ended with."""
-SETTINGS_LIMIT: Final = 1 << 16
+PACKET_LIMIT: Final = 1 << 16
+"""Bytes of the settings, and of a plan that follows in its packet; a longer one stands in a file whose descriptor is passed."""
 CLONE: Final = {"x86_64": 56, "aarch64": 220, "riscv64": 220}
 _NAMESPACES: Final = 0x00020000 | 0x02000000 | 0x08000000 | 0x10000000 | 0x20000000
 """Mounts, control groups, IPC, users, processes: new ones for each build."""
@@ -44,7 +45,7 @@ def serve(descriptor: int) -> None:
     """Make what is asked for, until the socket is closed."""
     channel = socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)  # It was ours to inherit, and no build's.
-    settings: Settings = marshal.loads(channel.recv(SETTINGS_LIMIT))
+    settings: Settings = marshal.loads(channel.recv(PACKET_LIMIT))
     os.chdir("/")
     if os.geteuid() == 0:
         try:
@@ -104,15 +105,15 @@ class Warden:
 
     def _obey(self) -> bool:
         """Whether there is still somebody."""
-        data, passed, _, _ = self._channel.recvmsg(PACKET.size, CMSG_SPACE(8), MSG_CMSG_CLOEXEC)
+        data, passed, _, _ = self._channel.recvmsg(PACKET.size + PACKET_LIMIT, CMSG_SPACE(8), MSG_CMSG_CLOEXEC)
         if not data:
             return False
         descriptors = [number for _, _, numbers in passed for number in struct.unpack(f"={len(numbers) // 4}i", numbers)]
-        kind, build, _ = PACKET.unpack(data)
+        kind, build, _ = PACKET.unpack_from(data)
         if kind == START:
-            plan_file, output = descriptors
-            with open(plan_file, "rb") as file:
-                plan = marshal.load(file)  # From who started us: nobody else has the socket.
+            output, *files = descriptors
+            # From who started us: nobody else has the socket.
+            plan = marshal.loads(_read(files[0]) if files else memoryview(data)[PACKET.size :])
             if not self._start(build, plan, output):
                 self._channel.send(PACKET.pack(ENDED, build, FAILED))
             os.close(output)
@@ -198,3 +199,8 @@ class Warden:
         if self._networks is not None and network >= 0:
             self._networks.give_back(network)
         return build, -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _read(descriptor: int) -> bytes:
+    with open(descriptor, "rb") as file:
+        return file.read()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deployer.sandbox.cells import Cells
 from deployer.sandbox.orphans import DESCRIPTOR, _is_orphan, end_orphans
 
 START = """
@@ -63,7 +64,11 @@ def exists(number):
     return os.path.exists(f"/proc/{number}/comm")
 
 
-async def test_the_next_build_ends_what_nobody_will_ever_let_begin(workshop, waiting):
+async def test_the_next_build_with_bubblewrap_ends_what_nobody_will_ever_let_begin(workshop, waiting, monkeypatch):
+    async def refused(_):
+        return "not here"
+
+    monkeypatch.setattr(Cells, "open", refused)
     number, maker = waiting()
     maker.kill()
     maker.wait()

@@ -236,3 +236,15 @@ async def network_of(cells, room, program):
 
     assert ending.is_good, b"".join(pieces).decode()
     return b"".join(pieces)
+
+
+async def test_a_closure_that_no_packet_holds_is_seen_all_the_same(cells, room):
+    pieces, take = collecting()
+    many = {f"/nix/store/{number:032}-input": room.path / "input" for number in range(1000)}
+    script = "ls -d /nix/store/*-input | sort | head -n 1; ls -d /nix/store/*-input/file | sort -r | head -n 1"
+    spec = dataclasses.replace(room.spec(script), inputs=many)
+
+    ending = await run_in_sandbox(cells, spec, limits=LIMITS, on_output=take)
+
+    assert ending.is_good
+    assert b"".join(pieces).split() == [b"/nix/store/" + b"0" * 32 + b"-input", b"/nix/store/" + b"0" * 29 + b"999-input/file"]
