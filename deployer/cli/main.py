@@ -18,6 +18,7 @@ from deployer.cli.settings import STORE_ROOT, Settings
 from deployer.errors import DeployerError, ExitCode
 
 COMMANDS: Final[dict[str, str]] = {
+    "audit": "Tell which packages in use have been fixed since they were locked",
     "build": "Build the hosts' systems into the controller's store",
     "cache": "Be a binary cache for others",
     "check": "Read the inventory and evaluate every configuration",

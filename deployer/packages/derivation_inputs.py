@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,3 +84,19 @@ def make_derivation(
     return Made(
         derivation.path(store_dir), derivation, hash_modulo(derivation, hash_of), tuple(known.values()), sources, architecture
     )
+
+
+def needed_first(made: Iterable[Made]) -> list[Made]:
+    """Derivations and all that they need, each once, in an order in which they can be written."""
+    done: dict[str, Made] = {}
+    todo = [(item, False) for item in made]
+    while todo:
+        item, ready = todo.pop()
+        if str(item.path) in done:
+            continue
+        if ready:
+            done[str(item.path)] = item
+            continue
+        todo.append((item, True))
+        todo.extend((needed, False) for needed in item.inputs)
+    return list(done.values())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from deployer.errors import Place
 from deployer.formats import StorePath
 from deployer.formats.storepath import StorePathRefused
-from deployer.packages.derivation_inputs import Made, Source, make_derivation
+from deployer.packages.derivation_inputs import Made, Source, make_derivation, needed_first
 from deployer.packages.errors import LockOutdated, PackageInvalid, StorePathMissing
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
 from deployer.packages.recipes import (
@@ -88,11 +88,11 @@ class DerivationMaker:
 
     def cached_paths(self, made: Iterable[Made]) -> tuple[StorePath, ...]:
         """The store paths that must be had from binary caches before `write`."""
-        return tuple(sorted({source.path for item in _needed_first(made) for source in item.sources if source.is_cached}))
+        return tuple(sorted({source.path for item in needed_first(made) for source in item.sources if source.is_cached}))
 
     def write(self, store: Store, made: Iterable[Made]) -> None:
         """Write derivations and all that they need into a store, needed ones first. Raises `StorePathMissing`."""
-        ordered = _needed_first(made)
+        ordered = needed_first(made)
         valid = store.valid([item.path for item in ordered])
         for item in ordered:
             if str(item.path) not in valid:
@@ -195,7 +195,7 @@ class DerivationMaker:
         )
 
     def _debian(self, recipe: DebianRecipe) -> Made:
-        locked = self._locked(recipe)
+        locked = self.locked(recipe)
         files = [(deb, self._deb(deb)) for deb in locked.debs]
         debs = [{"name": deb.name, "file": str(made.output)} for deb, made in files]
         environment = {
@@ -216,7 +216,8 @@ class DerivationMaker:
             architecture=DEBIAN_ARCHITECTURES[recipe.architecture],
         )
 
-    def _locked(self, recipe: DebianRecipe) -> LockedDebian:
+    def locked(self, recipe: DebianRecipe) -> LockedDebian:
+        """What the lock pins for a recipe. Raises `LockOutdated`."""
         locked = self._lock.debian.get(recipe.name)
         lock = str(self._lock_file)
         if locked is None:
@@ -232,7 +233,7 @@ class DerivationMaker:
         if not isinstance(interpreter, DebianRecipe):
             hint = "Name a package of kind 'debian' that has python3 in it."
             raise PackageInvalid(recipe.name, f"its interpreter {interpreter.name!r} is not of kind 'debian'", recipe.place, hint)
-        locked = self._locked(interpreter)
+        locked = self.locked(interpreter)
         platform = PythonPlatform.of(interpreter.name, locked.architecture, locked.debs, asker=recipe.name, place=recipe.place)
         wheels = select_wheels(recipe.name, recipe.lock, platform, extras=recipe.extras, groups=recipe.groups, place=recipe.place)
         inputs, sources = [root], list[Source]()
@@ -293,19 +294,3 @@ class DerivationMaker:
         except FileNotFoundError:
             what = "A path is relative to packages.yaml: correct it, or create the file."
             raise PackageInvalid(recipe.name, f"there is no {path}", place or recipe.place, what) from None
-
-
-def _needed_first(made: Iterable[Made]) -> list[Made]:
-    """Derivations and all that they need, each once, in an order in which they can be written."""
-    done: dict[str, Made] = {}
-    todo = [(item, False) for item in made]
-    while todo:
-        item, ready = todo.pop()
-        if str(item.path) in done:
-            continue
-        if ready:
-            done[str(item.path)] = item
-            continue
-        todo.append((item, True))
-        todo.extend((needed, False) for needed in item.inputs)
-    return list(done.values())

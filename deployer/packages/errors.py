@@ -147,13 +147,13 @@ class IndexRefused(ConfigurationError):
     def message(self) -> str:
         """Which, and apt's own words."""
         lines = (f"    {reason}" for reason in self.reasons)
-        return "\n".join([f"the package index of {' or '.join(self.suites)} cannot be used; nothing was locked", *lines])
+        return "\n".join([f"the package index of {' or '.join(self.suites)} cannot be used", *lines])
 
     @property
     def remedy(self) -> str:
         """By what is wrong with it."""
         words = " ".join(self.reasons).lower()
-        if "expired" in words or "not valid yet" in words:
+        if "expired" in words or "not valid yet" in words or "older than" in words:
             return "Name a mirror that is up to date (DEPLOYER_DEBIAN_MIRRORS), and check the clock of this machine."
         if "sign" in words or "pubkey" in words:
             return "Name a mirror whose Release file is signed by a key in its keyring (signed-by in apt's sources)."

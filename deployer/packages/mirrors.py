@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ _KEYRINGS: Final = (
     Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
 )
 _KEYRING_NAMES: Final = ("debian-archive", "ubuntu-archive")
+_KINDS_OF_SUITES: Final = ("-security", "-updates")
 _ONE_LINE: Final = re.compile(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<url>\S+)\s+(?P<suite>\S+)(?P<components>.*)")
 
 
@@ -54,6 +55,20 @@ def find_mirrors(environment: Mapping[str, str] | None = None, *, root: Path = P
     if found := _from_apt(root / "etc/apt"):
         return found
     raise MirrorsUnknown((VARIABLE, *map(str, settings), str(root / "etc/apt")))
+
+
+def mirrors_of(suite: str, mirrors: Sequence[Mirror]) -> tuple[Mirror, ...]:
+    """The mirrors that are worth asking for a suite, best first. Raises `MirrorsUnknown`.
+
+    Where no source names the suite, the mirrors of other releases have it too; those of security suites have security suites.
+    """
+    if named := tuple(mirror for mirror in mirrors if mirror.serves(suite)):
+        return named
+    ending = next((ending for ending in _KINDS_OF_SUITES if suite.endswith(ending)), "")
+    alike = [mirror for mirror in mirrors if any(other.endswith(ending) for other in mirror.suites)] if ending else mirrors[:1]
+    if not alike:
+        raise MirrorsUnknown((f"the sources of this machine, for the suite {suite}",))
+    return tuple(alike)
 
 
 def mirror_urls(mirrors: Iterable[Mirror]) -> tuple[str, ...]:

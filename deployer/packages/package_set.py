@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Union
 
 from deployer.errors import Place, near, raise_all
 from deployer.formats import Derivation, StorePath
-from deployer.packages.derivation_inputs import Made
+from deployer.packages.derivation_inputs import Made, needed_first
 from deployer.packages.derivations import DEFAULT_STORE_DIR, DerivationMaker
 from deployer.packages.errors import PackageCycle, PackageUnknown
-from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock
+from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock, LockedDebian
 from deployer.packages.recipes import DebianRecipe, Dependency, Recipe
 
 if TYPE_CHECKING:
@@ -155,6 +155,13 @@ class PackageSet:
         """What a lock must pin."""
         recipes = [recipe for recipe in (self.recipes[name] for name in self.names()) if isinstance(recipe, DebianRecipe)]
         return tuple(DebianRequest(item.name, item.suites, item.packages, item.architecture, item.place) for item in recipes)
+
+    def root_trees(self, made: Iterable[Made]) -> dict[str, LockedDebian]:
+        """What the lock pins for each package of kind `debian` among these and all that they are made from, by name."""
+        needed = {item.path for item in needed_first(made)}
+        known = [(recipe, item) for recipe, item in self._made.values() if item.path in needed]
+        found = {recipe.name: self._maker.locked(recipe) for recipe, _ in known if isinstance(recipe, DebianRecipe)}
+        return dict(sorted(found.items()))
 
     def check(self) -> None:
         """Make every derivation, and raise all that is wrong, together."""

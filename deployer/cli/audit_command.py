@@ -1,0 +1,132 @@
+"""`deployer audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deployer.cli.deployment import run
+from deployer.cli.display import Display
+from deployer.cli.environments import Workbench, packages_option
+from deployer.cli.options import json_option, on_option, project
+from deployer.errors import ExitCode, JsonValue, raise_all
+
+if TYPE_CHECKING:
+    from deployer.cli.project import Project
+    from deployer.packages import PackageSet
+    from deployer.packages.lockfile import LockedDebian
+    from deployer.packages.updates import Update
+
+
+@click.command("audit")
+@on_option
+@packages_option
+@json_option
+@click.argument("selectors", metavar="[SELECTOR...]", nargs=-1)
+@click.pass_context
+def command(context: click.Context, selector: str | None, package_file: Path | None, selectors: tuple[str, ...]) -> None:
+    """Tell which Debian packages in use have newer versions in the indexes of today, for each host.
+
+    Every package that a host's system is made from, as deployer.lock pins it, is compared with the suites that it was locked from
+    and with their security suites, whose indexes are fetched and verified as `deployer lock` does. Hosts are not contacted. With
+    --packages, or where there is no inventory, the packages of packages.yaml are compared.
+
+    Exit code 1 where a security suite has a newer version of anything.
+    """
+    what = project(context)
+    display = Display(what.settings)
+    chosen = ",".join([*([selector] if selector else []), *selectors])
+    has_inventory = any(inventory.exists() for inventory in what.settings.inventories)
+    if package_file is not None and chosen:
+        raise click.UsageError("Give hosts or --packages: a file of packages names no hosts.")
+    is_bare = package_file is not None or not (chosen or has_inventory)
+    sets = {"": _all_sets(Workbench(what.settings, package_file).packages)} if is_bare else _sets_of_hosts(what, chosen or None)
+
+    async def work() -> int:
+        from deployer.packages.mirrors import find_mirrors
+        from deployer.packages.updates import find_updates
+
+        distinct = {name: locked for of_host in sets.values() for name, locked in of_host.items()}
+        found = await find_updates(distinct, find_mirrors()) if distinct else {}
+        updates = {host: tuple(update for name in of_host for update in found[name]) for host, of_host in sets.items()}
+        if what.settings.as_json:
+            for host, due in updates.items():
+                display.data({"host": host or None, "sets": [*sets[host]], "updates": [_document(update) for update in due]})
+        else:
+            _show(updates, display, is_bare=is_bare)
+            _advise(updates, distinct, display, is_bare=is_bare)
+        return int(ExitCode.FAILED if any(update.is_security for due in updates.values() for update in due) else ExitCode.DONE)
+
+    run(work)
+
+
+def _all_sets(packages: PackageSet) -> dict[str, LockedDebian]:
+    """The sets of a file of packages. Raises all `LockOutdated` together."""
+    from deployer.errors import DeployerError
+
+    made, errors = [], []
+    for request in packages.debian_requests():
+        try:
+            made.append(packages.made(request.name))
+        except DeployerError as error:
+            errors.append(error)
+    raise_all(errors)
+    return packages.root_trees(made)
+
+
+def _sets_of_hosts(what: Project, selector: str | None) -> dict[str, dict[str, LockedDebian]]:
+    systems = what.systems(what.select(selector))
+    return {host: what.packages.root_trees([system.made]) for host, system in sorted(systems.items())}
+
+
+def _document(update: Update) -> dict[str, JsonValue]:
+    return {
+        "set": update.package_set,
+        "package": update.package,
+        "architecture": update.architecture,
+        "locked": update.locked,
+        "newest": update.newest,
+        "suites": [*update.suites],
+        "security": update.is_security,
+    }
+
+
+def _show(updates: Mapping[str, Sequence[Update]], display: Display, *, is_bare: bool) -> None:
+    """A table for each group of hosts that need the same."""
+    from deployer.ui import table
+
+    groups: dict[tuple[Update, ...], list[str]] = {}
+    for host, due in updates.items():
+        if due:
+            groups.setdefault(tuple(due), []).append(host)
+    for due, hosts in groups.items():
+        if not is_bare:
+            display.text(f"{' '.join(hosts)}:")
+        rows = [(one.package_set, one.package, one.locked, one.newest, " ".join(one.suites)) for one in due]
+        display.text(table(("SET", "PACKAGE", "LOCKED", "NEWEST", "SUITES"), rows, display.paint))
+    if not groups:
+        display.text("Nothing to update.")
+
+
+def _advise(
+    updates: Mapping[str, Sequence[Update]], sets: Mapping[str, LockedDebian], display: Display, *, is_bare: bool
+) -> None:
+    """What to do to have the updates: those of security suites where there are any, else all."""
+    due = {update for of_host in updates.values() for update in of_host}
+    security = {update for update in due if update.is_security}
+    if not due:
+        return
+    display.say(f"{len(due)} newer versions, {len(security)} of them in a security suite.")
+    wanted = security or due
+    names = sorted({update.package_set for update in wanted})
+    for name in names:
+        suites = sorted({suite for update in wanted if update.package_set == name for suite in update.suites})
+        if missing := [suite for suite in suites if suite not in sets[name].suites]:
+            display.say(
+                f"Add {' and '.join(missing)} to the suites of {name!r}: without them a lock cannot have the newer versions."
+            )
+    command = " ".join(f"--update {name}" for name in names)
+    display.say(f"To have them: deployer lock {command}{'' if is_bare else ', and deploy'}.")
