@@ -12,7 +12,7 @@ from deployer.formats.messages import Action
 from deployer.host.machine import Machine, SystemdPort, UnitStatus
 from deployer.host.process import ProgramFailed
 from deployer.host.unit_changes import UnitChanges, unit_changes
-from deployer.host.unit_names import is_template
+from deployer.host.unit_names import is_template, template_of
 
 _LOG_LINES: Final = 15
 _RENEW: Final = "renew"
@@ -195,6 +195,8 @@ class UnitJobs:
         if stuck:
             self._stop_for_good(stuck, 0.0)
             now = self._systemd.states(names)
+        gone = self._without_definition(now)
+        names = [name for name in names if name not in gone]
         reverse = unit_changes(self._next, self._previous, now)
         untouched = {name for name in names if now[name].is_active and now[name].run and now[name].run == runs.get(name)}
         reloading = {name for name in reverse.reload if now[name].active == "reloading"}
@@ -220,6 +222,15 @@ class UnitJobs:
         failures = {**run(_RENEW), **run("restart", unheard), **self._follow(before, timeout), **run("start")}
         if failures:
             raise UnitsFailed(failures)
+
+    def _without_definition(self, now: Mapping[str, UnitStatus]) -> Set[str]:
+        """Those that ran on after their definition went, before us: once they were stopped, nobody can start them again."""
+        declared_before = {unit.name for unit in self._previous.units}
+        known = declared_before | {name for name in now if template_of(name) in declared_before}
+        gone = {name for name, status in now.items() if status.load == "not-found" and not status.is_active} - known
+        for name in sorted(gone):
+            self._machine.events.log(f"{name}: it ran without a unit file, and cannot be started again")
+        return gone
 
     def _stop_for_good(self, names: Sequence[str], timeout: float) -> None:
         """A rollback does not wait for what does not stop. No time: it has had its time."""

@@ -90,6 +90,22 @@ def test_the_journal_takes_up_its_settings_and_gives_them_back(machines: Any, fr
     assert (show(controller, journald, "Nice"), show(controller, flush, "ActiveState")) == (before, "active")
 
 
+def test_what_ran_without_a_definition_and_was_stopped_keeps_no_rollback_from_its_end(controller: Controller) -> None:
+    left = Unit("kept.service", f"[Unit]\nX-StopOnRemoval=no\n{SLEEP.format(1001)}")
+    kept = declare(controller, left, Unit("a.service", SLEEP.format(1001)))
+    gone = declare(controller, Unit("a.service", SLEEP.format(1002)))
+    fails = Unit("z.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n")
+    move(controller, kept, "")
+    move(controller, gone, kept)
+    assert show(controller, "kept.service", "ActiveState") == "active"
+
+    outcome = controller.activate(declare(controller, Unit("kept.service", masked=True), fails), gone)
+
+    assert outcome["state"] == "rolled-back", outcome
+    assert "kept.service: it ran without a unit file, and cannot be started again" in outcome["log"]
+    assert show(controller, "a.service", "ActiveState") == "active"
+
+
 def test_a_unit_to_extend_that_is_not_there_is_refused_in_the_plan(controller: Controller) -> None:
     refusal = controller.activate(declare(controller, Unit("no-such.service", drop_ins={"a.conf": "[Service]\nNice=1\n"})), "")
 
