@@ -153,6 +153,8 @@ class _Table:
             self.draft.add(self.draft.start, name, "it is not running")
         elif not difference(UnitFile.of(old), file).is_nothing:
             self.draft.add(self.draft.start, name, f"it changed: {difference(UnitFile.of(old), file).says}")
+        if name in self.draft.start and name.endswith(".socket"):
+            self._free(name, file, f"{name} listens for it from now on")
 
     def _decide_gone(self, name: str, old: Unit) -> None:
         if not old.text or self._is_the_hosts(name):
@@ -247,12 +249,16 @@ class _Table:
             self.draft.start.add(name)
 
     def _apply_socket(self, name: str, file: UnitFile, reason: str) -> None:
-        """A socket cannot be opened anew while its service holds it."""
-        service = file.last("Socket", "Service") or name[: -len("socket")] + "service"
+        """It is closed by its old definition, and opened by its new one."""
         self.draft.add(self.draft.start, name, reason)
         self.draft.stop.add(name)
+        self._free(name, file, f"{name} changed")
+
+    def _free(self, name: str, file: UnitFile, why: str) -> None:
+        """systemd opens no socket while its service runs: that is stopped, and comes back where it is to be active."""
+        service = file.last("Socket", "Service") or name[: -len("socket")] + "service"
         if service in self.active and not file.flag("Socket", "Accept", False):
-            self.draft.add(self.draft.stop, service, f"{name} changed")
+            self.draft.add(self.draft.stop, service, why)
             wanted = declared(service, self.following)
             if wanted is not None and wanted.start and not wanted.masked:
                 self.draft.start.add(service)

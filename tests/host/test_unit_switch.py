@@ -368,6 +368,17 @@ class TestStart:
     def test_one_that_becomes_wanted_is_started(self) -> None:
         assert decide(web(A, start=False), web(A)) == {"start": ["web.service"]}
 
+    def test_a_socket_that_comes_takes_the_place_of_its_service(self) -> None:
+        def units(*, start: bool, accept: str = "no") -> list[Unit]:
+            return [Unit("web.service", A, start=start), Unit("web.socket", f"[Socket]\nListenStream=1\nAccept={accept}\n")]
+
+        both = {"stop": ["web.service"], "start": ["web.socket", "web.service"]}
+        assert decide(web(A), units(start=True), "web.service") == both
+        assert decide(web(A), units(start=False), "web.service") == {"stop": ["web.service"], "start": ["web.socket"]}
+        assert decide(units(start=True), units(start=True), "web.service") == both
+        assert decide(web(A), units(start=True, accept="yes"), "web.service") == {"start": ["web.socket"]}
+        assert decide([], units(start=True)) == {"start": ["web.socket", "web.service"]}
+
     def test_work_that_is_done_is_not_done_again(self) -> None:
         once = A + "Type=oneshot\n"
 
