@@ -194,6 +194,11 @@ class Warden:
         process, build = self._running.pop(handle)
         self._poll.unregister(handle)
         os.close(handle)
+        for descriptor, (gate, whose) in [*self._gates.items()]:
+            if whose == process:  # It ended before it was let in, and its number may soon be another's.
+                del self._gates[descriptor]
+                self._poll.unregister(descriptor)
+                gate.close()
         _, status = os.waitpid(process, 0)
         network = self._lent.pop(handle, -1)
         if self._networks is not None and network >= 0:
