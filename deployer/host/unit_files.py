@@ -164,6 +164,12 @@ def stops_alike(old: UnitFile, new: UnitFile) -> bool:
     return all(old.values.get(key) == new.values.get(key) for key in (("Service", name) for name in _HOW_IT_STOPS))
 
 
+def stays_alike(old: UnitFile, new: UnitFile) -> bool:
+    """Whether what runs by the old definition counts as running by the new one too: one that stays active without a process,
+    and one that does not, are dead to systemd after a reload where they become each other."""
+    return all(old.last("Service", key) == new.last("Service", key) for key in ("Type", "RemainAfterExit"))
+
+
 def runs_once(unit: Unit) -> bool:
     """Whether the unit is done, and no longer active, once its work has ended well."""
     file = UnitFile.of(unit)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Collection, Final, Iterable, List, Mapping, Optional, Set, Tuple
 
 from deployer.formats.manifest import Unit
-from deployer.host.unit_files import Difference, UnitFile, declared, difference, runs_once, stops_alike
+from deployer.host.unit_files import Difference, UnitFile, declared, difference, runs_once, stays_alike, stops_alike
 from deployer.host.unit_names import LEFT_ALONE, LIFELINES, NEVER_STARTED_TARGETS, is_one_of, is_template, template_of
 from deployer.host.unit_relations import Bonds, Draft, carry
 
@@ -213,7 +213,11 @@ class _Table:
         file, kind = UnitFile.of(new), name.rpartition(".")[2]
         if kind == "mount":
             self.draft.add(self.draft.reload if name == "-.mount" else self.draft.restart, name, reason)
-        elif _asks(file, "X-ReloadIfChanged", default=False) and self._can_reload(name, new, file, None):
+        elif (
+            _asks(file, "X-ReloadIfChanged", default=False)
+            and self._can_reload(name, new, file, None)
+            and stays_alike(UnitFile.of(old), file)
+        ):
             self.draft.add(self.draft.reload, name, reason)
         elif not _asks(file, "X-RestartIfChanged", default=True):
             self.draft.skip[name] = f"{reason}; it is not restarted (X-RestartIfChanged=false)"

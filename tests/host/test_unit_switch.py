@@ -368,6 +368,13 @@ class TestStart:
     def test_one_that_becomes_wanted_is_started(self) -> None:
         assert decide(web(A, start=False), web(A)) == {"start": ["web.service"]}
 
+    def test_a_reload_is_not_enough_where_the_unit_stays_active_in_another_way(self) -> None:
+        wish = "ExecReload=/bin/r\nX-ReloadIfChanged=yes\n"
+        stays, runs = A + wish + "Type=oneshot\nRemainAfterExit=yes\n", B + wish
+
+        assert decide(web(A + wish), web(runs), "web.service") == {"reload": ["web.service"]}
+        assert decide(web(stays), web(runs), "web.service") == {"stop": ["web.service"], "start": ["web.service"]}
+
     def test_a_socket_that_comes_takes_the_place_of_its_service(self) -> None:
         def units(*, start: bool, accept: str = "no") -> list[Unit]:
             return [Unit("web.service", A, start=start), Unit("web.socket", f"[Socket]\nListenStream=1\nAccept={accept}\n")]
