@@ -1,11 +1,11 @@
-"""Writes deployer/generation/host_python.lock: what python3 of Debian 12 comes to today, without what we do not take from it."""
+"""Writes deployer/packages/host_python.lock: what python3 of Debian 12 comes to today, without what we do not take from it."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 
-from deployer.generation.interpreter import LOCK_FILE, MACHINES, PACKAGES, SUITES, recipe_name
+from deployer.packages.interpreter import LOCK_FILE, MACHINES, PACKAGES, SUITES, recipe_name
 from deployer.packages.lockfile import DebianRequest, Lock
 from deployer.packages.mirrors import find_mirrors
 from deployer.packages.solve import solve

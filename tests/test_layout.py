@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ADDED = {
     ("build", "packages"): "the recipe of a package says how its inputs are fetched and packed",
     ("packages", "store"): "instantiating a package set writes its sources and derivations into a store",
+    ("packages", "sandbox"): "the launcher of programs is a package of ours",
     ("rollout", "host"): "checks from the controller are probed by the code that probes on hosts",
     ("drift", "rollout"): "a repair is reported by the events and results of a rollout",
 }

@@ -47,6 +47,6 @@ class Interpreters:
         return await asyncio.to_thread(read_interpreter, store, str(made.output))
 
     def _pinned(self, machine: str) -> Made:
-        from deployer.generation.interpreter import interpreter
+        from deployer.packages.interpreter import interpreter
 
         return interpreter(self._project.packages, machine, self._project.runtime.path.store_dir)

@@ -44,8 +44,8 @@ def command(
     It unpacks itself once, below ~/.cache/deployer/packs, and is started from there.
     """
     from deployer.environments.packing import Pack, write_pack
-    from deployer.generation.interpreter import interpreter
-    from deployer.generation.programs import launcher_tree
+    from deployer.packages.interpreter import interpreter
+    from deployer.packages.launcher_tree import launcher_tree
 
     bench = Workbench(context.obj, package_file)
     environment = bench.compose([name], base=base)

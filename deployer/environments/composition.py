@@ -8,10 +8,11 @@ from typing import Final
 
 from deployer.environments.errors import ArchitectureForeign, BaseNotRootTree
 from deployer.errors import near
-from deployer.generation.programs import IN_USE, machine_of, programs_of
+from deployer.generation.programs import machine_of, programs_of
 from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import Made
 from deployer.packages.errors import PackageUnknown
+from deployer.packages.launcher_tree import IN_USE
 from deployer.packages.recipes import DebianRecipe
 from deployer.sandbox.launcher import Spec
 

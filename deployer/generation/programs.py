@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
-from deployer.generation.interpreter import MACHINES, interpreter, recipe_name
 from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import Made, make_derivation
+from deployer.packages.interpreter import MACHINES, interpreter, recipe_name
+from deployer.packages.launcher_tree import IN_USE, launcher_tree
 from deployer.packages.recipes import DebianRecipe, safe_name
-from deployer.sandbox import launcher
 
-LAUNCHER: Final = "deployer-launcher"
-IN_USE: Final = "DEPLOYER_ENVIRONMENT"
-"""The variable in which a program's environment names the trees that it was started from: so no collector takes them away."""
 _MACHINE_OF: Final = {debian: machine for machine, debian in MACHINES.items()}
 
 
@@ -42,19 +38,6 @@ def made_from(packages: PackageSet, names: Iterable[str]) -> frozenset[str]:
 def machine_of(recipe: DebianRecipe) -> str:
     """What kind of machine runs a root tree, as `uname -m` says it."""
     return _MACHINE_OF[recipe.architecture]
-
-
-def launcher_tree(store_dir: str) -> Made:
-    """The launcher as a store path."""
-    files = sorted(Path(launcher.DIRECTORY).glob("*.py"))
-    entries = [{"path": file.name, "type": "file", "text": file.read_text(encoding="utf-8")} for file in files]
-    return make_derivation(
-        LAUNCHER,
-        builder="builtin:tree",
-        system="builtin",
-        environment={"entries": json.dumps(entries, sort_keys=True, ensure_ascii=False)},
-        store_dir=store_dir,
-    )
 
 
 def _isolated(packages: PackageSet, recipe: DebianRecipe, root: Made, store_dir: str) -> Made:

@@ -22,9 +22,9 @@ import pytest
 import testinfra
 
 from deployer.build import BuildSettings, realise
-from deployer.generation.interpreter import interpreter
 from deployer.lab import Lab, LabHost, down, down_orphans, inside, load, missing_needs, reset, up
 from deployer.packages import PackageSet
+from deployer.packages.interpreter import interpreter
 from deployer.store import Store
 
 T = TypeVar("T")

@@ -14,10 +14,11 @@ import yaml
 from deployer.build import BuildSettings, realise
 from deployer.environments import compose
 from deployer.environments.packing import Pack, write_pack
-from deployer.generation.interpreter import interpreter
-from deployer.generation.programs import launcher_tree, programs_of
+from deployer.generation.programs import programs_of
 from deployer.lab import LabHost
 from deployer.packages import PackageSet
+from deployer.packages.interpreter import interpreter
+from deployer.packages.launcher_tree import launcher_tree
 from deployer.packages.locking import lock_packages
 from deployer.store import Store
 from tests.lab.fleet import Fleet
