@@ -9,6 +9,9 @@ builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object
 builtin:isolated-programs  `root`, `python`, `launcher`, `variable`; `debs` as above, `programs`: starters for programs of a root
 builtin:python-environment  `interpreter`: a Debian root with python3 in it; `version`; `wheels`: a JSON list of {name, file};
                      `source`: a directory of modules
+builtin:node-project  `packages`: a JSON list of {path, file}; `programs`: a JSON list of files to be run; `source`: a directory
+builtin:node-programs  `root`: a Debian root with node in it; `project`: of the above; `programs`: a JSON object of name → file;
+                     `python`, `launcher`, `variable`
 builtin:host-python  `root`: a Debian root with python3 in it; what hosts without Python are sent
 """
 
@@ -31,6 +34,7 @@ from deployer.build.fetch import Fetch
 from deployer.build.forest import build_forest
 from deployer.build.host_python import host_python
 from deployer.build.isolated_programs import Starter, isolated_programs
+from deployer.build.node_environment import NodePrograms, NodeProject, NpmTarball
 from deployer.build.settings import BuildSettings
 from deployer.build.source_errors import ArchiveRefused
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
@@ -179,8 +183,12 @@ def _debian_root(job: BuiltinJob) -> None:
 
 def _isolated_programs(job: BuiltinJob) -> None:
     own = [Deb(item["name"], job.physical(item["file"])) for item in json.loads(job.environment["debs"])]
-    starter = Starter(**{name: job.environment[name] for name in ("root", "python", "launcher", "variable")})
+    starter = _starter(job)
     isolated_programs(job.physical(starter.root), own, job.environment["programs"].split(), starter, job.destination)
+
+
+def _starter(job: BuiltinJob) -> Starter:
+    return Starter(**{name: job.environment[name] for name in ("root", "python", "launcher", "variable")})
 
 
 def _python_environment(job: BuiltinJob) -> None:
@@ -198,6 +206,23 @@ def _python_environment(job: BuiltinJob) -> None:
     ).make(job.physical(environment["interpreter"]), job.destination, limits=job.settings.unpack_limits)
 
 
+def _node_project(job: BuiltinJob) -> None:
+    environment = job.environment
+    source = environment.get("source")
+    NodeProject(
+        tarballs=[NpmTarball(item["path"], job.physical(item["file"])) for item in json.loads(environment["packages"])],
+        programs=json.loads(environment["programs"]),
+        source=job.physical(source) if source else None,
+    ).make(job.destination, limits=job.settings.unpack_limits)
+
+
+def _node_programs(job: BuiltinJob) -> None:
+    environment = job.environment
+    starter, project = _starter(job), environment["project"]
+    programs = NodePrograms(environment["out"], starter, project, json.loads(environment["programs"]))
+    programs.make(job.physical(starter.root), job.physical(project), job.destination)
+
+
 def _host_python(job: BuiltinJob) -> None:
     host_python(job.physical(job.environment["root"]), job.destination)
 
@@ -210,5 +235,7 @@ _BUILDERS: Final[Mapping[str, Callable[[BuiltinJob], None]]] = {
     "builtin:debian-root": _debian_root,
     "builtin:isolated-programs": _isolated_programs,
     "builtin:python-environment": _python_environment,
+    "builtin:node-project": _node_project,
+    "builtin:node-programs": _node_programs,
     "builtin:host-python": _host_python,
 }

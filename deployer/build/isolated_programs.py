@@ -21,7 +21,7 @@ from deployer.sandbox.launcher import START
 _DIRECTORIES: Final = ("usr/bin", "usr/sbin", "usr/games", "bin", "sbin")
 _STARTER: Final = """\
 #!/bin/sh
-exec {python}/bin/python3 -I -S {launcher}/{start} '{spec}' -- {program} "$@"
+exec {python}/bin/python3 -I -S {launcher}/{start} '{spec}' -- {command} "$@"
 """
 
 
@@ -34,10 +34,11 @@ class Starter:
     launcher: str
     variable: str
 
-    def text(self, program: str) -> str:
-        """A starter's script."""
-        spec = json.dumps({"root": self.root, "environment": {self.variable: self.root}}, sort_keys=True)
-        return _STARTER.format(python=self.python, launcher=self.launcher, start=START, spec=spec, program=shlex.quote(program))
+    def text(self, *command: str, in_use: Iterable[str] = ()) -> str:
+        """A starter's script, for a program and its first arguments. `in_use`: more store paths that are used while it runs."""
+        used = ":".join([self.root, *in_use])
+        spec = json.dumps({"root": self.root, "environment": {self.variable: used}}, sort_keys=True)
+        return _STARTER.format(python=self.python, launcher=self.launcher, start=START, spec=spec, command=shlex.join(command))
 
 
 def isolated_programs(root: Path, own: Sequence[Deb], named: Sequence[str], starter: Starter, destination: Path) -> None:

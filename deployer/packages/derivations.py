@@ -25,6 +25,7 @@ from deployer.packages.recipes import (
     Dependency,
     FetchRecipe,
     NixRecipe,
+    NpmRecipe,
     PythonRecipe,
     Recipe,
     safe_name,
@@ -50,6 +51,8 @@ for patch in $patches; do patch -p1 <"$patch"; done
 
 MakeDependency = Callable[[Dependency], Made]
 FindRecipe = Callable[[Dependency], Recipe]
+MakePython = Callable[[str], Made]
+"""The Python that launchers run on, for a kind of machine as `uname -m` says it."""
 
 
 class DerivationMaker:
@@ -61,8 +64,8 @@ class DerivationMaker:
         self._sources = Sources(store_dir)
         self._places: dict[str, Place] = {}
 
-    def make(self, recipe: Recipe, dependency: MakeDependency, find: FindRecipe) -> Made:
-        """The derivation of a recipe; `dependency` makes those of others, and `find` tells what they are.
+    def make(self, recipe: Recipe, dependency: MakeDependency, find: FindRecipe, python: MakePython) -> Made:
+        """The derivation of a recipe; `dependency` makes those of others, `find` tells what they are, `python` makes our own.
 
         Raises `PackageInvalid`, `LockOutdated`.
         """
@@ -77,6 +80,8 @@ class DerivationMaker:
                 return self._debian(recipe)
             case PythonRecipe():
                 return self._python(recipe, dependency(recipe.interpreter), find(recipe.interpreter))
+            case NpmRecipe():
+                return self._npm(recipe, dependency(recipe.interpreter), find(recipe.interpreter), python)
             case NixRecipe():
                 return self._nix(recipe)
             case _:
@@ -230,10 +235,7 @@ class DerivationMaker:
         # Its library is needed for this kind only.
         from deployer.packages.python import PythonPlatform, select_wheels
 
-        if not isinstance(interpreter, DebianRecipe):
-            hint = "Name a package of kind 'debian' that has python3 in it."
-            raise PackageInvalid(recipe.name, f"its interpreter {interpreter.name!r} is not of kind 'debian'", recipe.place, hint)
-        locked = self.locked(interpreter)
+        locked = self._locked_interpreter(recipe, interpreter, "python3")
         platform = PythonPlatform.of(interpreter.name, locked.architecture, locked.debs, asker=recipe.name, place=recipe.place)
         wheels = select_wheels(recipe.name, recipe.lock, platform, extras=recipe.extras, groups=recipe.groups, place=recipe.place)
         inputs, sources = [root], list[Source]()
@@ -264,6 +266,34 @@ class DerivationMaker:
             store_dir=self._store_dir,
             architecture=root.architecture,
         )
+
+    def _npm(self, recipe: NpmRecipe, root: Made, interpreter: Recipe, python: MakePython) -> Made:
+        from deployer.packages.npm import NodeInputs, NodePlatform, environment_of, select_packages
+
+        locked = self._locked_interpreter(recipe, interpreter, "nodejs")
+        project = select_packages(
+            recipe.name,
+            recipe.lock,
+            NodePlatform.of(interpreter.name, locked.architecture, locked.debs, asker=recipe.name, place=recipe.place),
+            omit=recipe.omit,
+            without_scripts=recipe.without_scripts,
+            has_source=recipe.source is not None,
+            registry=recipe.registry,
+            place=recipe.place,
+        )
+        inputs = NodeInputs(
+            root=root,
+            python=python(DEBIAN_ARCHITECTURES[locked.architecture]),
+            source=None if recipe.source is None else self._source(recipe, recipe.source),
+            fetch=lambda item: self._fetch_url(safe_name(item.filename), item.url, item.digest, item.place),
+        )
+        return environment_of(recipe.full_name, project, inputs, store_dir=self._store_dir)
+
+    def _locked_interpreter(self, recipe: Recipe, interpreter: Recipe, package: str) -> LockedDebian:
+        if not isinstance(interpreter, DebianRecipe):
+            hint = f"Name a package of kind 'debian' that has {package} in it."
+            raise PackageInvalid(recipe.name, f"its interpreter {interpreter.name!r} is not of kind 'debian'", recipe.place, hint)
+        return self.locked(interpreter)
 
     def _nix(self, recipe: NixRecipe) -> Made:
         try:

@@ -15,6 +15,7 @@ from deployer.formats.storepath import StorePathRefused
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.recipes import (
     DEBIAN_ARCHITECTURES,
+    OMITTABLE,
     VERSION_IN_URL,
     ArchiveRecipe,
     BuildRecipe,
@@ -22,6 +23,7 @@ from deployer.packages.recipes import (
     Dependency,
     FetchRecipe,
     NixRecipe,
+    NpmRecipe,
     PythonRecipe,
     Recipe,
     safe_name,
@@ -274,6 +276,26 @@ def _python(entry: Entry) -> PythonRecipe:
     )
 
 
+def _npm(entry: Entry) -> NpmRecipe:
+    omit = entry.either("omit", lambda key: entry.strings(key, ("dev",)))
+    for word in omit:
+        if word not in OMITTABLE:
+            nearest = near(word, OMITTABLE)
+            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Name any of {', '.join(OMITTABLE)}."
+            entry.fault("omit", f"{word!r} is nothing that can be left out", hint)
+    return NpmRecipe(
+        name=entry.name,
+        place=entry.place("lock") or entry.place(),
+        version=_version(entry),
+        interpreter=entry.either("interpreter", entry.text),
+        lock=entry.either("lock", entry.path),
+        omit=omit,
+        without_scripts=entry.either("without_scripts", lambda key: entry.strings(key, ())),
+        registry=entry.either("registry", lambda key: entry.text(key, "")),
+        source=entry.either("source", lambda key: entry.path(key) if entry.has(key) else None),
+    )
+
+
 def _nix(entry: Entry) -> NixRecipe:
     path = entry.either("path", entry.text)
     try:
@@ -306,6 +328,7 @@ _KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe], tuple[
     ),
     "debian": (DebianRecipe, _debian, ("kind", "suite", "packages", "architecture", "links", "programs")),
     "python": (PythonRecipe, _python, ("kind", "interpreter", "lock", "extras", "groups", "source", "version")),
+    "npm": (NpmRecipe, _npm, ("kind", "interpreter", "lock", "omit", "without_scripts", "registry", "source", "version")),
     "nix": (NixRecipe, _nix, ("kind", "path", "version")),
 }
 """What each kind is read into, how, and all its keys."""

@@ -66,7 +66,7 @@ def _root(packages: PackageSet, machine: str, store_dir: str) -> Made:
     if name in packages.recipes:
         return packages.made(name)
     recipe = DebianRecipe(name=name, place=None, suites=SUITES, packages=PACKAGES, architecture=MACHINES[machine])
-    return DerivationMaker(Lock.read(LOCK_FILE), LOCK_FILE, store_dir).make(recipe, _nothing, _nothing)
+    return DerivationMaker(Lock.read(LOCK_FILE), LOCK_FILE, store_dir).make(recipe, _nothing, _nothing, _nothing)
 
 
 def _nothing(needed: Dependency) -> NoReturn:

@@ -190,12 +190,20 @@ class PackageSet:
         self._making.append(recipe)
         try:
             made = self._maker.make(
-                recipe, lambda needed: self._make(self._resolve(needed, recipe)), lambda needed: self._resolve(needed, recipe)
+                recipe,
+                lambda needed: self._make(self._resolve(needed, recipe)),
+                lambda needed: self._resolve(needed, recipe),
+                self._python,
             )
         finally:
             self._making.pop()
         self._made[id(recipe)] = (recipe, made)
         return made
+
+    def _python(self, machine: str) -> Made:
+        from deployer.packages.interpreter import interpreter
+
+        return interpreter(self, machine, self._store_dir)
 
     def _resolve(self, needed: Dependency, by: Recipe) -> Recipe:
         if isinstance(needed, Recipe):

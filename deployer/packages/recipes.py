@@ -13,6 +13,8 @@ from deployer.errors import Place
 VERSION_IN_URL: Final = "${version}"
 DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 """Debian's names to those of uname(2)."""
+OMITTABLE: Final = ("dev", "optional", "peer")
+"""What of a `package-lock.json` can be left out; npm marks by these words what is needed for that alone."""
 
 Dependency = Union[str, "Recipe"]
 """A package by its name in the final set, or an exact recipe (what an overlay takes from `prev`)."""
@@ -117,6 +119,28 @@ class PythonRecipe(Recipe):
     groups: tuple[str, ...] = ()
     source: Path | None = None
     """A directory whose modules are put beside those of the wheels."""
+
+    @property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """The interpreter."""
+        return (self.interpreter,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NpmRecipe(Recipe):
+    """A project with its locked npm packages, run by the Node of a root tree of Debian packages."""
+
+    interpreter: Dependency
+    lock: Path
+    """A `package-lock.json`."""
+    omit: tuple[str, ...] = ("dev",)
+    """What is left out: `dev`, `optional`, `peer`."""
+    without_scripts: tuple[str, ...] = ()
+    """Packages that are taken though their install scripts do not run."""
+    registry: str = ""
+    """The URL below which the tarballs are that the lock file has no URL of."""
+    source: Path | None = None
+    """A directory whose files are put beside `node_modules`."""
 
     @property
     def dependencies(self) -> tuple[Dependency, ...]:
