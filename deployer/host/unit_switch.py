@@ -286,7 +286,8 @@ class _Table:
 
     def _sockets_of(self, name: str, file: UnitFile) -> List[str]:
         named = [*file.words("Service", "Sockets"), name[: -len("service")] + "socket"]
-        return [socket for socket in dict.fromkeys(named) if declared(socket, self.following) is not None]
+        wanted = {socket: declared(socket, self.following) for socket in named}
+        return [socket for socket, unit in wanted.items() if unit is not None and not unit.masked]
 
     def _is_the_hosts(self, name: str) -> bool:
         return name in self._shipped or is_one_of(name, LIFELINES) or is_one_of(name, LEFT_ALONE)

@@ -368,6 +368,12 @@ class TestStart:
     def test_one_that_becomes_wanted_is_started(self) -> None:
         assert decide(web(A, start=False), web(A)) == {"start": ["web.service"]}
 
+    def test_a_socket_that_is_masked_is_not_opened_again_for_its_service(self) -> None:
+        old = [Unit("web.service", A_STOPS, start=False), Unit("web.socket", "[Socket]\nListenStream=1\n")]
+        new = [Unit("web.service", A, start=False), Unit("web.socket", masked=True)]
+
+        assert decide(old, new, "web.service web.socket") == {"stop": ["web.socket", "web.service"], "start": ["web.service"]}
+
     def test_a_reload_is_not_enough_where_the_unit_stays_active_in_another_way(self) -> None:
         wish = "ExecReload=/bin/r\nX-ReloadIfChanged=yes\n"
         stays, runs = A + wish + "Type=oneshot\nRemainAfterExit=yes\n", B + wish
