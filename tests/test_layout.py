@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "build": {"store", "cache", "sandbox"},
     "generation": {"config", "packages", "build"},
     "environments": {"generation"},
+    "materials": {"packages", "build"},
     "host": {"formats", "store", "sandbox"},
     "ssh": {"inventory"},
     "copy": {"ssh", "store", "formats"},

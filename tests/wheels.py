@@ -17,12 +17,13 @@ def make_wheel(
     version: str = "1.0",
     scripts: Mapping[str, str] | None = None,
     tag: str = "py3-none-any",
+    metadata: str = "",
 ) -> Path:
-    """A wheel of `files` (name → text), whose entry points `scripts` are name → module:function."""
+    """A wheel of `files` (name → text), whose entry points `scripts` are name → module:function. `metadata`: more of METADATA."""
     information = f"{name}-{version}.dist-info"
     members = {
         **files,
-        f"{information}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{information}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
         f"{information}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
     if scripts:

@@ -178,8 +178,8 @@ class _Slice:
         return True
 
 
-def deb_script(path: Path, archive: str, name: str) -> str:
-    """A maintainer script of a .deb as text; empty where it has none, or one that is no text. Raises `ArchiveRefused`."""
+def deb_control_file(path: Path, archive: str, name: str) -> str:
+    """What a .deb tells of itself in a file like `control` or `postinst`; empty where there is none. Raises `ArchiveRefused`."""
     with refusing(archive), path.open("rb") as file:
         control = cast("BinaryIO", _deb_member(file, archive, "control.tar"))
         with _decompressed(control, control.peek(8)[:8]) as stream:  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deployer.build.archives import CHUNK, Member, deb_script, open_tar, refusing, tar_members
+from deployer.build.archives import CHUNK, Member, deb_control_file, open_tar, refusing, tar_members
 from deployer.build.debian_scripts import complete
 from deployer.build.limits import Limits
 from deployer.build.source_errors import ArchiveRefused, FilesCollide
@@ -65,7 +65,7 @@ def debian_root(
             raise
         root.finish(links)
         if completed:
-            complete(writer, (deb_script(deb.file, deb.name, "postinst") for deb in debs))
+            complete(writer, (deb_control_file(deb.file, deb.name, "postinst") for deb in debs))
 
 
 def _decompress(deb: Deb, spool: Path) -> Path:

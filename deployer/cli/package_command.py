@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +91,36 @@ def graph(context: click.Context, package_file: Path | None, as_tree: bool, name
     display = Display(context.obj)
     for line in draw([str(item.path) for item in made.values()], needs):
         display.text(line)
+
+
+@command.command("sbom")
+@packages_option
+@build_options
+@store_option
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to write it.")
+@names_argument
+@click.pass_context
+def sbom(context: click.Context, package_file: Path | None, output: Path | None, names: tuple[str, ...]) -> None:
+    """Print a bill of materials of packages, all the way down: CycloneDX 1.6, as JSON.
+
+    It has every .deb, wheel, fetched file and build that they are made from, with hashes, package URLs, what needs what, and
+    licences where they are known. The packages are built first. The same packages give the same bill; it has a time stamp only
+    where SOURCE_DATE_EPOCH is set.
+    """
+    from deployer.materials import cyclonedx_document, list_materials
+    from deployer.materials.listing import debs_of
+
+    bench = Workbench(context.obj, package_file)
+    made = _made(bench, names)
+    bench.have([*made.values(), *debs_of(made.values())])
+    materials = list_materials(bench.packages, bench.store, made.values())
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    roots = [Path(str(item.output)).name for item in made.values()]
+    text = cyclonedx_document(materials, [*made], roots, timestamp=int(epoch) if epoch.isdecimal() else None)
+    if output is None:
+        Display(context.obj).text(text.rstrip("\n"))
+    else:
+        output.write_text(text, encoding="utf-8")
 
 
 def _made(bench: Workbench, names: Iterable[str]) -> dict[str, Made]:

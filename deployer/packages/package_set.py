@@ -156,6 +156,10 @@ class PackageSet:
         recipes = [recipe for recipe in (self.recipes[name] for name in self.names()) if isinstance(recipe, DebianRecipe)]
         return tuple(DebianRequest(item.name, item.suites, item.packages, item.architecture, item.place) for item in recipes)
 
+    def recipe_of(self, made: Made) -> Recipe | None:
+        """The recipe of a derivation; None where it is a part of a package's, or nothing referred to it."""
+        return next((recipe for recipe, item in self._made.values() if item.path == made.path), None)
+
     def root_trees(self, made: Iterable[Made]) -> dict[str, LockedDebian]:
         """What the lock pins for each package of kind `debian` among these and all that they are made from, by name."""
         needed = {item.path for item in needed_first(made)}
