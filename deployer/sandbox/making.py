@@ -27,6 +27,7 @@ _BIND, _RECURSIVE, _PRIVATE = 1 << 12, 1 << 14, 1 << 18
 _NO_ATIME, _NO_DIRECTORY_ATIME, _RELATIVE_ATIME = 1 << 10, 1 << 11, 1 << 21
 _DETACH: Final = 2
 _CLOSE_RANGE: Final = 436
+_LAST: Final = 0x7FFFFFFF
 _MOST_DESCRIPTORS: Final = 1024
 """More than the warden has, where the kernel is older than 5.9."""
 _MOUNT_SETATTR, _HERE, _ALL_BELOW = 442, -100, 0x8000
@@ -53,6 +54,8 @@ _DEVICE_LINKS: Final = {
 def become(settings: Settings, plan: Plan, output: int, gate: socket, own: int) -> NoReturn:
     """In the copy of this process: make all around it, and be the builder. `own`: the namespaces that it does not share."""
     try:
+        # Above all the other end of the gate, and of those before: held here, they would never say that the warden is gone.
+        _close_all_but(output, gate.fileno())
         _enter(settings, plan, gate, own)
         if plan.get("builder"):
             _run(plan, output)
@@ -69,8 +72,11 @@ def become(settings: Settings, plan: Plan, output: int, gate: socket, own: int) 
 def _enter(settings: Settings, plan: Plan, gate: socket, own: int) -> None:
     _call("prctl", library.prctl(_PARENT_DIED, KILLED, 0, 0, 0))
     # Only after that is the process that we must not outlive asked to let us go on; if it is gone, this says so.
-    gate.send(b"\0")
-    answer = gate.recv(1000)
+    try:
+        gate.send(b"\0")
+        answer = gate.recv(1000)
+    except OSError:
+        answer = b""
     if answer != b"\0":
         raise Refused(answer.decode())
     os.setsid()
@@ -207,7 +213,7 @@ def _run(plan: Plan, output: int) -> NoReturn:
         os.dup2(nothing.fileno(), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    _close_all_others()
+    _close_all_but()
     for number in _IGNORED_BY_PYTHON:
         library.signal(number, None)
     try:
@@ -217,10 +223,18 @@ def _run(plan: Plan, output: int) -> NoReturn:
         os._exit(FAILED)
 
 
-def _close_all_others() -> None:
-    """All that is open is closed when another program begins; this does not rely on it."""
-    if library.syscall(_CLOSE_RANGE, 3, ctypes.c_uint(0xFFFFFFFF), 0) != 0:
-        os.closerange(3, _MOST_DESCRIPTORS)
+def _close_all_but(*kept: int) -> None:
+    """Of what is neither input nor output."""
+    first = 3
+    for descriptor in sorted({*kept} - {0, 1, 2}):
+        _close_from(first, descriptor - 1)
+        first = descriptor + 1
+    _close_from(first, _LAST)
+
+
+def _close_from(first: int, last: int) -> None:
+    if first <= last and library.syscall(_CLOSE_RANGE, first, last, 0) != 0:
+        os.closerange(first, min(last, _MOST_DESCRIPTORS) + 1)
 
 
 class Refused(Exception):

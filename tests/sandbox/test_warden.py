@@ -28,6 +28,18 @@ from deployer.sandbox.cells import Cells
 print(asyncio.run(Cells().open()))
 """
 
+ENTER_WITHOUT_WARDEN = """
+import os
+from _socket import socketpair
+from deployer.sandbox.making import become
+ours, theirs = socketpair()
+warden = os.getpid()
+if os.fork() == 0:
+    while os.getppid() == warden:
+        pass
+    become({}, {}, 1, theirs, 0)
+"""
+
 
 @pytest.fixture(scope="module")
 def toolchain(tmp_path_factory):
@@ -248,3 +260,15 @@ async def test_a_closure_that_no_packet_holds_is_seen_all_the_same(cells, room):
 
     assert ending.is_good
     assert b"".join(pieces).split() == [b"/nix/store/" + b"0" * 32 + b"-input", b"/nix/store/" + b"0" * 29 + b"999-input/file"]
+
+
+async def test_what_was_not_yet_bound_to_a_warden_that_died_ends_too():
+    """It waits at its gate, of which it has inherited the other end as well."""
+    command = [sys.executable, "-c", ENTER_WITHOUT_WARDEN]
+
+    # What it prints to is closed only when it has ended.
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, check=False, cwd=Path(__file__).parents[2], timeout=20
+    )
+
+    assert (done.returncode, done.stdout) == (0, b"")
