@@ -224,12 +224,12 @@ class UnitJobs:
             raise UnitsFailed(failures)
 
     def _without_definition(self, now: Mapping[str, UnitStatus]) -> Set[str]:
-        """Those that ran on after their definition went, before us: once they were stopped, nobody can start them again."""
-        declared_before = {unit.name for unit in self._previous.units}
-        known = declared_before | {name for name in now if template_of(name) in declared_before}
-        gone = {name for name, status in now.items() if status.load == "not-found" and not status.is_active} - known
+        """Those that ran on after their definition went or was masked, before us: nobody can start them with it again."""
+        defined = {unit.name for unit in self._previous.units if not unit.masked}
+        known = defined | {name for name in now if template_of(name) in defined}
+        gone = {name for name, status in now.items() if status.load in ("not-found", "masked")} - known
         for name in sorted(gone):
-            self._machine.events.log(f"{name}: it ran without a unit file, and cannot be started again")
+            self._machine.events.log(f"{name}: nothing defines any more what it ran with, and it is left {now[name].active}")
         return gone
 
     def _stop_for_good(self, names: Sequence[str], timeout: float) -> None:

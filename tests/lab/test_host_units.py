@@ -102,8 +102,15 @@ def test_what_ran_without_a_definition_and_was_stopped_keeps_no_rollback_from_it
     outcome = controller.activate(declare(controller, Unit("kept.service", masked=True), fails), gone)
 
     assert outcome["state"] == "rolled-back", outcome
-    assert "kept.service: it ran without a unit file, and cannot be started again" in outcome["log"]
+    assert "kept.service: nothing defines any more what it ran with, and it is left inactive" in outcome["log"]
     assert show(controller, "a.service", "ActiveState") == "active"
+
+    # Nor is there anything to go back to where it got another definition.
+    move(controller, kept, gone)
+    move(controller, gone, kept)
+    outcome = controller.activate(declare(controller, Unit("kept.service", SLEEP.format(1003)), fails), gone)
+    assert outcome["state"] == "rolled-back", outcome
+    assert "kept.service: nothing defines any more what it ran with, and it is left active" in outcome["log"]
 
 
 def test_a_unit_to_extend_that_is_not_there_is_refused_in_the_plan(controller: Controller) -> None:
