@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,8 @@ def command(context: click.Context, selector: str | None, package_file: Path | N
     if package_file is not None and chosen:
         raise click.UsageError("Give hosts or --packages: a file of packages names no hosts.")
     is_bare = package_file is not None or not (chosen or has_inventory)
-    sets = {"": _all_sets(Workbench(what.settings, package_file).packages)} if is_bare else _sets_of_hosts(what, chosen or None)
+    packages = Workbench(what.settings, package_file).packages if is_bare else what.packages
+    sets = {"": _all_sets(packages)} if is_bare else _sets_of_hosts(what, chosen or None)
 
     async def work() -> int:
         from deployer.packages.mirrors import find_mirrors
@@ -57,7 +58,7 @@ def command(context: click.Context, selector: str | None, package_file: Path | N
                 display.data({"host": host or None, "sets": [*sets[host]], "updates": [_document(update) for update in due]})
         else:
             _show(updates, display, is_bare=is_bare)
-            _advise(updates, distinct, display, is_bare=is_bare)
+            _advise(updates, distinct, display, declared=packages.names(), is_bare=is_bare)
         return int(ExitCode.FAILED if any(update.is_security for due in updates.values() for update in due) else ExitCode.DONE)
 
     run(work)
@@ -112,7 +113,12 @@ def _show(updates: Mapping[str, Sequence[Update]], display: Display, *, is_bare:
 
 
 def _advise(
-    updates: Mapping[str, Sequence[Update]], sets: Mapping[str, LockedDebian], display: Display, *, is_bare: bool
+    updates: Mapping[str, Sequence[Update]],
+    sets: Mapping[str, LockedDebian],
+    display: Display,
+    *,
+    declared: Collection[str],
+    is_bare: bool,
 ) -> None:
     """What to do to have the updates: those of security suites where there are any, else all."""
     due = {update for of_host in updates.values() for update in of_host}
@@ -123,10 +129,13 @@ def _advise(
     wanted = security or due
     names = sorted({update.package_set for update in wanted})
     for name in names:
+        if name not in declared:
+            display.say(f"{name!r} comes with deployer: a package of this name and of kind 'debian' takes its place.")
+            continue
         suites = sorted({suite for update in wanted if update.package_set == name for suite in update.suites})
         if missing := [suite for suite in suites if suite not in sets[name].suites]:
             display.say(
                 f"Add {' and '.join(missing)} to the suites of {name!r}: without them a lock cannot have the newer versions."
             )
-    command = " ".join(f"--update {name}" for name in names)
-    display.say(f"To have them: deployer lock {command}{'' if is_bare else ', and deploy'}.")
+    if command := " ".join(f"--update {name}" for name in names if name in declared):
+        display.say(f"To have them: deployer lock {command}{'' if is_bare else ', and deploy'}.")

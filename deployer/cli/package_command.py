@@ -103,9 +103,9 @@ def graph(context: click.Context, package_file: Path | None, as_tree: bool, name
 def sbom(context: click.Context, package_file: Path | None, output: Path | None, names: tuple[str, ...]) -> None:
     """Print a bill of materials of packages, all the way down: CycloneDX 1.6, as JSON.
 
-    It has every .deb, wheel, fetched file and build that they are made from, with hashes, package URLs, what needs what, and
-    licences where they are known. The packages are built first. The same packages give the same bill; it has a time stamp only
-    where SOURCE_DATE_EPOCH is set.
+    It has every .deb, wheel, npm package, fetched file and build that they are made from, with hashes, package URLs, what needs
+    what, and licences where they are known. The packages are built first. The same packages give the same bill; it has a time
+    stamp only where SOURCE_DATE_EPOCH is set.
     """
     from deployer.materials import cyclonedx_document, list_materials
     from deployer.materials.listing import debs_of

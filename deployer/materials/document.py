@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deployer import __version__
 from deployer.errors import ConfigurationError
-from deployer.materials.listing import Material
+from deployer.materials.material import Material
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component

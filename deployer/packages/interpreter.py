@@ -7,6 +7,7 @@ No system refers to it: a host's system is the same whether the host has a Pytho
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -14,7 +15,7 @@ from deployer.errors import DeploymentError
 from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import Made, make_derivation
 from deployer.packages.derivations import DerivationMaker
-from deployer.packages.lockfile import Lock
+from deployer.packages.lockfile import Lock, LockedDebian
 from deployer.packages.recipes import DebianRecipe, Dependency
 
 NAME: Final = "host-python"
@@ -22,6 +23,7 @@ MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 """What `uname -m` says, and what Debian calls it."""
 SUITES: Final = ("bookworm", "bookworm-updates", "bookworm-security")
 PACKAGES: Final = ("python3.11",)
+_BUILDER: Final = "builtin:host-python"
 LOCK_FILE: Final = Path(__file__).with_name("host_python.lock")
 
 
@@ -53,12 +55,20 @@ def interpreter(packages: PackageSet, machine: str, store_dir: str) -> Made:
     root = _root(packages, machine, store_dir)
     return make_derivation(
         NAME,
-        builder="builtin:host-python",
+        builder=_BUILDER,
         system="builtin",
         environment={"root": str(root.output)},
         inputs=(root,),
         store_dir=store_dir,
     )
+
+
+def pinned_roots(made: Iterable[Made]) -> dict[str, LockedDebian]:
+    """What our own pins have of the Python that is among these, by the name of the package that would take their place."""
+    roots = [item.inputs[0] for item in made if item.derivation.builder == _BUILDER]
+    names = {recipe_name(root.architecture) for root in roots}
+    pinned = Lock.read(LOCK_FILE).debian if names else {}
+    return {name: pinned[name] for name in sorted(names)}
 
 
 def _root(packages: PackageSet, machine: str, store_dir: str) -> Made:

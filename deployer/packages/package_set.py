@@ -161,11 +161,17 @@ class PackageSet:
         return next((recipe for recipe, item in self._made.values() if item.path == made.path), None)
 
     def root_trees(self, made: Iterable[Made]) -> dict[str, LockedDebian]:
-        """What the lock pins for each package of kind `debian` among these and all that they are made from, by name."""
-        needed = {item.path for item in needed_first(made)}
+        """What the lock pins for each package of kind `debian` among these and all that they are made from, by name.
+
+        The Python that deployer brings is one of them, by the name of the package that would take its place.
+        """
+        from deployer.packages.interpreter import pinned_roots
+
+        ordered = needed_first(made)
+        needed = {item.path for item in ordered}
         known = [(recipe, item) for recipe, item in self._made.values() if item.path in needed]
         found = {recipe.name: self._maker.locked(recipe) for recipe, _ in known if isinstance(recipe, DebianRecipe)}
-        return dict(sorted(found.items()))
+        return dict(sorted({**pinned_roots(ordered), **found}.items()))
 
     def check(self) -> None:
         """Make every derivation, and raise all that is wrong, together."""

@@ -14,7 +14,8 @@ import pytest
 
 from deployer.build import realise
 from deployer.materials.document import BillLibraryMissing, cyclonedx_document
-from deployer.materials.listing import Material, list_materials
+from deployer.materials.listing import list_materials
+from deployer.materials.material import Material
 from deployer.packages import PackageSet, mirrors
 from deployer.packages.derivation_inputs import make_derivation, make_source
 from deployer.store import Store
@@ -22,6 +23,7 @@ from tests.build.test_python_environment import VERSION, root  # noqa: F401
 from tests.cli.conftest import deployer  # noqa: F401
 from tests.materials.test_licences import COPYRIGHT
 from tests.packages.repository import Repository, signing_key
+from tests.tarballs import make_tarball
 from tests.wheels import make_wheel, sha256
 
 PACKAGES = """
@@ -139,6 +141,48 @@ async def test_wheels_are_told_with_licences_and_what_they_need(root, tmp_path):
     assert (app.licences, app.needs, app.runs, app.hashes) == (("MIT",), (lib.reference,), True, (("sha256", sha256(files[0])),))
     assert set(found) == {"app", "some-lib", "shop", "root"}
     assert set(found["shop"].needs) == {app.reference, lib.reference, found["root"].reference}
+
+
+async def test_npm_packages_are_told_by_their_places(tmp_path):
+    speak = make_tarball(tmp_path, "@a/speak", {}, license="MIT", dependencies={"word": "1", "loud": "1"})
+    inner = make_tarball(tmp_path, "word", {}, license={"type": "ISC"})
+    outer = make_tarball(tmp_path, "word", {}, version="2.0.0", licenses=[{"type": "MIT"}, {"type": "Apache-2.0"}])
+    loud = make_tarball(tmp_path, "loud", {}, dependencies={"word": "2"})
+    places = {"@a/speak": speak, "@a/speak/node_modules/word": inner, "word": outer, "loud": loud}
+    fetched = {place: fetch(file) for place, file in places.items()}
+    parts = [{"path": f"node_modules/{place}", "file": str(made.output)} for place, made in fetched.items()]
+    made = make_derivation(
+        "site",
+        builder="builtin:node-project",
+        system="builtin",
+        environment={"packages": json.dumps(parts), "programs": "[]"},
+        inputs=tuple(fetched.values()),
+        store_dir="/nix/store",
+    )
+    packages, store = PackageSet({}), Store(tmp_path / "root", "/nix/store")
+    packages.write(store, [made])
+    await realise(store, [made.path])
+
+    found = {material.reference: material for material in list_materials(packages, store, [made])}
+
+    assert {reference: material.licences for reference, material in found.items() if material.package_url} == {
+        "pkg:npm/%40a/speak@1.0.0": ("MIT",),
+        "pkg:npm/word@1.0.0": ("ISC",),
+        "pkg:npm/word@2.0.0": ("MIT OR Apache-2.0",),
+        "pkg:npm/loud@1.0.0": (),
+    }
+    assert found["pkg:npm/%40a/speak@1.0.0"].needs == ("pkg:npm/loud@1.0.0", "pkg:npm/word@1.0.0")
+    assert found["pkg:npm/loud@1.0.0"].needs == ("pkg:npm/word@2.0.0",)
+    assert len(found) == 5
+
+
+def fetch(file):
+    """The derivation of a file that has a URL."""
+    environment = {"url": file.as_uri(), "urls": file.as_uri(), "executable": "", "unpack": ""}
+    fixed = ("sha256", hashlib.sha256(file.read_bytes()).digest())
+    return make_derivation(
+        file.name, builder="builtin:fetchurl", system="builtin", environment=environment, fixed=fixed, store_dir="/nix/store"
+    )
 
 
 def test_licences_are_one_expression_or_each_by_itself():

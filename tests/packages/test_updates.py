@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from deployer.packages import PackageSet
 from deployer.packages.errors import IndexRefused, MirrorsUnknown
-from deployer.packages.lockfile import LockedDebian
+from deployer.packages.interpreter import LOCK_FILE, interpreter
+from deployer.packages.lockfile import Lock, LockedDebian
 from deployer.packages.locking import lock_packages
 from deployer.packages.mirrors import Mirror, mirrors_of
 from deployer.packages.updates import Update, find_updates, newest_versions, security_suite, suites_to_ask
@@ -140,6 +142,14 @@ def test_each_suite_is_asked_once():
     locked = LockedDebian(("a", "a-updates", "a-security"), (), "amd64", ())
 
     assert suites_to_ask(locked) == ("a", "a-updates", "a-security")
+
+
+def test_the_python_that_comes_with_deployer_is_among_what_is_used():
+    packages = PackageSet({})
+    python = interpreter(packages, "x86_64", "/nix/store")
+
+    assert packages.root_trees([python]) == {"host-python-x86_64": Lock.read(LOCK_FILE).debian["host-python-x86_64"]}
+    assert packages.root_trees([]) == {}
 
 
 def test_an_index_may_have_several_versions_of_a_package():
