@@ -1,0 +1,131 @@
+"""A web application of locked npm packages, on hosts of two releases that have no Node: as services, and on PATH."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import shlex
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployer.build import BuildSettings, realise
+from deployer.generation.programs import programs_of
+from deployer.lab import LabHost
+from deployer.packages import PackageSet
+from deployer.packages.locking import lock_packages
+from deployer.store import Store
+from tests.lab.fleet import Fleet
+from tests.lab.standing import shell
+from tests.tarballs import integrity, make_tarball
+
+PACKAGES: dict[str, Any] = {
+    "node": {"kind": "debian", "suite": "bookworm", "packages": ["nodejs"]},
+    "shop": {"kind": "npm", "interpreter": "node", "lock": "package-lock.json", "source": "./source"},
+}
+SHOP = """\
+#!/usr/bin/env node
+const { fork } = require("child_process"), greeting = require("greeting");
+if (process.argv[2] === "child") process.send(process.version);
+else fork(__filename, ["child"]).on("message", (version) => {
+  require("http").createServer((_, answer) => answer.end(`${greeting} ${version}`)).listen(Number(process.argv[2]), "127.0.0.1");
+});
+"""
+COMMANDS = {"started": "${pkgs.shop}/bin/shop 8001", "rooted": "/usr/bin/node ${pkgs.shop}/app/shop.js 8002"}
+MAPPED_OUTSIDE = """
+for one in /proc/{pid}/map_files/*; do stat -Lc '%d:%i %n' "$one"; done |
+    grep -vFf <(find -H {root}/usr -type f -printf '%D:%i \\n')
+"""
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A directory that a web server of this machine shows, and its URL."""
+    directory = tmp_path_factory.mktemp("registry")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=directory)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield directory, f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def workshop(machines, registry, store_with_pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
+    """A store that has the packages, and where their file is: a lab has no way to a mirror."""
+    directory, store = tmp_path_factory.mktemp("node"), Store(store_with_pythons)
+    served, url = registry
+    program = {"index.js": "module.exports = 'good morning'\n", "say.js": "console.log(require('.'), process.version)\n"}
+    tarball = make_tarball(served, "greeting", program)
+    entries = {
+        "": {"name": "shop", "bin": {"shop": "shop.js"}, "dependencies": {"greeting": "1"}},
+        "node_modules/greeting": {
+            "version": "1.0.0",
+            "resolved": f"{url}/{tarball.name}",
+            "integrity": integrity(tarball.read_bytes()),
+            "bin": {"say": "say.js"},
+        },
+    }
+    (directory / "package-lock.json").write_text(json.dumps({"lockfileVersion": 3, "packages": entries}))
+    (directory / "source").mkdir()
+    (directory / "source/shop.js").write_text(SHOP)
+    (directory / "packages.yaml").write_text(yaml.safe_dump(PACKAGES))
+    machines.do(lock_packages(directory / "packages.yaml"))
+    packages = PackageSet.load(directory / "packages.yaml")
+    made = [programs_of(packages, "shop", store.store_dir), packages.made("node")]
+    packages.write(store, made)
+    machines.do(realise(store, [one.path for one in made], settings=BuildSettings()))
+    return store, directory
+
+
+def configuration() -> dict[str, Any]:
+    """The application twice: by its starter, and with the interpreter's tree as the service's root."""
+    services = {
+        name: {"wanted_by": ["multi-user.target"], "check": True, "service": {"ExecStart": command, "User": "shop"}}
+        for name, command in COMMANDS.items()
+    }
+    return {
+        "packages": ["shop"],
+        "users": {"shop": {}},
+        "systemd": {"services": services, "roots": {"rooted": "${pkgs.node}"}},
+        "checks": {f"port-{port}": {"kind": "http", "url": f"http://127.0.0.1:{port}/"} for port in (8001, 8002)},
+    }
+
+
+def test_a_node_application_runs_alike_on_hosts_that_have_none(machines, fresh_hosts, workshop, monkeypatch: pytest.MonkeyPatch):
+    store, directory = workshop
+    monkeypatch.setenv("DEPLOYER_STORE_ROOT", str(store.root))
+    hosts = [fresh_hosts(1, release=release)[0] for release in ("bullseye", "trixie")]
+    fleet = Fleet(directory, machines.lab, *hosts)
+    fleet.packages = PACKAGES
+    root = PackageSet.load(directory / "packages.yaml").output_path("node")
+
+    def on(host: LabHost, command: str) -> str:
+        return shell(machines.lab, host, command)
+
+    def mapped_outside(host: LabHost, pid: str) -> str:
+        return on(host, f"bash -c {shlex.quote(MAPPED_OUTSIDE.format(pid=pid, root=root))}; true")
+
+    fleet.configure(configuration())
+    deployed = fleet.deploy()
+    assert deployed.exit_code == 0, deployed.text
+    for host in hosts:
+        for port in (8001, 8002):
+            assert on(host, f"curl -sS --max-time 10 http://127.0.0.1:{port}/").startswith("good morning v18."), host.name
+        assert mapped_outside(host, "1") != ""
+        for unit in COMMANDS:
+            assert mapped_outside(host, f"$(systemctl show -p MainPID --value {unit})") == "", (host.name, unit)
+        assert on(host, "setpriv --reuid=4242 --regid=4242 --clear-groups sh -lc say").startswith("good morning v18.")
+        assert on(host, "ls /usr/bin/node /usr/share/nodejs 2>/dev/null; true") == ""
