@@ -25,6 +25,7 @@ def entry(name, version="1.0.0", **more):
     return {"version": version, "resolved": f"{SITE}/{name}/-/{name}-{version}.tgz", "integrity": GOOD, **more}
 
 
+FASTER = ("@fast/linux", "@fast/musl", "@fast/mac", "@fast/arm", "leaning")
 ENTRIES = {
     "": {
         "name": "shop",
@@ -35,11 +36,12 @@ ENTRIES = {
     "node_modules/web": entry("web", dependencies={"ms": "2"}, bin={"web": "bin/web.js"}),
     "node_modules/web/node_modules/ms": entry("ms", "2.0.0", bin={"ms": "ms.js"}),
     "node_modules/ms": entry("ms", "1.0.0"),
-    "node_modules/fast": entry("fast", optionalDependencies={"@fast/linux": "1", "@fast/musl": "1", "@fast/mac": "1"}),
+    "node_modules/fast": entry("fast", optionalDependencies=dict.fromkeys(FASTER, "1")),
     "node_modules/@fast/linux": entry("linux", optional=True, os=["linux"], cpu=["x64"]),
     "node_modules/@fast/musl": entry("musl", optional=True, os=["linux"], libc=["musl"]),
     "node_modules/@fast/mac": entry("mac", optional=True, os=["!linux"], dependencies={"helper": "1"}, hasInstallScript=True),
-    "node_modules/@fast/arm": entry("arm", optional=True, cpu=["arm64"]),
+    "node_modules/helper": entry("helper", optional=True, bin="help.js"),
+    "node_modules/@fast/arm": entry("arm", optional=True, cpu=["arm64"], dependencies={"ms": "3"}),
     "node_modules/@fast/arm/node_modules/ms": entry("ms", "3.0.0", optional=True),
     "node_modules/leaning": entry("leaning", optional=True, dependencies={"@fast/mac": "1"}),
     "node_modules/checker": entry("checker", dev=True, bin={"check": "check.js"}),
@@ -88,6 +90,17 @@ def test_programs_are_those_of_the_project_and_of_what_it_asks_for_itself(select
         "check": "node_modules/checker/check.js",
         "web": "node_modules/web/bin/web.js",
     }
+
+
+def test_the_programs_of_all_packages_can_be_run_by_others(select):
+    assert select().runnable == ("cli.js", "node_modules/web/bin/web.js", "node_modules/web/node_modules/ms/ms.js")
+
+
+def test_what_only_something_left_out_needs_is_left_out_too(select):
+    needed = {"": {"dependencies": {"ms": "1"}}, "node_modules/ms": {"optionalDependencies": {"helper": "1"}}}
+
+    assert "helper" not in paths(select())
+    assert "helper" in paths(select(needed))
 
 
 def test_what_is_left_out_is_what_npm_would_leave_out(select):

@@ -54,7 +54,7 @@ def _modules(full_name: str, project: LockedProject, inputs: NodeInputs, store_d
     packages = [{"path": tarball.path, "file": str(made.output)} for tarball, made in fetched]
     environment = {
         "packages": json.dumps(packages, sort_keys=True),
-        "programs": json.dumps(sorted(project.programs.values())),
+        "programs": json.dumps(project.runnable),
     }
     if inputs.source is not None:
         environment["source"] = str(inputs.source.path)

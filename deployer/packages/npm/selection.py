@@ -25,6 +25,8 @@ class LockedProject:
     """In order of their places, outer ones first."""
     programs: Mapping[str, str]
     """Name of each program of what the project itself depends on → its file, as a path of the project."""
+    runnable: tuple[str, ...]
+    """Files of programs, these and all others, as paths of the project."""
 
 
 def select_packages(
@@ -68,7 +70,9 @@ class _Selection:
         # What another tarball brings comes with that.
         fetched = {path: entry for path, entry in taken.items() if not entry.get("inBundle")}
         tarballs = [locked_tarball(self.lock, path, entry, self.registry) for path, entry in sorted(fetched.items())]
-        return LockedProject(tuple(tarballs), self._programs(taken))
+        programs = self._programs(taken)
+        others = (file for path, entry in taken.items() for file in programs_of_entry(self.lock, path, entry).values())
+        return LockedProject(tuple(tarballs), programs, tuple(sorted({*programs.values(), *others})))
 
     def _check_named(self) -> None:
         names = {name_of(path) for path in self.lock.entries}
@@ -98,7 +102,21 @@ class _Selection:
         while gone := {path for path, entry in taken.items() if self._leans_on(path, entry, unfit)}:
             unfit |= gone
             taken = {path: entry for path, entry in taken.items() if path not in gone}
-        return taken
+        reached = self._reached(taken)
+        return {path: entry for path, entry in taken.items() if path in reached or not entry.get("optional")}
+
+    def _reached(self, taken: Mapping[str, Entry]) -> Collection[str]:
+        """What the project needs by way of what is taken: something optional may have been for what is not."""
+        todo, reached = [ROOT], {ROOT}
+        while todo:
+            path = todo.pop()
+            entry = taken.get(path) or self.lock.entries.get(path, {})
+            for name in {name for key in _DIRECT for name in entry.get(key, {})}:
+                found = self._resolve(path, name)
+                if found is not None and found in taken and found not in reached:
+                    reached.add(found)
+                    todo.append(found)
+        return reached
 
     def _is_omitted(self, entry: Entry) -> bool:
         if entry.get("devOptional") and {"dev", "optional"} <= self.omit:
