@@ -18,6 +18,7 @@ from deployer.materials.listing import list_materials
 from deployer.materials.material import Material
 from deployer.packages import PackageSet, mirrors
 from deployer.packages.derivation_inputs import make_derivation, make_source
+from deployer.packages.recipes import NixRecipe
 from deployer.store import Store
 from tests.build.test_python_environment import VERSION, root  # noqa: F401
 from tests.cli.conftest import deployer  # noqa: F401
@@ -174,6 +175,35 @@ async def test_npm_packages_are_told_by_their_places(tmp_path):
     assert found["pkg:npm/%40a/speak@1.0.0"].needs == ("pkg:npm/loud@1.0.0", "pkg:npm/word@1.0.0")
     assert found["pkg:npm/loud@1.0.0"].needs == ("pkg:npm/word@2.0.0",)
     assert len(found) == 5
+
+
+async def test_what_a_path_of_a_binary_cache_refers_to_is_told_by_store_paths(tmp_path):
+    store = Store(tmp_path / "root", "/nix/store")
+    (tmp_path / "lib").write_text("a library")
+    needed = make_source(tmp_path / "lib", store_dir="/nix/store", ignored=frozenset())
+    entries = json.dumps([{"path": "", "type": "symlink", "target": str(needed.path)}])
+    program = make_derivation(
+        "program",
+        builder="builtin:tree",
+        system="builtin",
+        environment={"entries": entries},
+        sources=(needed,),
+        store_dir="/nix/store",
+    )
+    PackageSet({}).write(store, [program])
+    await realise(store, [program.path])
+    path = str(program.output)
+    packages = PackageSet({"linked": NixRecipe(name="linked", path=path)})
+    made = packages.made("linked")
+    packages.write(store, [made])
+    await realise(store, [made.path])
+
+    found = {material.name: material for material in list_materials(packages, store, [made])}
+
+    assert {name: material.runs for name, material in found.items()} == {"linked": True, "program": True, "lib": True}
+    assert found["linked"].needs == (found["program"].reference,)
+    assert found["program"].needs == (found["lib"].reference,)
+    assert found["lib"].store_path == str(needed.path)
 
 
 def fetch(file):
