@@ -17,6 +17,8 @@ AGAIN: Final = "Restore it from version control, or run 'npm install --package-l
 ROOT: Final = ""
 """The key of the project itself."""
 _VERSIONS: Final = (2, 3)
+_STRING: Final = re.compile(r'(?P<text>"(?:[^"\\]|\\.)*")(?P<colon>\s*:)?')
+"""A string of JSON, and whether it is a key."""
 
 Entry = Mapping[str, Any]
 
@@ -46,8 +48,18 @@ class NpmLock:
 
     def place_of(self, key: str) -> Place:
         """The line of the entry of that key; the whole file where there is none."""
-        found = re.search(rf"{re.escape(json.dumps(key, ensure_ascii=False))}\s*:", self.text) if key else None
-        return Place(str(self.path), self.text.count("\n", 0, found.start()) + 1) if found else Place(str(self.path))
+        return Place(str(self.path), self._lines.get(json.dumps(key, ensure_ascii=False), 0) if key else 0)
+
+    @cached_property
+    def _lines(self) -> Mapping[str, int]:
+        """Each key, in its quotes → the line where it stands first."""
+        found: dict[str, int] = {}
+        line = at = 0
+        for match in _STRING.finditer(self.text):
+            line, at = line + self.text.count("\n", at, match.start()), match.start()
+            if match["colon"]:
+                found.setdefault(match["text"], line + 1)
+        return found
 
     def refuse(self, reason: str, hint: str, *, key: str = ROOT) -> PackageInvalid:
         """The error that something in it cannot be used."""

@@ -49,7 +49,7 @@ def check_path(lock: NpmLock, path: str, entry: Entry) -> None:
     """Refuse what is no tarball in `node_modules`: links, workspaces, and names that lead elsewhere. Raises `PackageInvalid`."""
     if entry.get("link"):
         target = entry.get("resolved", "")
-        reason = f"{path} is a link to {target!r}, a directory of the project"
+        reason = f"{path!r} is a link to {target!r}, a directory of the project"
         raise lock.refuse(reason, "Publish it to a registry and depend on that, or make it part of 'source'.", key=path)
     if "node_modules/" not in f"{path}/":
         reason = f"{path!r} is a workspace or a directory of the project"
