@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Dict, Final, List, Optional, Tuple, Union
 
 if TYPE_CHECKING:
     from typing import dataclass_transform
@@ -28,6 +28,10 @@ else:
 
 
 JsonValue = Union[None, bool, int, float, str, List["JsonValue"], Dict[str, "JsonValue"]]
+
+
+_FAR_LESS: Final = 0.25
+"""Of the likeness of two words, between 0 and 1."""
 
 
 class ExitCode(enum.IntEnum):
@@ -175,11 +179,13 @@ class ManyErrors(DeployerError):
 
 
 def near(word: str, known: Iterable[str]) -> Tuple[str, ...]:
-    """The known words that a misspelled one may have meant, at most three, the nearest first."""
+    """The known words that a misspelled one may have meant, at most three, the nearest first; none that is far less near."""
     import difflib
 
     by_lower = {name.lower(): name for name in known}
-    return tuple(by_lower[found] for found in difflib.get_close_matches(word.lower(), list(by_lower), n=3, cutoff=0.6))
+    found = difflib.get_close_matches(word.lower(), list(by_lower), n=3, cutoff=0.6)
+    likeness = {name: difflib.SequenceMatcher(None, name, word.lower()).ratio() for name in found}
+    return tuple(by_lower[name] for name in found if likeness[name] >= likeness[found[0]] - _FAR_LESS)
 
 
 def raise_all(errors: Iterable[DeployerError]) -> None:

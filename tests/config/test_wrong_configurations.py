@@ -634,7 +634,7 @@ WRONG = [
     (
         "a conditional with an unknown key",
         {"main": "when: [{if: true, than: {}, then: {}}]\n"},
-        ["main.yaml:1:19: there is no option 'when.than' | Did you mean 'when.then' or 'when.if'? Declared at main.yaml:1:8."],
+        ["main.yaml:1:19: there is no option 'when.than' | Did you mean 'when.then'? Declared at main.yaml:1:8."],
     ),
     (
         "a conditional import",
