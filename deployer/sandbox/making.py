@@ -9,10 +9,9 @@ import struct
 
 from deployer.sandbox.networks import NETWORK, bring_loopback_up, library
 
+# What the warden imports, it copies for each sandbox: so, too, it has only that half of `socket` which is in C.
 TYPE_CHECKING = False
-if (
-    TYPE_CHECKING
-):  # What the warden imports, it copies for each sandbox: so, too, it has only that half of `socket` which is in C.
+if TYPE_CHECKING:
     from _socket import socket
     from typing import Any, Final, List, Mapping, NoReturn, Optional
 
