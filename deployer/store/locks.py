@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import weakref
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Optional, Set
 
@@ -81,24 +82,26 @@ def held(path: Path, *, exclusive: bool) -> Iterator[None]:
 
 
 class TemporaryRoots:
-    """Paths that this process needs. The file's lock tells others that the process lives."""
+    """Paths that this process needs, through one store. The file's lock tells others that somebody lives who does."""
 
     def __init__(self, directory: Path) -> None:
         """Nothing is written until there is a root."""
         self._directory = directory
         self._descriptor = -1
+        self._closing: Optional[weakref.finalize[[int], TemporaryRoots]] = None
 
     def add(self, paths: Iterable[str]) -> None:
-        """Keep paths until this process ends."""
+        """Keep paths until this process ends, or nobody has the store any more."""
         if self._descriptor < 0:
             self._descriptor = self._open()
+            self._closing = weakref.finalize(self, os.close, self._descriptor)
         os.write(self._descriptor, "".join(f"{path}\0" for path in paths).encode())
 
     def close(self) -> None:
         """Let go of all of them."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._closing is not None:
+            self._closing()
+            self._descriptor, self._closing = -1, None
 
     def _open(self) -> int:
         while True:

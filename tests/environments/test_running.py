@@ -84,12 +84,14 @@ def test_an_ordinary_user_needs_no_root(project, tmp_path, store_root):
     text(project.deployer("package", "build", "base"))
     spec = {"root": PackageSet.load(tmp_path / "packages.yaml").output_path("base"), "store": f"{store_root}/nix/store"}
 
+    copied = shutil.copytree(launcher.DIRECTORY, store_root / "launcher")  # this checkout may be root's alone
+
     outside = [
         *command[:4],
         "/usr/bin/python3",
         "-I",
         "-S",
-        f"{launcher.DIRECTORY}/{launcher.START}",
+        f"{copied}/{launcher.START}",
         json.dumps(spec),
         "--",
         "sh",
