@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -66,7 +67,8 @@ class Stage:
         try:
             printed, complaints = process.communicate(timeout=SECONDS)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # It may have ended just now.
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise
         took = time.monotonic() - began
