@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Set, Tuple, Type, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Set, Tuple, Type, TypeVar
 
 if TYPE_CHECKING:
     from typing import dataclass_transform
@@ -28,8 +28,16 @@ _R = TypeVar("_R", bound="Record")
 class Record:
     """Each class below is a frozen dataclass of its annotated names; `dataclasses.replace` and the like take its instances.
 
-    What looks at a class of which there may be no instance yet calls `fields_of`.
+    What looks at a class of which there may be no instance yet calls `fields_of`. Where a class says `kw_only=True`, its
+    own fields are given by name; what travels to hosts can't, whose Pythons may be older than 3.10.
     """
+
+    _options: ClassVar[Mapping[str, bool]] = {}
+
+    def __init_subclass__(cls, **options: bool) -> None:
+        """Keep what `dataclasses.dataclass` is to be told."""
+        super().__init_subclass__()
+        cls._options = options
 
     def __new__(cls: Type[_R], *_: Any, **__: Any) -> _R:
         """Have the class's methods made, once."""
@@ -50,7 +58,7 @@ def _make(kind: Type[Record]) -> None:
     with _making:
         for base in reversed(kind.__mro__):
             if issubclass(base, Record) and base not in _made:
-                dataclasses.dataclass(frozen=True)(base)
+                dataclasses.dataclass(frozen=True, **base._options)(base)
                 _made.add(base)
 
 

@@ -50,6 +50,15 @@ def test_its_fields_are_known_before_there_is_an_instance() -> None:
     assert [field.name for field in fields_of(Pear)] == ["name", "grams", "labels", "ripe"]
 
 
+def test_fields_may_be_given_by_name_only() -> None:
+    class Quince(Apple, kw_only=True):
+        fuzz: bool
+
+    assert Quince("Champion", fuzz=True).fuzz
+    with pytest.raises(TypeError):
+        Quince("Champion", 100, {}, True)  # type: ignore[call-arg]
+
+
 def test_it_is_copied_and_sent_to_other_processes() -> None:
     apple = Apple("Boskoop", labels={"from": "garden"})
 

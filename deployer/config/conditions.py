@@ -10,13 +10,13 @@ true, false or ${…}     as it says
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from deployer.config.definitions import Definition, describe
 from deployer.config.errors import did_you_mean
 from deployer.config.source_errors import WrongCondition
 from deployer.errors import DeployerError, JsonValue, Place
+from deployer.records import Record
 from deployer.yaml_source import Mapping as MappingNode
 from deployer.yaml_source import Node, Scalar, Sequence, kind_of
 
@@ -27,23 +27,20 @@ ValueOf: TypeAlias = Callable[[Definition], Any]
 _OPERATIONS: Final = (*get_args(Joining), *get_args(Comparing))
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Record):
     """A value that is true or false."""
 
     value: Definition
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Record):
     """Conditions that are put together."""
 
     operation: Joining
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(Record):
     """Two values that are compared."""
 
     operation: Comparing

@@ -105,14 +105,13 @@ class FilePath(OptionType):
 
 def text(description: str = "text", *, pattern: str = "", empty: bool = True, lines: bool = True) -> Scalar:
     """Text; `lines` says whether it may have several lines."""
-    compiled = re.compile(pattern) if pattern else None
 
     def accepts(value: Any) -> bool:
         if not isinstance(value, str) or "\0" in value or (not empty and not value):
             return False
         if not lines and re.search(r"[\n\r]", value):
             return False
-        return compiled is None or compiled.fullmatch(value) is not None
+        return not pattern or re.fullmatch(pattern, value) is not None  # compiled when there is a value, and kept by `re`
 
     json: dict[str, Any] = {"type": "string"}
     if pattern:

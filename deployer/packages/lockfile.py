@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from deployer.errors import Place
 from deployer.packages.errors import LockInvalid
+from deployer.records import Record, fields_of
 
 LOCK_NAME: Final = "deployer.lock"
 _VERSION: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class LockedDeb:
+class LockedDeb(Record):
     """One .deb, pinned."""
 
     name: str
@@ -29,8 +29,7 @@ class LockedDeb:
     """Hexadecimal."""
 
 
-@dataclass(frozen=True, slots=True)
-class LockedIndex:
+class LockedIndex(Record):
     """The signed index of one suite, as it was when the set was solved."""
 
     suite: str
@@ -42,8 +41,7 @@ class LockedIndex:
     """The fingerprints of the primary keys whose signatures are good."""
 
 
-@dataclass(frozen=True, slots=True)
-class DebianRequest:
+class DebianRequest(Record):
     """What a package of kind `debian` asks for."""
 
     name: str
@@ -53,8 +51,7 @@ class DebianRequest:
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LockedDebian:
+class LockedDebian(Record):
     """What a package of kind `debian` came to, and what it asked for then."""
 
     suites: tuple[str, ...]
@@ -68,8 +65,7 @@ class LockedDebian:
         return (self.suites, self.packages, self.architecture) == (request.suites, request.packages, request.architecture)
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Record):
     """A whole lock file."""
 
     debian: Mapping[str, LockedDebian]
@@ -126,7 +122,7 @@ def _locked_index(entry: Any) -> LockedIndex:
 
 
 def _locked_deb(entry: Any) -> LockedDeb:
-    deb = LockedDeb(**{field.name: entry[field.name] for field in fields(LockedDeb)})
+    deb = LockedDeb(**{field.name: entry[field.name] for field in fields_of(LockedDeb)})
     if (
         len(bytes.fromhex(deb.sha256)) != 32
         or not isinstance(deb.size, int)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final, Union
 
 from deployer.errors import Place
+from deployer.records import Record
 
 VERSION_IN_URL: Final = "${version}"
 DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -20,8 +21,7 @@ Dependency = Union[str, "Recipe"]
 """A package by its name in the final set, or an exact recipe (what an overlay takes from `prev`)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(Record, kw_only=True):
     """What all kinds have."""
 
     name: str
@@ -45,8 +45,7 @@ class Recipe:
         return ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchRecipe(Recipe):
+class FetchRecipe(Recipe, kw_only=True):
     """One file, from a URL or beside packages.yaml."""
 
     url: str = ""
@@ -62,8 +61,7 @@ class FetchRecipe(Recipe):
         return self.url.replace(VERSION_IN_URL, self.version)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveRecipe(Recipe):
+class ArchiveRecipe(Recipe, kw_only=True):
     """The tree in an archive."""
 
     source: Dependency
@@ -75,8 +73,7 @@ class ArchiveRecipe(Recipe):
         return (self.source,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildRecipe(Recipe):
+class BuildRecipe(Recipe, kw_only=True):
     """What a script makes in the sandbox."""
 
     script: str
@@ -95,8 +92,7 @@ class BuildRecipe(Recipe):
         return (*source, *self.inputs, self.toolchain)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DebianRecipe(Recipe):
+class DebianRecipe(Recipe, kw_only=True):
     """A root tree of Debian packages; which ones exactly is in the lock."""
 
     suites: tuple[str, ...]
@@ -108,8 +104,7 @@ class DebianRecipe(Recipe):
     """What goes on PATH; empty: the programs of `packages`, and not those of what they depend on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PythonRecipe(Recipe):
+class PythonRecipe(Recipe, kw_only=True):
     """An environment of locked wheels, with the interpreter of a root tree of Debian packages."""
 
     interpreter: Dependency
@@ -126,8 +121,7 @@ class PythonRecipe(Recipe):
         return (self.interpreter,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NpmRecipe(Recipe):
+class NpmRecipe(Recipe, kw_only=True):
     """A project with its locked npm packages, run by the Node of a root tree of Debian packages."""
 
     interpreter: Dependency
@@ -148,8 +142,7 @@ class NpmRecipe(Recipe):
         return (self.interpreter,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NixRecipe(Recipe):
+class NixRecipe(Recipe, kw_only=True):
     """A store path that a binary cache has."""
 
     path: str
