@@ -14,22 +14,13 @@ module travels to hosts with `formats`, `store` and `host`: standard library onl
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Dict, Final, List, Optional, Tuple, Union
+from typing import Any, ClassVar, Dict, Final, List, Optional, Tuple, Union
 
-if TYPE_CHECKING:
-    from typing import dataclass_transform
-else:
-
-    def dataclass_transform(**_: bool) -> Callable[[type], type]:
-        """Python 3.11 has it, and hosts may be older."""
-        return lambda decorated: decorated
-
+from deployer.records import dataclass_transform
 
 JsonValue = Union[None, bool, int, float, str, List["JsonValue"], Dict[str, "JsonValue"]]
-
-
 _FAR_LESS: Final = 0.25
 """Of the likeness of two words, between 0 and 1."""
 

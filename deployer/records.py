@@ -21,6 +21,8 @@ else:
         return lambda decorated: decorated
 
 
+__all__ = ["Record", "dataclass_transform", "fields_of"]
+
 _R = TypeVar("_R", bound="Record")
 
 
