@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from deployer.config import Config, Evaluator, HostView
 from deployer.errors import DeployerError, ManyErrors
+from tests.packages.repository import signing_key
 
 # A busy machine is no fault of the inputs.
 settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,6 +57,13 @@ class Directory:
         with pytest.raises(DeployerError) as caught:
             self.evaluate(main, host, **files)
         return [*caught.value.errors] if isinstance(caught.value, ManyErrors) else [caught.value]
+
+
+@pytest.fixture(scope="module")
+def keys() -> Iterator[tuple[Path, Path]]:
+    """Of a Debian repository's signatures: the directory of the secret key, and the keyring with the public one."""
+    with signing_key() as pair:
+        yield pair
 
 
 @pytest.fixture

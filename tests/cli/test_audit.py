@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from deployer.packages import mirrors
-from tests.packages.repository import Repository, signing_key
+from tests.packages.repository import Repository
 
 pytestmark = pytest.mark.skipif(not shutil.which("apt-get") or not shutil.which("gpg"), reason="apt or gpg is not installed")
 INVENTORY = """
@@ -31,12 +31,6 @@ CONFIGURATIONS = {
     "db.yaml": "etc: {path-of-made: {text: '${pkgs.made}'}}",
     "bare.yaml": "etc: {motd: {text: hello}}",
 }
-
-
-@pytest.fixture(scope="module")
-def keys():
-    with signing_key() as pair:
-        yield pair
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from deployer.store import Store
 from tests.build.test_python_environment import VERSION, root  # noqa: F401
 from tests.cli.conftest import deployer  # noqa: F401
 from tests.materials.test_licences import COPYRIGHT
-from tests.packages.repository import Repository, signing_key
+from tests.packages.repository import Repository
 from tests.tarballs import make_tarball
 from tests.wheels import make_wheel, sha256
 
@@ -33,12 +33,6 @@ page: {kind: fetch, file: page.txt, version: "2"}
 words: {kind: archive, package: packed}
 packed: {kind: fetch, url: "%s", hash: "%s"}
 """
-
-
-@pytest.fixture(scope="module")
-def keys():
-    with signing_key() as pair:
-        yield pair
 
 
 @pytest.fixture

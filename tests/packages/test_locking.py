@@ -20,12 +20,6 @@ other: {kind: debian, suite: testing, packages: [other]}
 """
 
 
-@pytest.fixture(scope="module")
-def keys():
-    with signing_key() as pair:
-        yield pair
-
-
 @pytest.fixture
 def repository(tmp_path, keys):
     """A published suite with `tool`, which needs `lib`, and `other`."""

@@ -14,19 +14,13 @@ from deployer.packages.lockfile import Lock, LockedDebian
 from deployer.packages.locking import lock_packages
 from deployer.packages.mirrors import Mirror, mirrors_of
 from deployer.packages.updates import Update, find_updates, newest_versions, security_suite, suites_to_ask
-from tests.packages.repository import Repository, signing_key
+from tests.packages.repository import Repository
 
 apt = pytest.mark.skipif(not shutil.which("apt-get") or not shutil.which("gpg"), reason="apt or gpg is not installed")
 PACKAGES = """
 tool: {kind: debian, suite: testing, packages: [tool]}
 other: {kind: debian, suite: testing, packages: [other]}
 """
-
-
-@pytest.fixture(scope="module")
-def keys():
-    with signing_key() as pair:
-        yield pair
 
 
 @pytest.fixture
