@@ -13,7 +13,6 @@ STATE = "acme"
 CHALLENGES = "acme-challenges"
 WELL_KNOWN = "/.well-known/acme-challenge/"
 SYSTEMCTL = "/bin/systemctl"
-PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
 NAME = types.text("a host name without *", pattern=r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 UNIT = types.text("a service such as nginx.service", pattern=r"[A-Za-z0-9:_.@-]+\.service")
 
@@ -25,7 +24,7 @@ def wrong_name(name: str) -> str:
 
 module.option(
     "acme.package",
-    types.null_or(PACKAGE),
+    types.null_or(types.package_or_host),
     "Where certbot comes from: ${pkgs.NAME}, or host: the host's own. null: there is none.",
     default=None,
     example="host",

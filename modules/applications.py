@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployer.config import ConfigView, Fault, Field, Module, Submodule, command_line, quoted, types
+from deployer.config import ConfigView, Fault, Field, Module, Submodule, command_line, quoted, reached_at, types
 
 module = Module("applications", "Web applications of one's own: a user, a service, and a socket that never closes.")
 
@@ -130,7 +130,7 @@ def answers(config: ConfigView) -> dict[str, object]:
     made: dict[str, object] = {}
     for name, one in config["applications"].items():
         if one["check"] is not None:
-            address = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}.get(one["address"], one["address"])
+            address = reached_at(one["address"])
             host = f"[{address}]" if ":" in address else address
             made[name] = {"kind": "http", "url": f"http://{host}:{one['port']}{one['check']}"}
     return made

@@ -10,7 +10,6 @@ module = Module("backups", "Backups by restic, on a schedule.")
 
 HOSTS_OWN = "/usr/bin/restic"
 PERIODS = ("hourly", "daily", "weekly", "monthly", "yearly")
-PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
 
 
 def wrong_name(name: str) -> str:
@@ -28,7 +27,9 @@ module.option(
     types.attributes_of(
         Submodule(
             {
-                "package": Field(PACKAGE, "Where restic comes from: ${pkgs.NAME}, or host: the host's own.", example="host"),
+                "package": Field(
+                    types.package_or_host, "Where restic comes from: ${pkgs.NAME}, or host: the host's own.", example="host"
+                ),
                 "repository": Field(types.word, "Where to: a directory, or such as sftp:backup@vault:/web1."),
                 "password_file": Field(types.absolute_path, "A file on the host that holds the repository's password."),
                 "environment_file": Field(

@@ -9,7 +9,6 @@ from deployer.config import ConfigView, Fault, Field, Module, Submodule, command
 module = Module("containers", "Containers: images of others, each run by podman as a service of systemd's.")
 
 HOSTS_OWN = "/usr/bin/podman"
-PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
 IMAGE = types.text(
     "an image with its digest, such as docker.io/library/redis@sha256: and 64 digits",
     pattern=r"[a-z0-9][A-Za-z0-9._:/-]{0,250}@sha256:[0-9a-f]{64}",
@@ -52,7 +51,9 @@ module.option(
     types.attributes_of(
         Submodule(
             {
-                "package": Field(PACKAGE, "Where podman comes from: ${pkgs.NAME}, or host: the host's own.", example="host"),
+                "package": Field(
+                    types.package_or_host, "Where podman comes from: ${pkgs.NAME}, or host: the host's own.", example="host"
+                ),
                 "image": Field(IMAGE, "The image, by digest: what runs is the same everywhere and always."),
                 "description": Field(types.line, "One line for people.", ""),
                 "command": Field(types.list_of(types.string), "Program and arguments; empty: those of the image.", []),

@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployer.config import ConfigView, Fault, Field, Module, Submodule, command_line, types
+from deployer.config import ConfigView, Fault, Field, Module, Submodule, command_line, reached_at, types
 
 module = Module("haproxy", "HAProxy: connections from outside, shared out among those that answer them.")
 
 HOSTS_OWN = "/usr/sbin/haproxy"
 CONFIGURATION = "haproxy-deployer/haproxy.cfg"
 EVERYWHERE = "*"
-PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
 ADDRESS = types.text("an address, or * for all", pattern=r"\*|[0-9.]+|[0-9A-Fa-f:]+")
 PATH = types.text("an absolute path without blanks", pattern=r"/[^\s\"'\\#$]*")
 SERVER = types.text("an address with a port such as 192.0.2.7:8000", pattern=r"[A-Za-z0-9._:-]+:[0-9]{1,5}|/[^\s\"'\\#$]+")
@@ -25,7 +24,7 @@ def wrong_name(name: str) -> str:
 
 module.option(
     "services.haproxy.package",
-    types.null_or(PACKAGE),
+    types.null_or(types.package_or_host),
     "Where HAProxy comes from: ${pkgs.NAME}, or host: the host's own, whose unit ours replaces. null: there is none.",
     default=None,
     example="host",
@@ -234,7 +233,7 @@ def answers(config: ConfigView) -> dict[str, object]:
     """Somebody answers behind each frontend."""
     made: dict[str, object] = {}
     for name, one in config["services.haproxy.frontends"].items() if wanted(config) else ():
-        address = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(one["address"], one["address"])
+        address = reached_at(one["address"])
         if one["mode"] == "tcp":
             made[f"haproxy-{name}"] = {"kind": "tcp", "address": address, "port": one["port"]}
         elif one["check"] is not None:

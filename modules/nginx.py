@@ -10,7 +10,6 @@ module = Module("nginx", "nginx: web sites, and what stands behind them.")
 
 HOSTS_OWN = "/usr/sbin/nginx"
 CONFIGURATION = "nginx-deployer/nginx.conf"
-PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
 PATH = types.text("an absolute path without blanks and ;", pattern=r"/[^\s;{}\"'$]*")
 UPSTREAM = types.text("an address such as http://127.0.0.1:8000, or http://unix:/run/app.sock", pattern=r"https?://[^\s;{}\"']+")
 SERVER_NAME = types.text("a host name, perhaps with *", pattern=r"[A-Za-z0-9_*.-]{1,253}")
@@ -37,7 +36,7 @@ def wrong_site(name: str) -> str:
 
 module.option(
     "services.nginx.package",
-    types.null_or(PACKAGE),
+    types.null_or(types.package_or_host),
     "Where nginx comes from: ${pkgs.NAME}, or host: the host's own. null: there is none.",
     default=None,
     example="host",

@@ -10,7 +10,6 @@ module = Module("postgresql", "PostgreSQL: a server, its roles and its databases
 
 DIRECTORY = "postgresql-deployer"
 SOCKETS = "/run/postgresql"
-PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
 ACCESS = types.text("a line of pg_hba.conf", pattern=r"(?:local|host|hostssl|hostnossl)[ \t][^\n\r]+")
 
 
@@ -26,7 +25,7 @@ def wrong_setting(name: str) -> str:
 
 module.option(
     "services.postgresql.package",
-    types.null_or(PACKAGE),
+    types.null_or(types.package_or_host),
     "Where PostgreSQL comes from: ${pkgs.NAME}, or host: the host's own, whose first cluster stands still then. null: none.",
     default=None,
     example="host",

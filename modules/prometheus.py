@@ -10,12 +10,11 @@ module = Module("prometheus", "Monitoring: node_exporter, which tells how a host
 EXPORTER = "/usr/bin/prometheus-node-exporter"
 PROMETHEUS, PROMTOOL = "/usr/bin/prometheus", "/usr/bin/promtool"
 CONFIGURATION = "prometheus-deployer/prometheus.yml"
-PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
 NETWORK = types.text("an address, or a network such as 192.0.2.0/24", pattern=r"[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?")
 
 module.option(
     "services.node_exporter.package",
-    types.null_or(PACKAGE),
+    types.null_or(types.package_or_host),
     "Where node_exporter comes from: ${pkgs.NAME}, or host: the host's own, whose unit ours replaces. null: there is none.",
     default=None,
     example="host",
@@ -37,7 +36,7 @@ module.option(
 )
 module.option(
     "services.prometheus.package",
-    types.null_or(PACKAGE),
+    types.null_or(types.package_or_host),
     "Where Prometheus comes from: ${pkgs.NAME}, or host: the host's own, whose unit ours replaces. null: there is none.",
     default=None,
     example="host",

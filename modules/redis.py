@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from deployer.config import ConfigView, Fault, Module, command_line, types
+from deployer.config import ConfigView, Fault, Module, command_line, reached_at, types
 
 module = Module("redis", "Redis: a cache in memory, kept on disk.")
 
 HOSTS_OWN = "/usr/bin/redis-server"
 CONFIGURATION = "redis-deployer/redis.conf"
-PACKAGE = types.one_of(types.enumeration("host"), types.text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
 SECRET = ("requirepass", "masterauth", "user")
 
 
@@ -20,7 +19,7 @@ def wrong_setting(name: str) -> str:
 
 module.option(
     "services.redis.package",
-    types.null_or(PACKAGE),
+    types.null_or(types.package_or_host),
     "Where Redis comes from: ${pkgs.NAME}, or host: the host's own, whose unit ours replaces. null: there is none.",
     default=None,
     example="host",
@@ -132,8 +131,7 @@ def answers(config: ConfigView) -> dict[str, object]:
     """It says PONG."""
     if not wanted(config):
         return {}
-    address = config["services.redis.address"].split()[0]
-    address = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}.get(address, address)
+    address = reached_at(config["services.redis.address"].split()[0])
     asked = {"kind": "tcp", "address": address, "port": config["services.redis.port"]}
     return {"redis": asked | {"send": "PING\r\n", "expect": "PONG"}}
 

@@ -2,7 +2,7 @@
 
 For those who evaluate: `Evaluator`, `HostView`, `Config`, `Explained`. For authors of modules: `Module`, `types`, `Field`,
 `Fault`, the weights `force`, `default`, `priority`, `before`, `after`, `order`, the condition `when`, and systemd's notation:
-`command_line`, `quoted`, `unit_name`; what systemd knows: `unknown_directive`, `wrong_section`.
+`command_line`, `quoted`, `unit_name`; what systemd knows: `unknown_directive`, `wrong_section`; and `reached_at`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from deployer.config import types
+    from deployer.config.addresses import reached_at
     from deployer.config.definitions import Definition, after, before, default, force, order, priority, when
     from deployer.config.evaluation import Config, Evaluator, Explained, PackageResolver, evaluate
     from deployer.config.host_view import HostView
@@ -46,6 +47,7 @@ __all__ = [
     "order",
     "priority",
     "quoted",
+    "reached_at",
     "types",
     "unit_name",
     "unknown_directive",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "deployer.config.addresses": ("reached_at",),
     "deployer.config.definitions": (
         "Definition",
         "after",

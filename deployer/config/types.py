@@ -78,6 +78,7 @@ __all__ = [
     "one_of",
     "open_submodule",
     "package",
+    "package_or_host",
     "port",
     "regex",
     "seconds",
@@ -141,3 +142,5 @@ def one_of(*members: OptionType) -> OneOf:
 
 
 anything: Final = Anything()
+package_or_host: Final = one_of(enumeration("host"), text("a package, as ${pkgs.NAME}", pattern=r"/nix/store/[^\s%\"]+"))
+"""Where a module's program comes from: a package, or what the host has by itself."""
