@@ -36,7 +36,9 @@ CONTAINERS: Final = "containers"
 """With the whole of python3, and a podman that works on the disks and in the kernel of the lab."""
 WITH_KERNEL: Final = "kernel"
 """With the whole of python3, and what a virtual machine boots with."""
-VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB, CONTAINERS, WITH_KERNEL)
+WITH_SELINUX: Final = "selinux"
+"""With a kernel too, and Debian's policy for SELinux, which such a machine may boot with."""
+VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB, CONTAINERS, WITH_KERNEL, WITH_SELINUX)
 
 _COMMON: Final = "systemd systemd-sysv dbus openssh-server iproute2 procps ca-certificates curl sudo nftables"
 _SERVICES: Final = "nginx-light haproxy certbot postgresql redis-server prometheus-node-exporter restic logrotate tzdata"
@@ -50,6 +52,7 @@ _OWN: Final = {
     WEB: f"python3 {_SERVICES}",
     CONTAINERS: f"python3 {_PODMAN}",
     WITH_KERNEL: f"python3 {_KERNEL}",
+    WITH_SELINUX: f"python3 {_KERNEL} selinux-policy-default policycoreutils",
 }
 _STORAGE: Final = """\
 [storage]

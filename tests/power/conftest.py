@@ -11,11 +11,10 @@ from typing import Final
 import pytest
 
 from deployer.lab import missing_needs
+from tests.machines.image import Image, ensure_image
 from tests.power.cutting import Start, prepare
-from tests.power.image import Image, ensure_image
+from tests.power.kinds import Kind, VirtualMachines
 from tests.power.lab_machine import LabMachines
-from tests.power.machine import Kind
-from tests.power.virtual_machine import VirtualMachines
 
 LAB_HOST: Final = "lab-host"
 KINDS: Final[dict[str, Callable[[Image], Kind]]] = {LAB_HOST: LabMachines, "virtual-machine": VirtualMachines}

@@ -19,7 +19,7 @@ import deployer
 from deployer.store.exporting import export_paths
 from tests.build.conftest import Workshop, make_toolchain
 from tests.build.test_crashes import BUILD, SCRIPT
-from tests.power.machine import Machine
+from tests.machines.machine import Machine
 from tests.store.test_crashes import START, WORKS
 
 _HOME: Final = "/opt/controller"

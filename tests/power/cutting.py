@@ -15,10 +15,11 @@ from typing import Any, Final
 from deployer.errors import DeployerError
 from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLED_BACK
 from tests.lab.fleet import Fleet, Running
+from tests.machines.machine import Machine
 from tests.power import generations
 from tests.power.controllers_store import STORE_WORKS, ControllersStore, install
 from tests.power.host import Seen, await_collection, look
-from tests.power.machine import Kind, Machine
+from tests.power.kinds import Kind
 
 STORE: Final = "store"
 _PARTS: Final[Mapping[str, dict[str, Any]]] = {

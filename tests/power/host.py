@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from deployer.generation.runtime import runtime
 from tests.crash.patient import Standing, comes_and_goes, left_behind
+from tests.machines.machine import Machine
 from tests.power.generations import UNITS
-from tests.power.machine import Machine
 
 _ONLOOKER: Final = "/run/onlooker"
 """In memory: it goes with the power."""

@@ -21,8 +21,8 @@ from deployer.lab import crash, down, inside, start, up
 from deployer.lab.disks import personalise, unmount
 from deployer.lab.places import directory_of
 from deployer.lab.record import MOUNT, Record
-from tests.power.image import FOR_VIRTUAL_MACHINES, Image
-from tests.power.machine import NAME, Machine, bound, overlay
+from tests.machines.image import FOR_VIRTUAL_MACHINES, Image
+from tests.machines.machine import NAME, Machine, bound, overlay
 
 _SECONDS: Final = 60.0
 _BOOT_SECONDS: Final = 300.0

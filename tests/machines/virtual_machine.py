@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from tests.power.image import FIRST, Image
-from tests.power.machine import NAME, Machine, bound, overlay
+from tests.machines.image import FIRST, Image
+from tests.machines.machine import NAME, Machine, bound, overlay
 
 _MEMORY: Final = 512
 """MiB."""
@@ -35,9 +35,9 @@ _POLL_SECONDS: Final = 0.3
 class VirtualMachine(Machine):
     """Reached through a port of the loopback address. Nothing else leaves it."""
 
-    def __init__(self, directory: Path, image: Image, below: Path | None = None) -> None:
-        """It is off."""
-        self.directory, self._image = directory, image
+    def __init__(self, directory: Path, image: Image, below: Path | None = None, options: str = "") -> None:
+        """It is off. `options` are for its kernel, besides those that all have."""
+        self.directory, self._image, self._options = directory, image, f"{_KERNEL_OPTIONS} {options}".rstrip()
         self.disk, self._monitor, self._console = directory / "disk", directory / "monitor", directory / "console"
         self._process: subprocess.Popen[bytes] | None = None
         self._port = _free_port()
@@ -144,7 +144,7 @@ class VirtualMachine(Machine):
             *("-no-user-config", "-nodefaults", "-display", "none"),
             *("-machine", "pc", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", _CPU),
             *("-m", str(_MEMORY)),
-            *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd), "-append", _KERNEL_OPTIONS),
+            *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd), "-append", self._options),
             *("-drive", f"file={self.disk},if=none,id=disk,format=qcow2,cache=writeback"),
             *("-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci"),
             *("-netdev", forward, "-device", "virtio-net-pci,netdev=network,romfile="),
@@ -160,32 +160,6 @@ class VirtualMachine(Machine):
                     return
             assert time.monotonic() < deadline, self._console.read_text(errors="replace")[-3000:]
             time.sleep(_POLL_SECONDS)
-
-
-class VirtualMachines:
-    """Machines that all go on from one that was saved while it ran."""
-
-    def __init__(self, image: Image) -> None:
-        """That they are made from."""
-        self._image = image
-        self._disk = self._memory = Path()
-
-    def first(self, directory: Path) -> VirtualMachine:
-        """A machine that has just been booted for the first time."""
-        machine = VirtualMachine(directory, self._image)
-        machine.boot()
-        return machine
-
-    def save(self, machine: Machine) -> None:
-        """Stop a machine for good; from here on others can go on from where it stands."""
-        assert isinstance(machine, VirtualMachine)
-        self._disk, self._memory = machine.disk, machine.save()
-
-    def another(self, directory: Path) -> VirtualMachine:
-        """One that goes on from there."""
-        machine = VirtualMachine(directory, self._image, self._disk)
-        machine.resume(self._memory)
-        return machine
 
 
 class _Monitor:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from deployer.lab import Base, ensure_base
-from deployer.lab.bases import WITH_KERNEL
+from deployer.lab.bases import WITH_KERNEL, WITH_SELINUX
 from deployer.lab.disks import make_key, personalise
 from deployer.process import run
-from tests.power.machine import NAME
+from tests.machines.machine import NAME
 
 _ADDRESS: Final = "10.0.2.15"
 """In the network that qemu makes for one machine alone."""
@@ -67,6 +67,8 @@ exec run-init /root /sbin/init
 """
 """The first process: it knows what devices there are, and looks for none."""
 FIRST: Final = "/first"
+_LABELS: Final = ("setfiles", "-F", "/etc/selinux/default/contexts/files/file_contexts", "/")
+"""What an installer does where SELinux is to be on. Labels are attributes of files like others: they come along to the disk."""
 
 
 @dataclass(frozen=True)
@@ -101,27 +103,30 @@ class Image:
         return (self.directory / "host-key.pub").read_text(encoding="utf-8").strip()
 
 
-async def ensure_image() -> Image:
-    """The image, built first where it is not in the cache. Raises what `ensure_base` raises, and `ProgramFailed`."""
-    tree = await ensure_base(Base("bookworm", WITH_KERNEL))
-    recipe = repr((_SIZE, _FILES, _MASKED, _FIRST))
+async def ensure_image(variant: str = WITH_KERNEL) -> Image:
+    """The image of a base that has a kernel, built first where it is not in the cache.
+
+    Raises what `ensure_base` raises, and `ProgramFailed`.
+    """
+    tree = await ensure_base(Base("bookworm", variant))
+    recipe = repr((_SIZE, _FILES, _MASKED, _FIRST, _LABELS))
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:8]
     image = Image(tree.with_name(f"{tree.name}-image-{digest}"))
     descriptor = os.open(image.directory.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
         if not image.directory.is_dir():
-            await _build(tree, image)
+            await _build(tree, image, variant)
     finally:
         os.close(descriptor)
     return image
 
 
-async def _build(tree: Path, image: Image) -> None:
+async def _build(tree: Path, image: Image, variant: str) -> None:
     half = image.directory.with_suffix(".half")
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(mode=0o700)
-    await make_key(half / "key", "who cuts the power")
+    await make_key(half / "key", "of tests")
     await make_key(half / "host-key", NAME)
     root = half / "root"
     await run(["cp", "--archive", tree, root], timeout=_SECONDS)
@@ -137,6 +142,9 @@ async def _build(tree: Path, image: Image) -> None:
     shutil.copy(kernel, half / "vmlinuz")
     await run(["chroot", root, "mkinitramfs", "-o", "/boot/small", kernel.name.removeprefix("vmlinuz-")], timeout=_SECONDS)
     (half / "initrd").write_bytes(_archive(FIRST[1:], _FIRST.encode()) + (root / "boot/small").read_bytes())
+    if variant == WITH_SELINUX:
+        proc = f"--mount-proc={root / 'proc'}"
+        await run(["unshare", "--mount", "--pid", "--fork", proc, "chroot", root, *_LABELS], timeout=_SECONDS)
     await run(["truncate", f"--size={_SIZE}", half / "disk"])
     options = "lazy_itable_init=0,lazy_journal_init=0"
     await run(["mkfs.ext4", "-q", "-E", options, "-d", root, half / "disk"], timeout=_SECONDS)

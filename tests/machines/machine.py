@@ -1,4 +1,4 @@
-"""A machine whose power can be cut: what its kernel had not written to its disk by then is lost."""
+"""A machine with a disk of its own, whose power can be cut: what its kernel had not written to its disk by then is lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 NAME: Final = "machine"
 """As inventories and SSH know it."""
@@ -50,22 +50,6 @@ class Machine(ABC):
     def try_to_run(self, command: str, *, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """A command on it, however it ends."""
         return subprocess.run(self.ssh(command), check=False, capture_output=True, input=stdin, timeout=_TIMEOUT)
-
-
-class Kind(Protocol):
-    """One of the ways to have machines."""
-
-    def first(self, directory: Path) -> Machine:
-        """A machine that has just been booted for the first time."""
-        ...
-
-    def save(self, machine: Machine) -> None:
-        """Stop a machine for good; from here on others can go on from where it stands."""
-        ...
-
-    def another(self, directory: Path) -> Machine:
-        """One that goes on from there."""
-        ...
 
 
 def overlay(disk: Path, below: Path, form: str) -> None:
