@@ -1,9 +1,9 @@
 """`builtin:debian-root`: a set of .debs into one root tree.
 
 The tree has merged-usr links at its top and every mount point that a service under `RootDirectory=` needs. Maintainer scripts do
-not run; what they would have made is made by us (`debian_scripts`). The packages are decompressed side by side, and written one
-after the other in the order given, so that the tree is the same each time. As with dpkg, a directory never replaces a link to a
-directory, nor a link a directory; other than dpkg, two packages with different files of one name are an error.
+not run; what they would have made is made by us (`debian_scripts`, `loader_cache`). The packages are decompressed side by side, and
+written one after the other in the order given, so that the tree is the same each time. As with dpkg, a directory never replaces a
+link to a directory, nor a link a directory; other than dpkg, two packages with different files of one name are an error.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Final
 from deployer.build.archives import CHUNK, Member, deb_control_file, open_tar, refusing, tar_members
 from deployer.build.debian_scripts import complete
 from deployer.build.limits import Limits
+from deployer.build.loader_cache import loader_cache
+from deployer.build.root_tree import RootTree
 from deployer.build.source_errors import ArchiveRefused, FilesCollide
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
 
@@ -27,6 +29,7 @@ _MERGED: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ALWAYS_MERGED: Final = ("bin", "sbin", "lib", "lib64")
 MOUNT_POINTS: Final = ("dev", "proc", "sys", "run", "tmp", "var", "etc", "home", "root", "mnt", "opt", "srv", "nix/store")
 """A read-only tree cannot grow them later."""
+_LOADER_CACHE: Final = ("etc", "ld.so.cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ def debian_root(
         root.finish(links)
         if completed:
             complete(writer, (deb_control_file(deb.file, deb.name, "postinst") for deb in debs))
+            if writer.status(_LOADER_CACHE) is None and (cache := loader_cache(RootTree(destination))) is not None:
+                writer.file(_LOADER_CACHE, [cache], executable=False)
 
 
 def _decompress(deb: Deb, spool: Path) -> Path:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ _PROGRAM: Final = re.compile(r"python3\.\d+")
 _UNWINDER: Final = "libgcc_s.so.1"
 """What the C library loads by itself when a thread ends."""
 _MOST_LINKS: Final = 40
+_CONFIGURATION: Final = "etc/ld.so.conf"
+_PARTS: Final = "/etc/ld.so.conf.d/*.conf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,13 @@ class RootTree:
 
     def inside(self, logical: str) -> Path:
         """The file that a path of the tree leads to, seen from its top. Raises `ArchiveRefused` where there is none."""
+        path = self.leads_to(logical)
+        if path is None or not path.is_file():
+            raise ArchiveRefused(self.directory.name, logical, "it leads to no file of the tree")
+        return path
+
+    def leads_to(self, logical: str) -> Path | None:
+        """Where a path of the tree leads, seen from its top; something may not be there. None where links lead in a circle."""
         path, todo, links = self.directory, logical.split("/"), 0
         while todo:
             name = todo.pop(0)
@@ -71,11 +81,38 @@ class RootTree:
                 path = self.directory if target.startswith("/") else path.parent
                 todo = target.split("/") + todo
             if links > _MOST_LINKS:
-                break
-        if todo or not path.is_file():
-            raise ArchiveRefused(self.directory.name, logical, "it leads to no file of the tree")
+                return None
         return path
 
     def library_directories(self) -> Sequence[Path]:
-        """Where its loader looks, in this order."""
-        return [*sorted((self.directory / "usr/lib").glob("*-linux-gnu")), self.directory / "usr/lib"]
+        """Where its loader looks, in this order: where it does by itself, and then where its configuration says."""
+        own = [*sorted((self.directory / "usr/lib").glob("*-linux-gnu")), self.directory / "usr/lib"]
+        configured = (self.leads_to(name) for name in self.configured_directories())
+        return list(dict.fromkeys([*own, *(path for path in configured if path is not None and path.is_dir())]))
+
+    def configured_directories(self) -> Sequence[str]:
+        """What ld.so.conf(5) names, as paths of the tree. Without libc-bin, which brings that file, all of `ld.so.conf.d`."""
+        if (self.directory / _CONFIGURATION).is_file():
+            return tuple(self._configured(f"/{_CONFIGURATION}", set()))
+        return tuple(self._included(_PARTS, set()))
+
+    def _configured(self, logical: str, seen: set[Path]) -> Iterator[str]:
+        path = self.leads_to(logical)
+        if path is None or path in seen or not path.is_file():
+            return
+        seen.add(path)
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            word, *patterns = line.partition("#")[0].split() or [""]
+            if word == "include":
+                for pattern in patterns:
+                    yield from self._included(pattern if pattern.startswith("/") else f"/etc/{pattern}", seen)
+            elif word.startswith("/") and not patterns:
+                yield word.partition("=")[0].rstrip("/")
+
+    def _included(self, pattern: str, seen: set[Path]) -> Iterator[str]:
+        above, _, names = pattern.rpartition("/")
+        directory = self.leads_to(above)
+        if directory is not None and directory.is_dir():
+            for path in sorted(directory.iterdir(), key=lambda path: path.name):
+                if fnmatchcase(path.name, names) and not path.name.startswith("."):
+                    yield from self._configured(f"{above}/{path.name}", seen)

@@ -61,6 +61,15 @@ def machine_files():
     return files
 
 
+def apart():
+    """The same, with all libraries but the C library in a directory that only the loader's configuration names."""
+    files = {"etc/ld.so.conf.d/apart.conf": "/usr/lib/apart\n"}
+    for place, content in machine_files().items():
+        name = place.rpartition("/")[2]
+        files[place if ".so" not in name or name.startswith(("libc.so", "ld-")) else f"usr/lib/apart/{name}"] = content
+    return files
+
+
 class Project:
     """A directory with packages.yaml and deployer.lock, and the session's store."""
 
@@ -109,9 +118,10 @@ def refused(project, monkeypatch, capfd):
 
 @pytest.fixture(scope="session")
 def mirror(tmp_path_factory):
-    """A directory of .debs: a shell with a few programs, and two versions of a tool."""
+    """A directory of .debs: a shell with a few programs, once more with its libraries apart, and two versions of a tool."""
     directory = tmp_path_factory.mktemp("mirror")
     (directory / "shell.deb").write_bytes(deb({**machine_files(), "usr/share/mark": "of the tree\n", "etc/tree-only": "tree\n"}))
+    (directory / "apart.deb").write_bytes(deb(apart()))
     for name in ("one", "two"):
         script = "#!/bin/sh\ncat /usr/share/version\n"
         postinst = f"#!/bin/sh\nset -e\nupdate-alternatives --quiet --install /usr/bin/which-tool which-tool /usr/bin/{name} 10\n"

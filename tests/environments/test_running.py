@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,16 @@ def test_a_program_sees_its_tree_and_the_machine_around_it(project, tmp_path):
 
 def test_a_program_of_another_name_is_where_a_maintainer_script_would_have_put_it(project):
     assert text(project.deployer("run", "other", "-p", "which-tool")) == "one\n"
+
+
+def test_a_library_is_found_where_only_the_loaders_configuration_names_its_directory(project, tmp_path):
+    with (tmp_path / "packages.yaml").open("a") as file:
+        file.write(project.debian("apart", "apart"))
+
+    assert text(project.deployer("run", "apart", "-p", "ls", "--", "/usr/lib/apart"))
+    assert text(project.deployer("run", "base", "-p", "ls", "--", "/etc/tree-only"))
+    tree = Path(text(project.deployer("package", "build", "base")).strip())
+    assert not (project.store_root / tree.relative_to("/") / "etc/ld.so.cache").exists()
 
 
 def test_arguments_and_exit_status_are_the_programs_own(project):
