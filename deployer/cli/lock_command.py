@@ -16,7 +16,11 @@ from deployer.errors import ExitCode, JsonValue
 @json_option
 @click.pass_context
 def command(context: click.Context, only: tuple[str, ...], dry_run: bool) -> None:
-    """Solve the Debian packages of packages.yaml, pin each by hash in deployer.lock beside it, and show what changes."""
+    """Pin what packages.yaml does not pin itself in deployer.lock beside it, and show what changes.
+
+    Debian packages are solved by apt, and wheels for requirements files are looked up in an index of Python packages. Each is
+    pinned by its hash.
+    """
     what = project(context)
     display = Display(what.settings)
     packages = what.fleet.packages
@@ -28,17 +32,20 @@ def command(context: click.Context, only: tuple[str, ...], dry_run: bool) -> Non
         from deployer.packages import lock_packages
 
         locking = await lock_packages(packages, only=only, write=not dry_run)
-        for name in sorted({*locking.lock.debian, *(change.package for change in locking.changes)}):
-            entry = locking.lock.debian.get(name)
+        lock = locking.lock
+        for name in sorted({*lock.debian, *lock.python, *(change.package for change in locking.changes)}):
+            debs = len(lock.debian[name].debs) if name in lock.debian else 0
+            wheels = len(lock.python[name].wheels) if name in lock.python else 0
             changes = [change for change in locking.changes if change.package == name]
             if what.settings.as_json:
                 told: list[JsonValue] = [
                     {"input": change.input, "before": change.before, "after": change.after} for change in changes
                 ]
-                pinned = len(entry.debs) if entry else 0
-                display.data({"package": name, "pinned": pinned, "changes": told, "dry_run": dry_run})
+                display.data({"package": name, "pinned": debs or wheels, "changes": told, "dry_run": dry_run})
                 continue
-            state = f"{len(entry.debs)} Debian packages pinned" if entry else "no longer pinned"
+            state = f"{debs} Debian packages pinned" if name in lock.debian else f"{wheels} wheels pinned"
+            if name not in {*lock.debian, *lock.python}:
+                state = "no longer pinned"
             display.text("\n".join([f"{name}: {state}{'' if changes else ', as before'}", *(f"  {item}" for item in changes)]))
         return int(ExitCode.DONE)
 

@@ -237,7 +237,16 @@ class DerivationMaker:
 
         locked = self._locked_interpreter(recipe, interpreter, "python3")
         platform = PythonPlatform.of(interpreter.name, locked.architecture, locked.debs, asker=recipe.name, place=recipe.place)
-        wheels = select_wheels(recipe.name, recipe.lock, platform, extras=recipe.extras, groups=recipe.groups, place=recipe.place)
+        wheels = select_wheels(
+            recipe.name,
+            recipe.lock,
+            platform,
+            extras=recipe.extras,
+            groups=recipe.groups,
+            place=recipe.place,
+            pinned=self._lock.python.get(recipe.name),
+            pins_file=self._lock_file,
+        )
         inputs, sources = [root], list[Source]()
         files: list[dict[str, str]] = []
         for wheel in wheels:
@@ -290,10 +299,7 @@ class DerivationMaker:
         return environment_of(recipe.full_name, project, inputs, store_dir=self._store_dir)
 
     def _locked_interpreter(self, recipe: Recipe, interpreter: Recipe, package: str) -> LockedDebian:
-        if not isinstance(interpreter, DebianRecipe):
-            hint = f"Name a package of kind 'debian' that has {package} in it."
-            raise PackageInvalid(recipe.name, f"its interpreter {interpreter.name!r} is not of kind 'debian'", recipe.place, hint)
-        return self.locked(interpreter)
+        return self.locked(interpreter_of(recipe, interpreter, package))
 
     def _nix(self, recipe: NixRecipe) -> Made:
         try:
@@ -324,3 +330,11 @@ class DerivationMaker:
         except FileNotFoundError:
             what = "A path is relative to packages.yaml: correct it, or create the file."
             raise PackageInvalid(recipe.name, f"there is no {path}", place or recipe.place, what) from None
+
+
+def interpreter_of(recipe: Recipe, interpreter: Recipe, package: str) -> DebianRecipe:
+    """The root tree that is to have the Debian package of an interpreter in it. Raises `PackageInvalid`."""
+    if isinstance(interpreter, DebianRecipe):
+        return interpreter
+    hint = f"Name a package of kind 'debian' that has {package} in it."
+    raise PackageInvalid(recipe.name, f"its interpreter {interpreter.name!r} is not of kind 'debian'", recipe.place, hint)

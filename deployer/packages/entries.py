@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from deployer.config.definitions import describe
 from deployer.errors import DeployerError, Place, near
 from deployer.formats import StorePath
 from deployer.formats.storepath import StorePathRefused
-from deployer.packages.errors import PackageInvalid
+from deployer.packages.errors import PackageInvalid, PasswordShown
 from deployer.packages.recipes import (
     DEBIAN_ARCHITECTURES,
     OMITTABLE,
@@ -26,6 +27,7 @@ from deployer.packages.recipes import (
     NpmRecipe,
     PythonRecipe,
     Recipe,
+    is_requirements_file,
     safe_name,
 )
 
@@ -264,14 +266,35 @@ def _debian(entry: Entry) -> DebianRecipe:
 
 
 def _python(entry: Entry) -> PythonRecipe:
+    lock = entry.either("lock", entry.path)
+    index = entry.either("index", lambda key: entry.strings(key, ()))
+    extras = entry.either("extras", lambda key: entry.strings(key, ()))
+    groups = entry.either("groups", lambda key: entry.strings(key, ()))
+    if is_requirements_file(lock):
+        for key, words in (("extras", extras), ("groups", groups)):
+            if words:
+                hint = "Name them where it is written: 'uv export --extra NAME --group NAME', 'pip-compile --extra NAME'."
+                entry.fault(key, f"{lock.name} has no {key} to choose from", hint)
+    elif index:
+        entry.fault("index", f"{lock.name} says itself where its wheels are", "Remove 'index': it is for requirements files.")
+    for url in index:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https", "file"):
+            entry.fault("index", f"{url!r} is no URL of an index", "Write an http, https or file URL, such as https://…/simple.")
+        elif "@" in parts.netloc:
+            hint = "Name an index without a password, such as a mirror in your own network."
+            entry.errors.append(
+                PasswordShown(entry.name, "the URL of its index has a password in it", entry.place("index"), hint)
+            )
     return PythonRecipe(
         name=entry.name,
         place=entry.place("lock") or entry.place(),
         version=_version(entry),
         interpreter=entry.either("interpreter", entry.text),
-        lock=entry.either("lock", entry.path),
-        extras=entry.either("extras", lambda key: entry.strings(key, ())),
-        groups=entry.either("groups", lambda key: entry.strings(key, ())),
+        lock=lock,
+        index=index,
+        extras=extras,
+        groups=groups,
         source=entry.either("source", lambda key: entry.path(key) if entry.has(key) else None),
     )
 
@@ -327,7 +350,7 @@ _KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe], tuple[
         ("kind", "script", "source", "inputs", "toolchain", "environment", "version", "patches", "flags"),
     ),
     "debian": (DebianRecipe, _debian, ("kind", "suite", "packages", "architecture", "links", "programs")),
-    "python": (PythonRecipe, _python, ("kind", "interpreter", "lock", "extras", "groups", "source", "version")),
+    "python": (PythonRecipe, _python, ("kind", "interpreter", "lock", "index", "extras", "groups", "source", "version")),
     "npm": (NpmRecipe, _npm, ("kind", "interpreter", "lock", "omit", "without_scripts", "registry", "source", "version")),
     "nix": (NixRecipe, _nix, ("kind", "path", "version")),
 }

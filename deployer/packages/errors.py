@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployer.errors import ConfigurationError, Place
+from deployer.errors import ConfigurationError, DeploymentError, Place
 
 
 class PackageUnknown(ConfigurationError):
@@ -46,6 +46,12 @@ class PackageInvalid(ConfigurationError):
     def remedy(self) -> str:
         """What to write instead, where that is known."""
         return self.hint
+
+
+class PasswordShown(PackageInvalid):
+    """A file that many read has a password in it: the line is not printed."""
+
+    shows_its_line = False
 
 
 class PackagesFileInvalid(ConfigurationError):
@@ -193,3 +199,38 @@ class FileChanged(ConfigurationError):
     def remedy(self) -> str:
         """What to do with the two."""
         return "If the file is right, write the hash that was found."
+
+
+class PythonIndexUnknown(ConfigurationError):
+    """Nothing says where wheels come from."""
+
+    looked_at: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """Where we looked."""
+        return f"no index of Python packages is known; looked at {', '.join(self.looked_at)}"
+
+    @property
+    def remedy(self) -> str:
+        """How to name one."""
+        return "Set DEPLOYER_PYTHON_INDEXES to the URLs of your indexes, or give the package the key 'index'."
+
+
+class PythonIndexFailed(DeploymentError):
+    """An index of Python packages gave no answer, or none that can be used."""
+
+    url: str
+    reason: str
+    place: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """Which, and why."""
+        return f"the index of Python packages {self.url} cannot be used: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """Where to look."""
+        where = "DEPLOYER_PYTHON_INDEXES, the key 'index', pip's settings"
+        return f"Check its URL ({where}), and this machine's network and proxy settings."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from deployer.packages.lockfile import Lock, LockedDebian
+from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian, LockedWheels, WheelPin
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class LockChange:
     package: str
     """Of packages.yaml."""
     input: str
-    """A Debian package, or `index SUITE`."""
+    """A Debian package, `index SUITE`, or a Python project."""
     before: str
     """Its version or date; empty where it was not pinned."""
     after: str
@@ -35,7 +35,11 @@ def lock_changes(before: Lock, after: Lock) -> tuple[LockChange, ...]:
     for package in sorted({*before.debian, *after.debian}):
         old, new = before.debian.get(package, nothing), after.debian.get(package, nothing)
         changes += _differences(package, _dates(old), _dates(new))
-        changes += _differences(package, _versions(old), _versions(new))
+        changes += _differences(package, _versions(old.debs), _versions(new.debs))
+    no_wheels = LockedWheels(())
+    for package in sorted({*before.python, *after.python}):
+        was, now = before.python.get(package, no_wheels), after.python.get(package, no_wheels)
+        changes += _differences(package, _versions(was.wheels), _versions(now.wheels))
     return tuple(changes)
 
 
@@ -50,5 +54,5 @@ def _dates(locked: LockedDebian) -> dict[str, tuple[str, str]]:
     return {f"index {index.suite}": (index.date, index.sha256) for index in locked.indexes}
 
 
-def _versions(locked: LockedDebian) -> dict[str, tuple[str, str]]:
-    return {deb.name: (deb.version, deb.sha256) for deb in locked.debs}
+def _versions(items: Iterable[LockedDeb | WheelPin]) -> dict[str, tuple[str, str]]:
+    return {item.name: (item.version, item.sha256) for item in items}

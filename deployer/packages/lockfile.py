@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from deployer.errors import Place
 from deployer.packages.errors import LockInvalid
@@ -14,6 +14,7 @@ from deployer.records import Record, fields_of
 
 LOCK_NAME: Final = "deployer.lock"
 _VERSION: Final = 1
+_Named = TypeVar("_Named", "LockedDeb", "WheelPin")
 
 
 class LockedDeb(Record):
@@ -65,10 +66,33 @@ class LockedDebian(Record):
         return (self.suites, self.packages, self.architecture) == (request.suites, request.packages, request.architecture)
 
 
+class WheelPin(Record):
+    """One wheel that an index had, pinned."""
+
+    name: str
+    """Normalised."""
+    version: str
+    file: str
+    """Its file name."""
+    url: str
+    """Where the index says that it is; only its hash is believed."""
+    size: int
+    """Bytes; 0 where the index does not tell."""
+    sha256: str
+    """Hexadecimal."""
+
+
+class LockedWheels(Record):
+    """The wheels that a package of kind `python` takes for what its requirements file pins by hash alone."""
+
+    wheels: tuple[WheelPin, ...]
+
+
 class Lock(Record):
     """A whole lock file."""
 
     debian: Mapping[str, LockedDebian]
+    python: Mapping[str, LockedWheels] = field(default_factory=dict)
 
     @classmethod
     def read(cls, file: Path) -> Lock:
@@ -84,26 +108,45 @@ class Lock(Record):
         try:
             if document["version"] != _VERSION:
                 raise LockInvalid(f"its version is {document['version']}, and we read {_VERSION}", Place(str(file)))
-            return cls({name: _locked_debian(entry) for name, entry in document["debian"].items()})
+            return cls(
+                {name: _locked_debian(entry) for name, entry in document["debian"].items()},
+                {name: LockedWheels(tuple(map(_wheel, entry["wheels"]))) for name, entry in document.get("python", {}).items()},
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LockInvalid(f"{type(error).__name__}: {error}", Place(str(file))) from None
 
     def __str__(self) -> str:
         """The file's text; equal locks have equal texts."""
         lines = ["{", f'  "version": {_VERSION},', '  "debian": {']
-        for number, (name, entry) in enumerate(sorted(self.debian.items())):
-            lines += [f"    {json.dumps(name)}: {{", f'      "suites": {json.dumps(entry.suites)},']
-            lines += [
-                f'      "packages": {json.dumps(entry.packages)},',
-                f'      "architecture": {json.dumps(entry.architecture)},',
-            ]
-            if entry.indexes:
-                indexes = [f"        {json.dumps(asdict(index))}" for index in entry.indexes]
-                lines += ['      "indexes": [', ",\n".join(indexes), "      ],"]
-            debs = [f"        {json.dumps(asdict(deb))}" for deb in sorted(entry.debs, key=lambda deb: deb.name)]
-            lines += ['      "debs": [', ",\n".join(debs), "      ]"]
-            lines += ["    }" + ("," if number + 1 < len(self.debian) else "")]
+        lines += [",\n".join(_entry(name, _debian_lines(entry)) for name, entry in sorted(self.debian.items()))] * bool(
+            self.debian
+        )
+        if self.python:
+            entries = (_entry(name, _list("wheels", _by_name(entry.wheels))) for name, entry in sorted(self.python.items()))
+            lines += ["  },", '  "python": {', ",\n".join(entries)]
         return "\n".join([*lines, "  }", "}", ""])
+
+
+def _entry(name: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"    {json.dumps(name)}: {{", *lines, "    }"])
+
+
+def _debian_lines(entry: LockedDebian) -> Iterable[str]:
+    yield f'      "suites": {json.dumps(entry.suites)},'
+    yield f'      "packages": {json.dumps(entry.packages)},'
+    yield f'      "architecture": {json.dumps(entry.architecture)},'
+    if entry.indexes:
+        *indexes, last = _list("indexes", entry.indexes)
+        yield from (*indexes, f"{last},")
+    yield from _list("debs", _by_name(entry.debs))
+
+
+def _list(key: str, items: Iterable[LockedDeb | LockedIndex | WheelPin]) -> Iterable[str]:
+    return f'      "{key}": [', ",\n".join(f"        {json.dumps(asdict(item))}" for item in items), "      ]"
+
+
+def _by_name(items: Iterable[_Named]) -> list[_Named]:
+    return sorted(items, key=lambda item: item.name)
 
 
 def _locked_debian(entry: Any) -> LockedDebian:
@@ -131,6 +174,14 @@ def _locked_deb(entry: Any) -> LockedDeb:
     ):
         raise ValueError(f"the entry of {deb.name} is not sound")
     return deb
+
+
+def _wheel(entry: Any) -> WheelPin:
+    wheel = WheelPin(**{field.name: entry[field.name] for field in fields_of(WheelPin)})
+    texts = _strings([wheel.name, wheel.version, wheel.file, wheel.url, wheel.sha256])
+    if len(bytes.fromhex(wheel.sha256)) != 32 or not isinstance(wheel.size, int) or "/" in wheel.file or "" in texts:
+        raise ValueError(f"the entry of {wheel.name} is not sound")
+    return wheel
 
 
 def _strings(value: Any) -> list[str]:

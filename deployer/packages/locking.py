@@ -1,19 +1,20 @@
-"""Writing deployer.lock: what every package of kind `debian` comes to today."""
+"""Writing deployer.lock: what packages of kind `debian` come to today, and the wheels for requirements that are hashes only."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deployer.errors import Place, near, raise_all
-from deployer.packages.errors import PackageUnknown
+from deployer.packages.errors import PackageInvalid, PackageUnknown
 from deployer.packages.loading import read_package_file
 from deployer.packages.lock_changes import LockChange, lock_changes
-from deployer.packages.lockfile import LOCK_NAME, Lock
+from deployer.packages.lockfile import LOCK_NAME, Lock, LockedDebian, LockedWheels
 from deployer.packages.mirrors import Mirror, find_mirrors
 from deployer.packages.package_set import PackageSet
+from deployer.packages.recipes import DebianRecipe, PythonRecipe
 from deployer.packages.solve import solve
 
 
@@ -28,15 +29,17 @@ class Locking:
 async def lock_packages(
     packages: Path, *, only: Collection[str] = (), mirrors: Sequence[Mirror] | None = None, write: bool = True
 ) -> Locking:
-    """Solve the `debian` packages of packages.yaml, and, where `write` holds, write the lock beside it.
+    """Pin what packages.yaml does not pin itself, and, where `write` holds, write the lock beside it.
 
-    With `only`, the others keep what they are pinned to, where that still is what they ask for.
-    Raises `PackageUnknown`, `MirrorsUnknown`, `IndexRefused`, `PackageInvalid`, `LockInvalid`, and errors of running apt.
+    With `only`, the others keep what they are pinned to, where that still is what they ask for. Raises `PackageUnknown`,
+    `MirrorsUnknown`, `IndexRefused`, `PythonIndexUnknown`, `PythonIndexFailed`, `PackageInvalid`, `LockInvalid`, and errors of
+    running apt.
     """
     file = packages.with_name(LOCK_NAME)
     content = read_package_file(packages)
-    requests = PackageSet(content.recipes, overlays=content.overlays).debian_requests()
-    names = [request.name for request in requests]
+    known = PackageSet(content.recipes, overlays=content.overlays)
+    requests, of_python = known.debian_requests(), known.python_requests()
+    names = [*(request.name for request in requests), *(recipe.name for recipe, _ in of_python)]
     raise_all([PackageUnknown(name, near(name, names), Place(str(packages))) for name in only if name not in names])
     old = Lock.read(file)
     kept = {
@@ -46,9 +49,35 @@ async def lock_packages(
     }
     stale = [request for request in requests if request.name not in kept]
     solved = await solve(stale, mirrors or find_mirrors()) if stale else {}
-    lock = Lock({**kept, **solved})
+    debian = {**kept, **solved}
+    wheels = {recipe.name: await _wheels(recipe, root, debian, old, only) for recipe, root in of_python}
+    lock = Lock(debian, {name: locked for name, locked in wheels.items() if locked.wheels})
     if write:
         temporary = file.with_name(f".{file.name}.new")
         temporary.write_text(str(lock))
         os.replace(temporary, file)
     return Locking(lock, lock_changes(old, lock))
+
+
+async def _wheels(
+    recipe: PythonRecipe, root: DebianRecipe, debian: Mapping[str, LockedDebian], old: Lock, only: Collection[str]
+) -> LockedWheels:
+    # Its library is needed for this kind only.
+    from deployer.packages.python.index_settings import find_indexes
+    from deployer.packages.python.pinning import answers, pin_wheels
+    from deployer.packages.python.platform import PythonPlatform
+    from deployer.packages.python.requirements import read_requirements
+
+    locked = debian.get(root.name)
+    if locked is None:
+        hint = "Name a package of packages.yaml, so that it can be locked."
+        raise PackageInvalid(recipe.name, f"its interpreter {root.name!r} is no package of its own", recipe.place, hint)
+    platform = PythonPlatform.of(root.name, locked.architecture, locked.debs, asker=recipe.name, place=recipe.place)
+    requirements = read_requirements(recipe.name, recipe.lock, recipe.place)
+    pinned = old.python.get(recipe.name)
+    if only and recipe.name not in only and pinned is not None and answers(recipe.name, requirements, platform, pinned):
+        return pinned
+    if not any(one.is_in_index for one in requirements.pinned):
+        return LockedWheels(())
+    indexes = await find_indexes([*recipe.index, *requirements.indexes])
+    return await pin_wheels(recipe.name, requirements, platform, indexes)

@@ -45,16 +45,25 @@ def find_mirrors(environment: Mapping[str, str] | None = None, *, root: Path = P
     environment = os.environ if environment is None else environment
     if named := environment.get(VARIABLE, "").split():
         return tuple(Mirror(url, signed_by=_keyring()) for url in named)
-    home = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "/root"), ".config"))
-    settings = (Path(home, "deployer/debian-mirrors"), root / "etc/deployer/debian-mirrors")
-    for file in settings:
-        if file.is_file():
-            lines = (line.partition("#")[0].strip() for line in file.read_text().splitlines())
-            if urls := [line for line in lines if line]:
-                return tuple(Mirror(url, signed_by=_keyring()) for url in urls)
+    settings = settings_files("debian-mirrors", environment, root)
+    if urls := urls_of(settings):
+        return tuple(Mirror(url, signed_by=_keyring()) for url in urls)
     if found := _from_apt(root / "etc/apt"):
         return found
     raise MirrorsUnknown((VARIABLE, *map(str, settings), str(root / "etc/apt")))
+
+
+def settings_files(name: str, environment: Mapping[str, str], root: Path) -> tuple[Path, ...]:
+    """Where a file of the user's or of the machine's may be that lists URLs."""
+    home = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "/root"), ".config"))
+    return Path(home, "deployer", name), root / "etc/deployer" / name
+
+
+def urls_of(files: Iterable[Path]) -> tuple[str, ...]:
+    """The lines of the first of these files that has any; what follows a `#` is a remark."""
+    texts = (file.read_text() for file in files if file.is_file())
+    found = (tuple(url for line in text.splitlines() if (url := line.partition("#")[0].strip())) for text in texts)
+    return next((urls for urls in found if urls), ())
 
 
 def mirrors_of(suite: str, mirrors: Sequence[Mirror]) -> tuple[Mirror, ...]:

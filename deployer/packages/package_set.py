@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Union
 from deployer.errors import Place, near, raise_all
 from deployer.formats import Derivation, StorePath
 from deployer.packages.derivation_inputs import Made, needed_first
-from deployer.packages.derivations import DEFAULT_STORE_DIR, DerivationMaker
+from deployer.packages.derivations import DEFAULT_STORE_DIR, DerivationMaker, interpreter_of
 from deployer.packages.errors import PackageCycle, PackageUnknown
 from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock, LockedDebian
-from deployer.packages.recipes import DebianRecipe, Dependency, Recipe
+from deployer.packages.recipes import DebianRecipe, Dependency, PythonRecipe, Recipe, is_requirements_file
 
 if TYPE_CHECKING:
     from deployer.store import Store
@@ -155,6 +155,12 @@ class PackageSet:
         """What a lock must pin."""
         recipes = [recipe for recipe in (self.recipes[name] for name in self.names()) if isinstance(recipe, DebianRecipe)]
         return tuple(DebianRequest(item.name, item.suites, item.packages, item.architecture, item.place) for item in recipes)
+
+    def python_requests(self) -> tuple[tuple[PythonRecipe, DebianRecipe], ...]:
+        """The packages whose wheels a lock must pin, each with its interpreter. Raises what is wrong with these."""
+        recipes = [recipe for recipe in (self.recipes[name] for name in self.names()) if isinstance(recipe, PythonRecipe)]
+        asking = [recipe for recipe in recipes if is_requirements_file(recipe.lock)]
+        return tuple((item, interpreter_of(item, self._resolve(item.interpreter, item), "python3")) for item in asking)
 
     def recipe_of(self, made: Made) -> Recipe | None:
         """The recipe of a derivation; None where it is a part of a package's, or nothing referred to it."""

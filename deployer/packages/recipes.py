@@ -109,9 +109,11 @@ class PythonRecipe(Recipe, kw_only=True):
 
     interpreter: Dependency
     lock: Path
-    """A `pylock.toml` or `uv.lock`."""
+    """A `pylock.toml`, `uv.lock` or `requirements.txt`."""
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    index: tuple[str, ...] = ()
+    """URLs of the indexes that have the wheels of a requirements file."""
     source: Path | None = None
     """A directory whose modules are put beside those of the wheels."""
 
@@ -147,6 +149,11 @@ class NixRecipe(Recipe, kw_only=True):
 
     path: str
     """The whole path: `/nix/store/…-name`."""
+
+
+def is_requirements_file(path: Path) -> bool:
+    """Whether it is a requirements file by its name: such a file has hashes, and no URLs."""
+    return path.suffix == ".txt" or path.name.startswith("requirements")
 
 
 def safe_name(name: str) -> str:

@@ -1,7 +1,8 @@
-"""Packages of kind `python`: which wheels a lock file means on the Linux of an interpreter, and the environment that they make.
+"""Packages of kind `python`: which wheels a lock file means on the Linux of an interpreter.
 
-`select_wheels` is the way in. Nothing here asks the machine that runs it: version, C library and architecture are those of
-the Debian packages that the interpreter is locked to, so the same files give the same wheels everywhere.
+`select_wheels` is the way in. For requirements files, which say no URLs, `deployer lock` finds wheels in an index (`pinning`).
+Nothing else here asks the machine that runs it: version, C library and architecture are those of the Debian packages that the
+interpreter is locked to, so the same files give the same wheels everywhere.
 """
 
 from __future__ import annotations

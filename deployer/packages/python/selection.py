@@ -1,4 +1,4 @@
-"""The wheels that a lock file means: `pylock.toml` (PEP 751) and `uv.lock`."""
+"""The wheels that a lock file means: `pylock.toml` (PEP 751), `uv.lock`, and `requirements.txt` together with `deployer.lock`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ from packaging.pylock import (
 
 from deployer.errors import Place
 from deployer.packages.errors import PackageInvalid
+from deployer.packages.lockfile import LOCK_NAME, LockedWheels
+from deployer.packages.python.pinning import wheels_of_requirements
 from deployer.packages.python.platform import PythonPlatform
+from deployer.packages.python.requirements import read_requirements
 from deployer.packages.python.uv_lock import UvLock
 from deployer.packages.python.wheels import LockedWheel, LockFile, WheelFile
+from deployer.packages.recipes import is_requirements_file
 
 
 def select_wheels(
@@ -31,8 +35,16 @@ def select_wheels(
     extras: Collection[str],
     groups: Collection[str],
     place: Place | None,
+    pinned: LockedWheels | None = None,
+    pins_file: Path = Path(LOCK_NAME),
 ) -> tuple[LockedWheel, ...]:
-    """What the lock file `lock` of the package `asker` means on a platform, by name. Raises `PackageInvalid`."""
+    """What the lock file `lock` of the package `asker` means on a platform, by name.
+
+    `pinned` is what `pins_file` has for a requirements file. Raises `PackageInvalid`, and `LockOutdated` where the two differ.
+    """
+    if is_requirements_file(lock):
+        requirements = read_requirements(asker, lock, place)
+        return tuple(wheels_of_requirements(asker, requirements, platform, pinned, pins_file, place))
     try:
         text = lock.read_text()
     except FileNotFoundError:
@@ -49,7 +61,9 @@ def select_wheels(
     elif is_valid_pylock_path(lock):
         wheels = _pylock(file, document, platform, extras, groups)
     else:
-        raise PackageInvalid(asker, f"{lock.name} is no lock file that we read", place, "Name a pylock.toml or a uv.lock.")
+        raise PackageInvalid(
+            asker, f"{lock.name} is no lock file that we read", place, "Name a pylock.toml, a uv.lock or a requirements.txt."
+        )
     return tuple(sorted(wheels, key=lambda wheel: wheel.name))
 
 

@@ -59,9 +59,13 @@ class LockFile:
     asker: str
     path: Path
     text: str
+    line: int = 0
+    """Where what is asked for stands, if it is known already."""
 
     def place_of(self, word: str) -> Place:
         """The first line that holds `word`; the whole file where none does."""
+        if self.line:
+            return Place(str(self.path), self.line)
         before, found, _ = self.text.partition(word) if word else ("", "", "")
         return Place(str(self.path), before.count("\n") + 1) if found else Place(str(self.path))
 

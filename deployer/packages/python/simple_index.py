@@ -1,0 +1,167 @@
+"""An index of Python packages, asked for the files of a project: the simple API, in JSON (PEP 691) or HTML (PEP 503).
+
+Only `deployer lock` asks. What an index says is no more than that a file may be worth fetching: hashes are pinned elsewhere.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
+from typing import Any, Final
+from urllib.parse import parse_qsl, urldefrag, urljoin, urlsplit
+
+import tenacity
+
+from deployer.packages.errors import PythonIndexFailed
+from deployer.packages.python.wheels import filename_of
+
+_ACCEPT: Final = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+_JSON: Final = "application/vnd.pypi.simple.v1+json"
+_TIMEOUT: Final = 30.0
+"""Seconds without an answer."""
+_ATTEMPTS: Final = 4
+FIRST_WAIT: Final = 1.0
+"""Seconds before the second attempt."""
+_LONGEST: Final = 128 << 20
+"""Bytes of a page: those of projects with ten thousands of files are some tens of MB."""
+_RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_ABSENT: Final = frozenset({403, 404, 410})
+"""How servers say that they have no such project; 403 is that of object stores."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """A file of a project."""
+
+    filename: str
+    url: str
+    hashes: Mapping[str, str]
+    """Algorithm → hexadecimal digest."""
+    size: int = 0
+    """Bytes; 0 where the index does not tell."""
+    requires_python: str = ""
+
+
+class _Trouble(Exception):
+    """Worth another attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleIndex:
+    """One index by its URL, which ends in `/simple` for most."""
+
+    url: str
+
+    def files(self, project: str) -> tuple[IndexFile, ...]:
+        """All files of a project; none where the index does not have it. Blocks. Raises `PythonIndexFailed`."""
+        page = f"{self.url.rstrip('/')}/{project}/"
+        if urlsplit(page).scheme == "file":
+            page += "index.html"
+        answer = self._ask(page, "GET")
+        if answer is None:
+            return ()
+        place, kind, body = answer
+        try:
+            found = _from_json(json.loads(body)) if kind == _JSON else _from_html(body.decode(errors="replace"))
+            return tuple(_absolute(place, file) for file in found)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._failed(f"what it says of {project} is not of the simple API ({type(error).__name__}: {error})") from None
+
+    def sized(self, file: IndexFile) -> IndexFile:
+        """The file with its size, asked for where the index did not tell. Blocks. Raises `PythonIndexFailed`."""
+        if file.size:
+            return file
+        answer = self._ask(file.url, "HEAD")
+        if answer is None:
+            raise self._failed(f"it names {file.url}, and that is not there")
+        return replace(file, size=int(answer[2] or 0))
+
+    def _ask(self, url: str, method: str) -> tuple[str, str, bytes] | None:
+        """Where the answer came from, of what kind it is, and its content (its length for HEAD); None for nothing there."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Trouble),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=tenacity.wait_exponential_jitter(multiplier=FIRST_WAIT, max=10, jitter=FIRST_WAIT),
+            reraise=True,
+        )
+        try:
+            return retrying(self._attempt, url, method)
+        except _Trouble as trouble:
+            raise self._failed(str(trouble)) from None
+
+    def _attempt(self, url: str, method: str) -> tuple[str, str, bytes] | None:
+        request = urllib.request.Request(url, method=method, headers={"User-Agent": "deployer", "Accept": _ACCEPT})
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+                length = str(answer.headers.get("Content-Length") or "")
+                body = length.encode() if method == "HEAD" else answer.read(_LONGEST + 1)
+                if len(body) > _LONGEST:
+                    raise self._failed(f"{url} is longer than {_LONGEST} bytes")
+                return answer.url, answer.headers.get_content_type(), body
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code in _ABSENT:
+                return None
+            if error.code in _RETRIED_STATUS:
+                raise _Trouble(f"{url} answered {error.code} {error.reason}") from None
+            raise self._failed(f"{url} answered {error.code} {error.reason}") from None
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, FileNotFoundError) or urlsplit(url).scheme == "file":
+                return None
+            raise _Trouble(f"{url}: {error.reason}") from None
+        except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            raise _Trouble(f"{url}: {error or type(error).__name__}") from None
+
+    def _failed(self, reason: str) -> PythonIndexFailed:
+        return PythonIndexFailed(self.url, reason)
+
+
+def _absolute(page: str, file: IndexFile) -> IndexFile:
+    return replace(file, url=urljoin(page, file.url))
+
+
+def _from_json(document: Any) -> list[IndexFile]:
+    major = str(document["meta"]["api-version"]).partition(".")[0]
+    if major != "1":
+        raise ValueError(f"its version is {document['meta']['api-version']}, and we read 1")
+    return [
+        IndexFile(
+            str(file["filename"]),
+            str(file["url"]),
+            {str(algorithm): str(digest) for algorithm, digest in file["hashes"].items()},
+            int(file.get("size") or 0),
+            str(file.get("requires-python") or ""),
+        )
+        for file in document["files"]
+    ]
+
+
+def _from_html(text: str) -> list[IndexFile]:
+    page = _Page()
+    page.feed(text)
+    page.close()
+    return page.files
+
+
+class _Page(HTMLParser):
+    """The links of a page of PEP 503."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[IndexFile] = []
+        self._base = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Take in a link, or what links are relative to."""
+        known = {name: value or "" for name, value in attributes}
+        if tag == "base":
+            self._base = known.get("href", "")
+        if tag == "a" and "href" in known:
+            url, fragment = urldefrag(urljoin(self._base, known["href"]))
+            hashes = dict(parse_qsl(fragment))
+            self.files.append(IndexFile(filename_of(url, None), url, hashes, 0, known.get("data-requires-python", "")))
