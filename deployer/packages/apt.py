@@ -27,6 +27,12 @@ _STRICT: Final = {
     "APT::Get::AllowUnauthenticated": "false",
 }
 """Whatever the machine's own settings say: what is read comes from an index that is signed and has not expired."""
+CONVERTER: Final = "usrmerge"
+"""Merges the /usr of a system by a script, for which it needs all of Perl. Our trees are merged from the start, and what asks for
+it is content with `usr-is-merged` too, which is empty."""
+_NEVER: Final = "Package: {}\nPin: release *\nPin-Priority: -1\n"
+NO_PREFERENCES: Final = ("-o", "Dir::Etc::preferencesparts=-")
+"""Options of apt's programs with which it may take what it otherwise never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Apt:
         """
         for name in ("lists/partial", "cache/archives/partial", "etc/preferences.d"):
             (directory / name).mkdir(parents=True)
+        (directory / "etc/preferences.d/merged").write_text(_NEVER.format(CONVERTER))
         (directory / "status").touch()
         (directory / "sources.list").write_text("".join(_sources(chosen, architecture)))
         reach = (await run(["apt-config", "dump"])).text

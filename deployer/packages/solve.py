@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from deployer.packages.apt import Apt
+from deployer.packages.apt import CONVERTER, NO_PREFERENCES, Apt
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.lockfile import DebianRequest, LockedDeb, LockedDebian
 from deployer.packages.mirrors import Mirror, mirrors_of
@@ -38,7 +38,9 @@ async def _solve(apt: Apt, request: DebianRequest) -> tuple[LockedDeb, ...]:
     for name in request.packages:
         if not _NAME.fullmatch(name):
             raise PackageInvalid(request.name, f"{name!r} is no name of a Debian package", request.place)
-    install = ["apt-get", "-q", "--simulate", "--no-install-recommends", "install", "--", *request.packages]
+    asked = any(name.partition("=")[0] == CONVERTER for name in request.packages)
+    options = ["-q", "--simulate", "--no-install-recommends", *(NO_PREFERENCES if asked else ())]
+    install = ["apt-get", *options, "install", "--", *request.packages]
     simulated = await apt.ask(*install, check=False)
     if simulated.status:
         raise await _unsolvable(apt, request, f"{simulated.text}\n{simulated.stderr.decode(errors='replace')}")

@@ -142,6 +142,27 @@ async def test_what_cannot_be_solved_is_told_in_words_that_help(lock, repository
     assert caught.value.place is not None
 
 
+async def test_what_would_merge_a_tree_is_left_out_of_one_that_is_merged_unless_it_is_asked_for(lock, repository):
+    repository.add("usrmerge", "1", Depends="perl")
+    repository.add("usr-is-merged", "1")
+    repository.add("perl", "1")
+    repository.add("helpers", "1", Depends="usrmerge | usr-is-merged")
+    repository.publish()
+
+    locking = await lock(
+        "needed: {kind: debian, suite: testing, packages: [helpers]}\n"
+        "asked: {kind: debian, suite: testing, packages: [helpers, usrmerge=1]}\n"
+        "neither: {kind: debian, suite: testing, packages: [other]}\n"
+    )
+
+    names = {name: [deb.name for deb in locked.debs] for name, locked in locking.lock.debian.items()}
+    assert names == {
+        "needed": ["helpers", "usr-is-merged"],
+        "asked": ["helpers", "perl", "usrmerge"],
+        "neither": ["other"],
+    }
+
+
 async def test_only_what_is_there_can_be_updated(lock):
     with pytest.raises(PackageUnknown) as caught:
         await lock(only=["tolo"])
