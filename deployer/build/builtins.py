@@ -5,7 +5,8 @@ builtin:unpack       `src`, `strip_components`: the tree in an archive
 builtin:tree         `entries`: a JSON list of {path, type: file|symlink|directory, text|source, target, executable}
 builtin:buildenv     `paths`: a forest of links to the files of these trees
 builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object of name → target; `completion`: what scripts of
-                     packages would have made
+                     packages would have made; `locales`: a JSON object of name → compiled locale
+builtin:charmap      `root`: a Debian root with `locales` in it; `locale`: the character map that one is compiled by
 builtin:isolated-programs  `root`, `python`, `launcher`, `variable`; `debs` as above, `programs`: starters for programs of a root
 builtin:python-environment  `interpreter`: a Debian root with python3 in it; `version`; `wheels`: a JSON list of {name, file};
                      `source`: a directory of modules
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from deployer.build.archives import CHUNK, refusing
+from deployer.build.charmap import charmap
 from deployer.build.debian_root import Deb, debian_root
 from deployer.build.engine import Progress
 from deployer.build.errors import BuilderUnknown
@@ -177,8 +179,21 @@ def _buildenv(job: BuiltinJob) -> None:
 def _debian_root(job: BuiltinJob) -> None:
     debs = [Deb(item["name"], job.physical(item["file"])) for item in json.loads(job.environment["debs"])]
     links: dict[str, str] = json.loads(job.environment.get("links", "{}"))
-    completed = bool(job.environment.get("completion"))
-    debian_root(debs, job.destination, links=links, completed=completed, scratch=job.scratch, threads=job.settings.cores)
+    locales = {name: job.physical(path) for name, path in json.loads(job.environment.get("locales", "{}")).items()}
+    debian_root(
+        debs,
+        job.destination,
+        links=links,
+        completed=bool(job.environment.get("completion")),
+        locales=locales,
+        scratch=job.scratch,
+        threads=job.settings.cores,
+    )
+
+
+def _charmap(job: BuiltinJob) -> None:
+    root, locale = job.physical(job.environment["root"]), job.environment["locale"]
+    charmap(root, locale, job.destination, limits=job.settings.unpack_limits)
 
 
 def _isolated_programs(job: BuiltinJob) -> None:
@@ -233,6 +248,7 @@ _BUILDERS: Final[Mapping[str, Callable[[BuiltinJob], None]]] = {
     "builtin:tree": _tree,
     "builtin:buildenv": _buildenv,
     "builtin:debian-root": _debian_root,
+    "builtin:charmap": _charmap,
     "builtin:isolated-programs": _isolated_programs,
     "builtin:python-environment": _python_environment,
     "builtin:node-project": _node_project,

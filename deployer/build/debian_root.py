@@ -1,9 +1,10 @@
 """`builtin:debian-root`: a set of .debs into one root tree.
 
 The tree has merged-usr links at its top and every mount point that a service under `RootDirectory=` needs. Maintainer scripts do
-not run; what they would have made is made by us (`debian_scripts`, `loader_cache`). The packages are decompressed side by side, and
-written one after the other in the order given, so that the tree is the same each time. As with dpkg, a directory never replaces a
-link to a directory, nor a link a directory; other than dpkg, two packages with different files of one name are an error.
+not run; what they would have made is made by us (`debian_scripts`, `loader_cache`). The packages are decompressed side by side,
+and written one after the other in the order given, so that the tree is the same each time. As with dpkg, a directory never
+replaces a link to a directory, nor a link a directory; other than dpkg, two packages with different files of one name are an
+error.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _MERGED: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ALWAYS_MERGED: Final = ("bin", "sbin", "lib", "lib64")
 MOUNT_POINTS: Final = ("dev", "proc", "sys", "run", "tmp", "var", "etc", "home", "root", "mnt", "opt", "srv", "nix/store")
 """A read-only tree cannot grow them later."""
+_LOCALES: Final = ("usr", "lib", "locale")
 _LOADER_CACHE: Final = ("etc", "ld.so.cache")
 
 
@@ -46,12 +48,14 @@ def debian_root(
     *,
     links: Mapping[str, str],
     completed: bool = False,
+    locales: Mapping[str, Path] | None = None,
     scratch: Path,
     threads: int,
 ) -> None:
     """Unpack `debs` into the new directory `destination`, and make `links` (name → target) that maintainer scripts would make.
 
-    With `completed`, what else they would have made is there as well.
+    With `completed`, what else they would have made is there as well. `locales` are compiled ones, by the names of their
+    directories.
     """
     with (
         tempfile.TemporaryDirectory(dir=scratch) as spool,
@@ -67,10 +71,21 @@ def debian_root(
             pool.shutdown(cancel_futures=True)
             raise
         root.finish(links)
+        for name, compiled in sorted((locales or {}).items()):
+            _add_locale(writer, name, compiled)
         if completed:
             complete(writer, (deb_control_file(deb.file, deb.name, "postinst") for deb in debs))
             if writer.status(_LOADER_CACHE) is None and (cache := loader_cache(RootTree(destination))) is not None:
                 writer.file(_LOADER_CACHE, [cache], executable=False)
+
+
+def _add_locale(writer: TreeWriter, name: str, compiled: Path) -> None:
+    """Put a locale where the C library looks for it, unless a package has brought it."""
+    place = (*_LOCALES, *clean_name(name))
+    if writer.status(place) is not None:
+        return
+    for file in sorted(path for path in compiled.rglob("*") if path.is_file() and not path.is_symlink()):
+        writer.file((*place, *file.relative_to(compiled).parts), [file.read_bytes()], executable=False)
 
 
 def _decompress(deb: Deb, spool: Path) -> Path:

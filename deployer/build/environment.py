@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from deployer.build.attributes import Attributes
 from deployer.formats import base32
+from deployer.formats.derivation import placeholder
 from deployer.sandbox.spec import BUILD_DIRECTORY
 
 _SHELL_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
@@ -77,11 +78,6 @@ def start_of(attributes: Attributes, outputs: Mapping[str, str], graphs: Mapping
     impure = (attributes.strings("impureEnvVars") or ()) if derivation.is_fixed else ()
     arguments = tuple(rewritten(argument) for argument in derivation.arguments)
     return Start(environment, arguments, files, tuple(name for name in impure if name not in _LAST))
-
-
-def placeholder(output: str) -> str:
-    """What stands for an output's path where that is not known yet (Nix: `hashPlaceholder`)."""
-    return f"/{base32.encode(hashlib.sha256(f'nix-output:{output}'.encode()).digest())}"
 
 
 def shell_declarations(document: Mapping[str, Any]) -> str:

@@ -3,7 +3,8 @@
 DeploymentError
 ├── FetchFailed      nothing could be fetched
 ├── ArchiveRefused   an archive is broken or hostile
-└── FilesCollide     two packages bring different files under one name
+├── FilesCollide     two packages bring different files under one name
+└── LocaleUnknown    a root tree has no parts of a locale
 """
 
 from __future__ import annotations
@@ -65,3 +66,23 @@ class FilesCollide(DeploymentError):
     def remedy(self) -> str:
         """How to end it."""
         return "Leave one of the two out."
+
+
+class LocaleUnknown(DeploymentError):
+    """A root tree has no definition of a locale that it is to have, or no character map for it."""
+
+    tree: str
+    locale: str
+    near: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """Which."""
+        return f"the package 'locales' in {self.tree} has no locale {self.locale!r}"
+
+    @property
+    def remedy(self) -> str:
+        """The nearest ones."""
+        if self.near:
+            return f"Did you mean {' or '.join(map(repr, self.near))}?"
+        return "Its file /usr/share/i18n/SUPPORTED lists them: write de_DE.UTF-8 for the line 'de_DE.UTF-8 UTF-8'."

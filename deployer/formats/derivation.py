@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, Final, Iterable, List, Mapping, Tuple, Union
 
 from deployer.errors import DeploymentError
-from deployer.formats import aterm
+from deployer.formats import aterm, base32
 from deployer.formats.aterm import write_list as _list
 from deployer.formats.aterm import write_raw as _raw
 from deployer.formats.aterm import write_string as _string
@@ -122,6 +122,11 @@ class Derivation:
 
 HashOfDerivation = Callable[[str], str]
 """From the path of a `.drv` to `hash_modulo` of it (hexadecimal). Memoised by the caller."""
+
+
+def placeholder(output: str) -> str:
+    """What stands for an output's path where that is not known yet (Nix: `hashPlaceholder`)."""
+    return f"/{base32.encode(hashlib.sha256(f'nix-output:{output}'.encode()).digest())}"
 
 
 def hash_modulo(derivation: Derivation, hash_of: HashOfDerivation) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from deployer.errors import Place
 from deployer.formats import StorePath
 from deployer.formats.storepath import StorePathRefused
+from deployer.packages.debian_trees import debian_tree
 from deployer.packages.derivation_inputs import Made, Source, make_derivation, needed_first
 from deployer.packages.errors import LockOutdated, PackageInvalid, StorePathMissing
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
@@ -77,7 +78,8 @@ class DerivationMaker:
             case BuildRecipe():
                 return self._build(recipe, dependency)
             case DebianRecipe():
-                return self._debian(recipe)
+                files = [(deb, self._deb(deb)) for deb in self.locked(recipe).debs]
+                return debian_tree(recipe, files, dependency, self._store_dir)
             case PythonRecipe():
                 return self._python(recipe, dependency(recipe.interpreter), find(recipe.interpreter))
             case NpmRecipe():
@@ -197,28 +199,6 @@ class DerivationMaker:
             sources=sources,
             store_dir=self._store_dir,
             architecture=SYSTEM.partition("-")[0],
-        )
-
-    def _debian(self, recipe: DebianRecipe) -> Made:
-        locked = self.locked(recipe)
-        files = [(deb, self._deb(deb)) for deb in locked.debs]
-        debs = [{"name": deb.name, "file": str(made.output)} for deb, made in files]
-        environment = {
-            "debs": json.dumps(debs, sort_keys=True),
-            "links": json.dumps(dict(recipe.links), sort_keys=True),
-            "completion": "1",
-        }
-        if recipe.programs:
-            # The tree is the same without; but who knows a package by its path learns that its programs are others.
-            environment["programs"] = " ".join(recipe.programs)
-        return make_derivation(
-            recipe.full_name,
-            builder="builtin:debian-root",
-            system=_BUILTIN,
-            environment=environment,
-            inputs=tuple(made for _, made in files),
-            store_dir=self._store_dir,
-            architecture=DEBIAN_ARCHITECTURES[recipe.architecture],
         )
 
     def locked(self, recipe: DebianRecipe) -> LockedDebian:

@@ -14,6 +14,7 @@ from deployer.errors import DeployerError, Place, near
 from deployer.formats import StorePath
 from deployer.formats.storepath import StorePathRefused
 from deployer.packages.errors import PackageInvalid, PasswordShown
+from deployer.packages.locales import LOCALE
 from deployer.packages.recipes import (
     DEBIAN_ARCHITECTURES,
     OMITTABLE,
@@ -254,6 +255,10 @@ def _debian(entry: Entry) -> DebianRecipe:
     for program in programs:
         if not PROGRAM_NAME.fullmatch(program):
             entry.fault("programs", f"{program!r} is no name of a program", "Write it without its directory: nginx.")
+    locales = entry.either("locales", lambda key: entry.strings(key, ()))
+    for locale in locales:
+        if not LOCALE.fullmatch(locale):
+            entry.fault("locales", f"{locale!r} is no locale with a character set", "Write it such as de_DE.UTF-8.")
     return DebianRecipe(
         name=entry.name,
         place=entry.place(),
@@ -262,6 +267,7 @@ def _debian(entry: Entry) -> DebianRecipe:
         architecture=architecture,
         links={**(below.links if below else {}), **entry.mapping("links")},
         programs=programs,
+        locales=locales,
     )
 
 
@@ -349,7 +355,7 @@ _KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe], tuple[
         _build,
         ("kind", "script", "source", "inputs", "toolchain", "environment", "version", "patches", "flags"),
     ),
-    "debian": (DebianRecipe, _debian, ("kind", "suite", "packages", "architecture", "links", "programs")),
+    "debian": (DebianRecipe, _debian, ("kind", "suite", "packages", "architecture", "links", "programs", "locales")),
     "python": (PythonRecipe, _python, ("kind", "interpreter", "lock", "index", "extras", "groups", "source", "version")),
     "npm": (NpmRecipe, _npm, ("kind", "interpreter", "lock", "omit", "without_scripts", "registry", "source", "version")),
     "nix": (NixRecipe, _nix, ("kind", "path", "version")),

@@ -102,6 +102,8 @@ class DebianRecipe(Recipe, kw_only=True):
     """Name in the tree → target: what a maintainer script would have linked."""
     programs: tuple[str, ...] = ()
     """What goes on PATH; empty: the programs of `packages`, and not those of what they depend on."""
+    locales: tuple[str, ...] = ()
+    """Such as `de_DE.UTF-8`: made by what the tree has for it."""
 
 
 class PythonRecipe(Recipe, kw_only=True):

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from deployer.build.attributes import Attributes
-from deployer.build.environment import Machine, placeholder, shell_declarations, start_of
+from deployer.build.environment import Machine, shell_declarations, start_of
 from deployer.build.errors import AttributeRefused
 from deployer.formats import Derivation, Output
 from deployer.formats.building import BuildOrder
+from deployer.formats.derivation import placeholder
 from deployer.sandbox import lay_out
 
 
