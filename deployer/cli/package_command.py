@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from deployer.cli.display import Display
 from deployer.cli.environments import Workbench, packages_option
 from deployer.cli.options import build_options, json_option, store_option
+from deployer.formats import StorePath
 from deployer.packages.errors import PackageUnknown
 
 if TYPE_CHECKING:
     from deployer.errors import JsonValue
     from deployer.packages.derivation_inputs import Made
 
+_ROOT_TREE: Final = "builtin:debian-root"
 names_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
 
 
@@ -54,12 +57,18 @@ def build(context: click.Context, package_file: Path | None, names: tuple[str, .
 @click.argument("names", metavar="[NAME...]", nargs=-1)
 @click.pass_context
 def show(context: click.Context, package_file: Path | None, names: tuple[str, ...]) -> None:
-    """Show packages: kind, store path, whether it is built, and what it is made from. Without NAME, all in short."""
+    """Show packages: kind, store path, whether it is built, and what it is made from. Without NAME, all in short.
+
+    Of a root tree that is built, also the accounts that the scripts of its packages would make: declare them under `users` and
+    `groups`, where no module does.
+    """
     bench = Workbench(context.obj, package_file)
     made = _made(bench, names or bench.packages.names())
     display = Display(context.obj)
     for name, item in made.items():
         document = _document(bench, name, item)
+        if names or context.obj.as_json:
+            document |= _accounts(bench, item)
         if context.obj.as_json:
             display.data(document)
         elif not names:
@@ -147,6 +156,21 @@ def _document(bench: Workbench, name: str, made: Made) -> dict[str, JsonValue]:
     }
 
 
+def _accounts(bench: Workbench, made: Made) -> dict[str, JsonValue]:
+    """The accounts that the scripts of a root tree's packages would make; null where the tree or its .debs are not in the store."""
+    from deployer.build.debian_accounts import accounts_of_tree
+    from deployer.build.debian_root import Deb
+
+    if made.derivation.builder != _ROOT_TREE:
+        return {}
+    store, files = bench.store, json.loads(made.derivation.environment["debs"])
+    if len(store.valid([made.output, *(StorePath.parse(deb["file"]) for deb in files)])) != len(files) + 1:
+        return {"accounts": None}
+    debs = [Deb(deb["name"], store.physical(deb["file"])) for deb in files]
+    found = accounts_of_tree(store.physical(made.output), debs)
+    return {"accounts": [{"name": one.name, "kind": one.kind, "said_by": one.said_by} for one in found]}
+
+
 def _page(document: dict[str, JsonValue]) -> Iterable[str]:
     yield f"{document['package']}"
     yield f"  kind        {document['kind']}"
@@ -155,6 +179,10 @@ def _page(document: dict[str, JsonValue]) -> Iterable[str]:
     yield f"  built       {'yes' if document['built'] else 'no'}"
     if document["closure_bytes"] is not None:
         yield f"  closure     {document['closure_bytes']} bytes"
+    accounts = document.get("accounts")
+    if isinstance(accounts, list) and accounts:
+        lines = (f"{one['kind']} {one['name']}  # {one['said_by']}" for one in accounts if isinstance(one, dict))
+        yield "  accounts    " + "\n              ".join(lines)
     made_from = document["made_from"]
     if isinstance(made_from, list) and made_from:
         yield "  made from   " + "\n              ".join(map(str, made_from))

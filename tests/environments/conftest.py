@@ -125,6 +125,7 @@ def mirror(tmp_path_factory):
     for name in ("one", "two"):
         script = "#!/bin/sh\ncat /usr/share/version\n"
         postinst = f"#!/bin/sh\nset -e\nupdate-alternatives --quiet --install /usr/bin/which-tool which-tool /usr/bin/{name} 10\n"
+        postinst += f"adduser --system --group --home /var/lib/{name} {name} || true\n"
         (directory / f"{name}.deb").write_bytes(deb({f"usr/bin/{name}": script, "usr/share/version": f"{name}\n"}, postinst))
     return directory
 

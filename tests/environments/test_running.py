@@ -212,6 +212,11 @@ def test_packages_are_built_shown_and_drawn(project, store_root):
     assert place == str(store_root / shown["output"].lstrip("/"))
     assert shown["built"] is True
     assert shown["made_from"] == ["one.deb", "shell.deb"]
+    assert shown["accounts"] == [
+        {"name": "one", "kind": "group", "said_by": "one"},
+        {"name": "one", "kind": "user", "said_by": "one"},
+    ]
+    assert "accounts    group one  # one\n" in text(project.deployer("package", "show", "other"))
     assert "one.deb.drv" in drawn
     assert "base\tdebian\t" in text(project.deployer("package", "show"))
 
