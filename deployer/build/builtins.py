@@ -66,6 +66,8 @@ class BuiltinJob:
     mirrors: Callable[[], Mapping[str, Sequence[str]]]
     progress: Progress
     cancelled: threading.Event
+    vendor: Callable[[], Sequence[str]] = tuple
+    """URLs of vendor directories."""
 
     def run(self) -> None:
         """Make the destination. Raises errors of this room."""
@@ -82,15 +84,17 @@ def _fetchurl(job: BuiltinJob) -> None:
     unpacked = environment.get("unpack") == "1"
     algorithm = environment.get("outputHashAlgo") or environment["outputHash"].partition("-")[0].partition(":")[0]
     file = job.scratch / "file" if unpacked else job.destination
+    vendor = job.vendor()
     Fetch(
         url=url,
         destination=file,
         algorithm=algorithm,
         digest=None if recursive else Hash.parse(environment["outputHash"], algorithm).digest,
-        mirrors=job.mirrors() if url.startswith("mirror:") else {},
+        mirrors=job.mirrors() if url.startswith("mirror:") and not vendor else {},
         limits=job.settings.fetch_limits,
         progress=job.progress,
         cancelled=job.cancelled,
+        vendor=vendor,
     ).run()
     if unpacked:
         if not _restore_nar(file, job.destination, job.settings.unpack_limits.total_bytes):

@@ -1,7 +1,7 @@
 """`builtin:fetchurl`: one file from the network or the disk, verified while it streams.
 
 Only troubles of the network are tried again. Proxies and `SSL_CERT_FILE` come from the environment, as everywhere on the machine.
-`mirror://debian/NAME` is asked of each mirror in turn.
+`mirror://debian/NAME` is asked of each mirror in turn. Where there are vendor directories, these are asked and nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tenacity
 from deployer.build.engine import Progress
 from deployer.build.errors import HashMismatch
 from deployer.build.limits import FetchLimits
-from deployer.build.source_errors import FetchFailed
+from deployer.build.source_errors import FetchFailed, NotVendored
 
 _CHUNK: Final = 1 << 18
 _ATTEMPTS: Final = 4
@@ -53,9 +53,11 @@ class Fetch:
     limits: FetchLimits
     progress: Progress
     cancelled: threading.Event
+    vendor: Sequence[str] = ()
+    """URLs of vendor directories: where there are any, a file comes from them or not at all."""
 
     def run(self) -> None:
-        """Fetch it. Raises `FetchFailed`, `HashMismatch`."""
+        """Fetch it. Raises `FetchFailed`, `NotVendored`, `HashMismatch`."""
         reasons: list[str] = []
         for url in self._candidates():
             try:
@@ -63,9 +65,14 @@ class Fetch:
                 return
             except (_Refused, _NetworkTrouble) as trouble:
                 reasons.append(f"{url}: {trouble}")
+        if self.vendor:
+            raise NotVendored((self.url,), tuple(self.vendor), tuple(reasons) or ("what it is to hash to is not a file's hash",))
         raise FetchFailed(self.url, tuple(reasons) or ("no mirror is known",))
 
     def _candidates(self) -> list[str]:
+        if self.vendor:
+            place = vendored_place(self.algorithm, self.digest) if self.digest is not None else ""
+            return [f"{vendor.rstrip('/')}/{place}" for vendor in self.vendor if place]
         parts = urlsplit(self.url)
         if parts.scheme != "mirror":
             return [self.url]
@@ -117,6 +124,11 @@ class Fetch:
             if total and received < total:
                 raise _NetworkTrouble(f"the connection ended after {received} of {total} bytes")
         return digest.digest()
+
+
+def vendored_place(algorithm: str, digest: bytes) -> str:
+    """Where a file of this hash lies in a vendor directory."""
+    return f"{algorithm}/{digest.hex()}"
 
 
 def sri(algorithm: str, digest: bytes) -> str:

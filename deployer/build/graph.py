@@ -13,7 +13,8 @@ from deployer.formats.modulo import ModuloHashes
 from deployer.store import Store
 
 BUILTIN: Final = "builtin:"
-_FETCH: Final = "builtin:fetchurl"
+FETCH: Final = "builtin:fetchurl"
+"""The builder of what is fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Node:
     @property
     def is_fetch(self) -> bool:
         """Whether it waits for the network rather than for a processor."""
-        return self.derivation.builder == _FETCH
+        return self.derivation.builder == FETCH
 
     @property
     def is_builtin(self) -> bool:

@@ -55,6 +55,7 @@ class Maker:
         self._sandboxes: asyncio.Task[Sandboxes] | None = None
         self._inputs: dict[Path, Inputs] = {}
         self._mirrors = functools.cache(self._find_mirrors)
+        self.vendor = functools.cache(self._find_vendor)
 
     async def open(self, store: Store) -> None:
         """See `deployer.build.engine.Engine`; here, nothing needs to be found out."""
@@ -167,7 +168,15 @@ class Maker:
             mirrors=self._mirrors,
             progress=on_progress,
             cancelled=self._cancelled,
+            vendor=self.vendor,
         )
+
+    def _find_vendor(self) -> Sequence[str]:
+        if self._settings.vendor is not None:
+            return self._settings.vendor
+        from deployer.packages.mirrors import find_vendor
+
+        return find_vendor()
 
     def _find_mirrors(self) -> Mapping[str, Sequence[str]]:
         if self._settings.mirrors is not None:

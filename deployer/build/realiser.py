@@ -144,6 +144,11 @@ class _Run:
                 self._able(node)
             except DeployerError as error:
                 yield error
+        fetches = [node for node in graph.nodes.values() if node.is_fetch]
+        if fetches and (places := self._embedded.vendor()):
+            from deployer.build.vendor import not_vendored
+
+            yield from not_vendored(fetches, places)
 
     async def _drive(self, scheduler: Scheduler[str], graph: Graph) -> None:
         running: dict[asyncio.Task[None], str] = {}

@@ -38,6 +38,8 @@ class BuildSettings:
     unpack_limits: Limits = field(default_factory=Limits)
     mirrors: Mapping[str, Sequence[str]] | None = None
     """For `mirror://NAME/…`: the URLs of each NAME. None: this machine's (`deployer.packages.mirrors`), found when needed."""
+    vendor: Sequence[str] | None = None
+    """URLs of vendor directories: where there are any, nothing is fetched from elsewhere. None: this machine's."""
     place_of: Callable[[str], Place | None] | None = None
     """Where the hash of a fixed output is pinned, for error messages: `PackageSet.place_of`."""
     engines: Sequence[Engine] = ()

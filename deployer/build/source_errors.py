@@ -2,6 +2,7 @@
 
 DeploymentError
 ├── FetchFailed      nothing could be fetched
+├── NotVendored      builds have a vendor directory, and files are not in it
 ├── ArchiveRefused   an archive is broken or hostile
 ├── FilesCollide     two packages bring different files under one name
 └── LocaleUnknown    a root tree has no parts of a locale
@@ -29,6 +30,26 @@ class FetchFailed(DeploymentError):
         if self.url.startswith("mirror:"):
             return "Check the mirrors (DEPLOYER_DEBIAN_MIRRORS, or apt's). If they dropped this version, run 'deployer lock'."
         return "Check the URL and this machine's network and proxy settings."
+
+
+class NotVendored(DeploymentError):
+    """Files are in no vendor directory, and nothing else is asked."""
+
+    files: tuple[str, ...]
+    places: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """Which, and where they were looked for."""
+        what = f"{len(self.files)} files are" if len(self.files) > 1 else "a file is"
+        lines = (f"    {line}" for line in (*self.files, *self.reasons))
+        return "\n".join([f"{what} not in {' or '.join(self.places)}", *lines])
+
+    @property
+    def remedy(self) -> str:
+        """How to have them there."""
+        return "Run 'deployer package vendor' where the network can be reached, and bring its directory here."
 
 
 class ArchiveRefused(DeploymentError):

@@ -25,12 +25,14 @@ def build_settings(
 ) -> BuildSettings:
     """How to build; `say` tells a person of caches that could not be used. Raises `KeyRefused`."""
     from deployer.build import BuildSettings
+    from deployer.packages.mirrors import vendor_url
 
     settings = BuildSettings(
         keep_going=choices.keep_going,
         keep_failed=choices.keep_failed,
         check=check,
         place_of=place_of,
+        vendor=tuple(map(vendor_url, choices.vendor)) or None,
         substituters=[substituter(choices, say=say)] if choices.substituters else (),
     )
     given = {

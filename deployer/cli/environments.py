@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -102,16 +103,19 @@ class Workbench:
 
         return compose(self.packages, names, machine=platform.machine(), store_dir=STORE_DIR, base=base, mentioned=mentioned)
 
-    def have(self, wanted: Iterable[Made]) -> None:
-        """Have packages in the store; none of them is collected while this process, or what it becomes, lives."""
+    def have(self, wanted: Iterable[Made], *, from_network: bool = False) -> None:
+        """Have packages in the store; none of them is collected while this process, or what it becomes, lives.
+
+        `from_network`: also where this machine has vendor directories in its place, unless an option names some.
+        """
         made = {item.output: item for item in wanted}
         self.store.keep(made)
         valid = self.store.valid(made)
         missing = [item for output, item in made.items() if str(output) not in valid]
         if missing:
-            asyncio.run(self._realise(missing))
+            asyncio.run(self._realise(missing, from_network))
 
-    async def _realise(self, missing: Sequence[Made]) -> None:
+    async def _realise(self, missing: Sequence[Made], from_network: bool) -> None:
         from deployer.build import realise
         from deployer.build.store_paths import fetch_store_paths
         from deployer.cli.building import build_settings, closing_caches
@@ -119,6 +123,8 @@ class Workbench:
 
         display = Display(self._settings)
         chosen = build_settings(self._settings.build, place_of=self.packages.place_of, say=display.say)
+        if from_network and chosen.vendor is None:
+            chosen = replace(chosen, vendor=())
         try:
             with closing_caches(chosen) as settings:
                 cached = self.packages.cached_paths(missing)
@@ -180,6 +186,17 @@ class Workbench:
             if name and os.path.lexists(tree / "usr/bin" / name):
                 return [name, "--noprofile", "--norc"] if pure and name == "bash" else [name]
         raise ShellMissing(environment.base.output.name)
+
+
+def named_packages(bench: Workbench, names: Iterable[str]) -> dict[str, Made]:
+    """The derivations of packages, by name. Raises `PackageUnknown`."""
+    from deployer.errors import near, raise_all
+    from deployer.packages.errors import PackageUnknown
+
+    names = tuple(dict.fromkeys(names))
+    known = bench.packages.names()
+    raise_all(PackageUnknown(name, near(name, known)) for name in names if name not in known)
+    return {name: bench.packages.made(name) for name in names}
 
 
 def kept(*, pure: bool, keep: Sequence[str]) -> tuple[str, ...] | None:

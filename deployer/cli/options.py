@@ -97,6 +97,13 @@ def build_options(function: _F) -> _F:
                 help="Believe what N of the keys have signed.  [default: 1]",
             ),
             _remembered(
+                "build.vendor",
+                "--vendor",
+                multiple=True,
+                metavar="DIR|URL",
+                help="Fetch nothing but from this vendor directory.  [default: DEPLOYER_VENDOR]",
+            ),
+            _remembered(
                 "build.jobs", "-j", "--jobs", envvar=known.JOBS, type=click.IntRange(min=1), help="Builds at the same time."
             ),
             _remembered("build.builders", "--builder", envvar=known.BUILDER, help="What builds: ssh://HOST, nix.", **many),

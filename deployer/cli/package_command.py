@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from deployer.cli import vendor_command
 from deployer.cli.display import Display
-from deployer.cli.environments import Workbench, packages_option
+from deployer.cli.environments import Workbench, named_packages, packages_option
 from deployer.cli.options import build_options, json_option, store_option
 from deployer.formats import StorePath
-from deployer.packages.errors import PackageUnknown
 
 if TYPE_CHECKING:
     from deployer.errors import JsonValue
@@ -29,6 +29,9 @@ def command() -> None:
     """Build packages, and show what they are and what they are made from."""
 
 
+command.add_command(vendor_command.command)
+
+
 @command.command("build")
 @packages_option
 @build_options
@@ -39,7 +42,7 @@ def command() -> None:
 def build(context: click.Context, package_file: Path | None, names: tuple[str, ...]) -> None:
     """Have packages in this machine's store, and print where they are."""
     bench = Workbench(context.obj, package_file)
-    made = _made(bench, names)
+    made = named_packages(bench, names)
     bench.have(made.values())
     display = Display(context.obj)
     for name, item in made.items():
@@ -63,7 +66,7 @@ def show(context: click.Context, package_file: Path | None, names: tuple[str, ..
     `groups`, where no module does.
     """
     bench = Workbench(context.obj, package_file)
-    made = _made(bench, names or bench.packages.names())
+    made = named_packages(bench, names or bench.packages.names())
     display = Display(context.obj)
     for name, item in made.items():
         document = _document(bench, name, item)
@@ -88,7 +91,7 @@ def graph(context: click.Context, package_file: Path | None, as_tree: bool, name
     from deployer.cli.store import drawing
 
     bench = Workbench(context.obj, package_file)
-    made = _made(bench, names)
+    made = named_packages(bench, names)
     needs: dict[str, tuple[str, ...]] = {}
     todo = [*made.values()]
     while todo:
@@ -120,7 +123,7 @@ def sbom(context: click.Context, package_file: Path | None, output: Path | None,
     from deployer.materials.listing import debs_of
 
     bench = Workbench(context.obj, package_file)
-    made = _made(bench, names)
+    made = named_packages(bench, names)
     bench.have([*made.values(), *debs_of(made.values())])
     materials = list_materials(bench.packages, bench.store, made.values())
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
@@ -130,16 +133,6 @@ def sbom(context: click.Context, package_file: Path | None, output: Path | None,
         Display(context.obj).text(text.rstrip("\n"))
     else:
         output.write_text(text, encoding="utf-8")
-
-
-def _made(bench: Workbench, names: Iterable[str]) -> dict[str, Made]:
-    """The derivations of packages, by name. Raises `PackageUnknown`."""
-    from deployer.errors import near, raise_all
-
-    names = tuple(dict.fromkeys(names))
-    known = bench.packages.names()
-    raise_all(PackageUnknown(name, near(name, known)) for name in names if name not in known)
-    return {name: bench.packages.made(name) for name in names}
 
 
 def _document(bench: Workbench, name: str, made: Made) -> dict[str, JsonValue]:

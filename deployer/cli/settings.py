@@ -41,6 +41,8 @@ class BuildChoices:
     """Seconds that one build may print nothing."""
     log_limit: int | None = None
     """Bytes that one build may print."""
+    vendor: tuple[str, ...] = ()
+    """Vendor directories in place of the network; empty: this machine's, if it has any."""
     builders: tuple[str, ...] = ()
     """Which engines build, instead of this machine's sandbox; the first that can takes a derivation."""
 

@@ -1,7 +1,10 @@
-"""Where .debs come from: the machine's own business, never the repository's.
+"""Where .debs come from, and all else: the machine's own business, never the repository's.
 
 The first of these that names a mirror wins: `DEPLOYER_DEBIAN_MIRRORS` (URLs separated by spaces), the file `debian-mirrors` in
 `$XDG_CONFIG_HOME/deployer` or `/etc/deployer` (one URL a line), the apt sources of this machine (read, never written).
+
+A machine may have vendor directories in place of the network, for .debs and whatever else is fetched: `DEPLOYER_VENDOR`, or the
+file `vendor` in the same places.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Final
 from deployer.packages.errors import MirrorsUnknown
 
 VARIABLE: Final = "DEPLOYER_DEBIAN_MIRRORS"
+VENDOR: Final = "DEPLOYER_VENDOR"
 _KEYRINGS: Final = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
@@ -51,6 +55,18 @@ def find_mirrors(environment: Mapping[str, str] | None = None, *, root: Path = P
     if found := _from_apt(root / "etc/apt"):
         return found
     raise MirrorsUnknown((VARIABLE, *map(str, settings), str(root / "etc/apt")))
+
+
+def find_vendor(environment: Mapping[str, str] | None = None, *, root: Path = Path("/")) -> tuple[str, ...]:
+    """The URLs of the vendor directories that this machine uses in place of the network; none where it uses the network."""
+    environment = os.environ if environment is None else environment
+    named = environment.get(VENDOR, "").split() or urls_of(settings_files("vendor", environment, root))
+    return tuple(map(vendor_url, named))
+
+
+def vendor_url(place: str) -> str:
+    """A vendor directory, by its path or its URL, as a URL."""
+    return place if "://" in place else Path(place).absolute().as_uri()
 
 
 def settings_files(name: str, environment: Mapping[str, str], root: Path) -> tuple[Path, ...]:
