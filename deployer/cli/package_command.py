@@ -109,17 +109,25 @@ def graph(context: click.Context, package_file: Path | None, as_tree: bool, name
 @packages_option
 @build_options
 @store_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["cyclonedx", "spdx"]),
+    default="cyclonedx",
+    show_default=True,
+    help="CycloneDX 1.6 or SPDX 2.3.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to write it.")
 @names_argument
 @click.pass_context
-def sbom(context: click.Context, package_file: Path | None, output: Path | None, names: tuple[str, ...]) -> None:
-    """Print a bill of materials of packages, all the way down: CycloneDX 1.6, as JSON.
+def sbom(context: click.Context, package_file: Path | None, form: str, output: Path | None, names: tuple[str, ...]) -> None:
+    """Print a bill of materials of packages, all the way down: CycloneDX or SPDX, as JSON.
 
     It has every .deb, wheel, npm package, fetched file and build that they are made from, with hashes, package URLs, what needs
-    what, and licences where they are known. The packages are built first. The same packages give the same bill; it has a time
-    stamp only where SOURCE_DATE_EPOCH is set.
+    what, and licences where they are known. The packages are built first. The same packages give the same bill; its time stamp is
+    SOURCE_DATE_EPOCH, and without that none, or 1970 in SPDX, which must have one.
     """
-    from deployer.materials import cyclonedx_document, list_materials
+    from deployer.materials import cyclonedx_document, list_materials, spdx_document
     from deployer.materials.listing import debs_of
 
     bench = Workbench(context.obj, package_file)
@@ -128,7 +136,8 @@ def sbom(context: click.Context, package_file: Path | None, output: Path | None,
     materials = list_materials(bench.packages, bench.store, made.values())
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     roots = [Path(str(item.output)).name for item in made.values()]
-    text = cyclonedx_document(materials, [*made], roots, timestamp=int(epoch) if epoch.isdecimal() else None)
+    write = spdx_document if form == "spdx" else cyclonedx_document
+    text = write(materials, [*made], roots, timestamp=int(epoch) if epoch.isdecimal() else None)
     if output is None:
         Display(context.obj).text(text.rstrip("\n"))
     else:

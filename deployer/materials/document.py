@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from deployer import __version__
-from deployer.errors import ConfigurationError
+from deployer.materials.errors import BillLibraryMissing
 from deployer.materials.material import Material
 
 if TYPE_CHECKING:
@@ -19,20 +19,6 @@ _NAMESPACE: Final = uuid.UUID("6f2d7f4c-9f0e-5f0b-8d53-2a6b9c1f4e77")
 """Of serial numbers: the same list has the same number."""
 _ROOT: Final = "closure"
 _ALGORITHMS: Final = {"sha256": "SHA_256", "sha512": "SHA_512", "sha1": "SHA_1", "md5": "MD5"}
-
-
-class BillLibraryMissing(ConfigurationError):
-    """The library that writes bills of materials is not installed."""
-
-    @property
-    def message(self) -> str:
-        """Which."""
-        return "a bill of materials can't be written: cyclonedx-python-lib is not installed"
-
-    @property
-    def remedy(self) -> str:
-        """How to get it."""
-        return "Install it with `pip install 'deployer[sbom]'`."
 
 
 def cyclonedx_document(
@@ -49,7 +35,7 @@ def cyclonedx_document(
         from cyclonedx.model.dependency import Dependency
         from cyclonedx.output.json import JsonV1Dot6
     except ImportError:
-        raise BillLibraryMissing from None
+        raise BillLibraryMissing("cyclonedx-python-lib") from None
 
     components = {material.reference: _component(material) for material in materials}
     whole = Component(name=" ".join(names), type=ComponentType.APPLICATION, bom_ref=_ROOT)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from deployer.build import realise
-from deployer.materials.document import BillLibraryMissing, cyclonedx_document
+from deployer.materials.document import cyclonedx_document
+from deployer.materials.errors import BillLibraryMissing
 from deployer.materials.listing import list_materials
 from deployer.materials.material import Material
 from deployer.packages import PackageSet, mirrors
