@@ -10,7 +10,8 @@ builtin:charmap      `root`: a Debian root with `locales` in it; `locale`: the c
 builtin:isolated-programs  `root`, `python`, `launcher`, `variable`; `debs` as above, `programs`: starters for programs of a root
 builtin:python-environment  `interpreter`: a Debian root with python3 in it; `version`; `wheels`: a JSON list of {name, file};
                      `source`: a directory of modules
-builtin:node-project  `packages`: a JSON list of {path, file}; `programs`: a JSON list of files to be run; `source`: a directory
+builtin:node-project  `packages`: a JSON list of {path, file}; `programs`: a JSON list of files to be run; `source`: a directory;
+                     `links`, `linked_programs`: JSON objects of path → path: links to directories, and to files that may be there
 builtin:node-programs  `root`: a Debian root with node in it; `project`: of the above; `programs`: a JSON object of name → file;
                      `python`, `launcher`, `variable`
 builtin:host-python  `root`: a Debian root with python3 in it; what hosts without Python are sent
@@ -232,6 +233,8 @@ def _node_project(job: BuiltinJob) -> None:
         tarballs=[NpmTarball(item["path"], job.physical(item["file"])) for item in json.loads(environment["packages"])],
         programs=json.loads(environment["programs"]),
         source=job.physical(source) if source else None,
+        links=json.loads(environment.get("links", "{}")),
+        linked_programs=json.loads(environment.get("linked_programs", "{}")),
     ).make(job.destination, limits=job.settings.unpack_limits)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +49,11 @@ class NodeProject:
     programs: Collection[str]
     """Files that are to be run, as paths of the project."""
     source: Path | None
-    """A directory whose files are put beside `node_modules`; one in it of that name is left out."""
+    """A directory whose files are put beside `node_modules`; one in it of that name is left out, also in what is linked."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Path of each link in `node_modules` → the directory of the source that it leads to."""
+    linked_programs: Mapping[str, str] = field(default_factory=dict)
+    """Path of each link in a `.bin` → the file that it leads to. One without its file is left out, as npm leaves it out."""
 
     def make(self, destination: Path, *, limits: Limits) -> None:
         """Make `destination`. Raises `ArchiveRefused`."""
@@ -62,16 +66,32 @@ class NodeProject:
             for tarball in self.tarballs:
                 below = clean_name(tarball.path)
                 unpack_into(writer, tarball.file, below=below, strip_components=1, limits=limits, runnable=runnable)
+            for place, target in sorted(self.links.items()):
+                _link(writer, place, target)
+            for place, target in sorted(self.linked_programs.items()):
+                if os.path.lexists(destination / target):
+                    _link(writer, place, target)
 
     def _own_files(self) -> Iterator[tuple[tuple[str, ...], Path]]:
         if self.source is None:
             return
+        packages = frozenset(self.links.values())
         for directory, names, files in os.walk(self.source):
             above = Path(directory).relative_to(self.source).parts
-            names[:] = sorted(name for name in names if above or name != _MODULES)
+            is_package = not above or "/".join(above) in packages
+            names[:] = sorted(name for name in names if not is_package or name != _MODULES)
             for name in sorted(files):
                 if not (file := Path(directory, name)).is_symlink():
                     yield (*above, name), file
+
+
+def _link(writer: TreeWriter, place: str, target: str) -> None:
+    """Make a link from one path of the project to another. Raises `ArchiveRefused` where something else stands there."""
+    try:
+        writer.symlink(clean_name(place), os.path.relpath(target, os.path.dirname(place)))
+    except (NameRefusedError, FileExistsError) as refused:
+        reason = "a package has brought something of that name" if isinstance(refused, FileExistsError) else str(refused)
+        raise ArchiveRefused("the project", place, reason) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def _document(bench: Workbench, name: str, made: Made) -> dict[str, JsonValue]:
 
 
 def _accounts(bench: Workbench, made: Made) -> dict[str, JsonValue]:
-    """The accounts that the scripts of a root tree's packages would make; null where the tree or its .debs are not in the store."""
+    """The accounts that the scripts of a root tree's packages would make; null where it or its .debs are not in the store."""
     from deployer.build.debian_accounts import accounts_of_tree
     from deployer.build.debian_root import Deb
 

@@ -266,7 +266,7 @@ class DerivationMaker:
             NodePlatform.of(interpreter.name, locked.architecture, locked.debs, asker=recipe.name, place=recipe.place),
             omit=recipe.omit,
             without_scripts=recipe.without_scripts,
-            has_source=recipe.source is not None,
+            source=recipe.source,
             registry=recipe.registry,
             place=recipe.place,
         )

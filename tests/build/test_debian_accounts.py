@@ -12,7 +12,7 @@ from tests.environments.conftest import deb
     [
         ("adduser --system --home /var/lib/redis --quiet --group redis || true", ["group redis", "user redis"]),
         (
-            "adduser --quiet --system --home /var/lib/x --no-create-home \\\n  --gecos 'a long name' \\\n  x >/dev/null",
+            "adduser --quiet --system --home /var/lib/x --no-create-home \\\n  --gecos 'long name' \\\n  x >/dev/null",
             ["user x"],
         ),
         ("\taddgroup --system mysql >/dev/null", ["group mysql"]),

@@ -59,7 +59,7 @@ def select(tmp_path):
         document = {"name": "shop", "lockfileVersion": version, "requires": True, "packages": entries}
         lock = tmp_path / "package-lock.json"
         lock.write_text(json.dumps(document, indent=2) if text is None else text)
-        asked = {"omit": ("dev",), "without_scripts": (), "has_source": True, "registry": "", **asked}
+        asked = {"omit": ("dev",), "without_scripts": (), "source": tmp_path, "registry": "", **asked}
         return select_packages("app", lock, NodePlatform(cpu), place=None, **asked)
 
     return chosen
@@ -86,7 +86,7 @@ def test_another_architecture_has_other_packages(select):
 
 def test_programs_are_those_of_the_project_and_of_what_it_asks_for_itself(select):
     assert select().programs == {"shop": "cli.js", "web": "node_modules/web/bin/web.js"}
-    assert select(has_source=False, omit=()).programs == {
+    assert select(source=None, omit=()).programs == {
         "check": "node_modules/checker/check.js",
         "web": "node_modules/web/bin/web.js",
     }
@@ -109,6 +109,79 @@ def test_what_is_left_out_is_what_npm_would_leave_out(select):
     both = {"node_modules/ms": {"devOptional": True}}
     assert "ms" in paths(select(both))
     assert "ms" not in paths(select(both, omit=("dev", "optional")))
+
+
+WORKSPACES = {
+    "": {"workspaces": ["packages/*"]},
+    "node_modules/part": {"resolved": "packages/part", "link": True},
+    "packages/part": {
+        "version": "1.0.0",
+        "bin": {"part": "cli.js"},
+        "dependencies": {"ms": "4"},
+        "optionalDependencies": {"few": "1"},
+    },
+    "packages/part/node_modules/ms": entry("ms", "4.0.0", bin={"ms": "ms.js"}),
+    "node_modules/few": entry("few", optional=True),
+}
+
+
+@pytest.fixture
+def part(tmp_path):
+    """The directory of a workspace."""
+    directory = tmp_path / "packages/part"
+    directory.mkdir(parents=True)
+    return directory
+
+
+def test_a_workspace_is_a_link_with_programs_and_packages_of_its_own(select, part):
+    project = select(WORKSPACES)
+
+    assert project.links == {"node_modules/part": "packages/part"}
+    assert project.linked_programs["node_modules/.bin/part"] == "node_modules/part/cli.js"
+    assert project.linked_programs["packages/part/node_modules/.bin/ms"] == "packages/part/node_modules/ms/ms.js"
+    assert project.programs["part"] == "packages/part/cli.js"
+    assert "packages/part/cli.js" in project.runnable
+    assert {"few", "packages/part/ms"} <= set(paths(project))
+    assert not {"part", "packages/part"} & set(paths(project))
+
+
+def test_a_directory_that_is_left_out_has_no_link_and_needs_nothing(select, part):
+    for_others = {"optional": True, "os": ["darwin"]}
+    changes = WORKSPACES | {
+        "node_modules/part": {"resolved": "packages/part", "link": True, "optional": True},
+        "packages/part": {**WORKSPACES["packages/part"], **for_others},
+        "packages/part/node_modules/ms": entry("ms", "4.0.0", optional=True),
+    }
+
+    project = select(changes)
+
+    assert project.links == {}
+    assert not {"few", "packages/part/ms"} & set(paths(project))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"node_modules/part": {"resolved": "packages/none", "link": True}}, "is a link to 'packages/none', .* not in 'source'"),
+        ({"node_modules/part": {"resolved": "packages/link", "link": True}}, "is a link to 'packages/link', .* not in 'source'"),
+        ({"node_modules/part": {"resolved": "packages/other", "link": True}}, "'packages/part' is .* no link leads to it"),
+        ({"packages/other/node_modules/ms": entry("ms")}, "'packages/other/node_modules/ms' is no place in node_modules"),
+        ({"packages/part": {**WORKSPACES["packages/part"], "hasInstallScript": True}}, "has an install script"),
+    ],
+)
+def test_a_workspace_that_is_not_there_is_refused(select, part, changes, message):
+    (part.parent / "link").symlink_to("part")
+    (part.parent / "other").mkdir()
+
+    with pytest.raises(PackageInvalid, match=message):
+        select({**WORKSPACES, **changes})
+
+
+def test_without_a_source_there_is_no_workspace(select, part):
+    with pytest.raises(PackageInvalid, match="is a link to 'packages/part'") as caught:
+        select(WORKSPACES, source=None)
+
+    assert "'source'" in caught.value.remedy
 
 
 def test_what_lies_in_another_tarball_is_not_fetched(select):
@@ -150,11 +223,13 @@ MS = "node_modules/ms"
         (MS, {"resolved": "git+ssh://git@x.example.org/ms.git#abc"}, "a git repository"),
         (MS, {"resolved": "git+https://x.example.org/ms.git#abc"}, "a git repository"),
         (MS, {"resolved": "file:../ms.tgz"}, "'file'"),
-        (MS, {"resolved": "packages/ms", "link": True}, "is a link to 'packages/ms'"),
+        (MS, {"resolved": "packages/ms", "link": True}, "is a link to 'packages/ms', .* which is not in 'source'"),
+        (MS, {"resolved": "../ms", "link": True}, "is a link to '../ms', .* which is not in 'source'"),
+        (MS, {"resolved": "/etc", "link": True}, "is a link to '/etc', .* which is not in 'source'"),
         (MS, {"hasInstallScript": True}, "ms has an install script"),
         (MS, {"os": ["darwin"]}, "ms is not for linux on x64"),
         (MS, {"cpu": ["!x64"]}, "ms is not for linux on x64"),
-        ("packages/part", {"version": "1.0.0"}, "is a workspace"),
+        ("packages/part", {"version": "1.0.0"}, "is a directory of the project, and no link leads to it"),
         ("node_modules/../../outside", entry("outside"), "no place in node_modules"),
         ("node_modules/web/x", entry("x"), "no place in node_modules"),
         ("node_modules/web", {"bin": {"../web": "x.js"}}, "no name of a program"),

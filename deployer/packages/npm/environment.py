@@ -56,6 +56,10 @@ def _modules(full_name: str, project: LockedProject, inputs: NodeInputs, store_d
         "packages": json.dumps(packages, sort_keys=True),
         "programs": json.dumps(project.runnable),
     }
+    if project.links:
+        environment["links"] = json.dumps(dict(project.links), sort_keys=True)
+    if project.linked_programs:
+        environment["linked_programs"] = json.dumps(dict(project.linked_programs), sort_keys=True)
     if inputs.source is not None:
         environment["source"] = str(inputs.source.path)
     # One tarball may lie in several places.

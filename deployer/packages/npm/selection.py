@@ -9,9 +9,11 @@ from typing import Final
 
 from deployer.errors import Place, near
 from deployer.packages.errors import PackageInvalid
+from deployer.packages.npm.directories import check_path, is_directory, linked_directories, name_of
 from deployer.packages.npm.lock_file import AGAIN, ROOT, Entry, NpmLock
 from deployer.packages.npm.platform import NodePlatform
-from deployer.packages.npm.tarballs import LockedTarball, check_path, locked_tarball, name_of, programs_of_entry
+from deployer.packages.npm.programs import links_of_programs, programs_of_entry
+from deployer.packages.npm.tarballs import LockedTarball, locked_tarball
 
 _DIRECT: Final = {"dependencies": "", "devDependencies": "dev", "optionalDependencies": "optional", "peerDependencies": "peer"}
 """Where a project says what it needs, and the word that leaves it out."""
@@ -26,7 +28,11 @@ class LockedProject:
     programs: Mapping[str, str]
     """Name of each program of what the project itself depends on → its file, as a path of the project."""
     runnable: tuple[str, ...]
-    """Files of programs, these and all others, as paths of the project."""
+    """Files of programs, these and all that are linked, as paths of the project."""
+    links: Mapping[str, str]
+    """Path of each link in `node_modules` → the directory of the project that it leads to."""
+    linked_programs: Mapping[str, str]
+    """Path of each link in a `.bin` → the file of a program. One whose file is not there is left out."""
 
 
 def select_packages(
@@ -36,18 +42,19 @@ def select_packages(
     *,
     omit: Collection[str],
     without_scripts: Collection[str],
-    has_source: bool,
+    source: Path | None,
     registry: str,
     place: Place | None,
 ) -> LockedProject:
     """What the lock file `lock` of the package `asker` means on a platform.
 
-    `omit` are words of `OMITTABLE`; `without_scripts` names packages whose install scripts are not missed; with a source, the
-    project's own programs are among those found; the `registry` has what the lock file tells no URL of. Raises `PackageInvalid`.
+    `omit` are words of `OMITTABLE`; `without_scripts` names packages whose install scripts are not missed; with a `source`, the
+    project's own programs are among those found, and those of its workspaces; the `registry` has what the lock file tells no
+    URL of. Raises `PackageInvalid`.
     """
     file = NpmLock.read(asker, lock, place)
     try:
-        return _Selection(file, platform, frozenset(omit), frozenset(without_scripts), has_source, registry, place).project()
+        return _Selection(file, platform, frozenset(omit), frozenset(without_scripts), source, registry, place).project()
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise file.refuse(f"it is no sound package-lock.json ({type(error).__name__}: {error})", AGAIN) from None
 
@@ -58,21 +65,26 @@ class _Selection:
     platform: NodePlatform
     omit: frozenset[str]
     without_scripts: frozenset[str]
-    has_source: bool
+    source: Path | None
     registry: str
     place: Place | None
 
     def project(self) -> LockedProject:
         self._check_named()
-        taken = self._taken()
+        entries = {path: entry for path, entry in self.lock.entries.items() if self._is_wanted(path, entry)}
+        links = linked_directories(self.lock, {path: entry for path, entry in entries.items() if entry.get("link")}, self.source)
+        taken = self._taken(entries, links)
         for path, entry in taken.items():
             self._check_scripts(path, entry)
-        # What another tarball brings comes with that.
-        fetched = {path: entry for path, entry in taken.items() if not entry.get("inBundle")}
-        tarballs = [locked_tarball(self.lock, path, entry, self.registry) for path, entry in sorted(fetched.items())]
-        programs = self._programs(taken)
-        others = (file for path, entry in taken.items() for file in programs_of_entry(self.lock, path, entry).values())
-        return LockedProject(tuple(tarballs), programs, tuple(sorted({*programs.values(), *others})))
+        # What another tarball brings comes with that, and a directory with the source.
+        fetched = [path for path, entry in taken.items() if not (entry.get("inBundle") or path in links or is_directory(path))]
+        tarballs = [locked_tarball(self.lock, path, taken[path], self.registry) for path in sorted(fetched)]
+        programs = self._programs(taken, links)
+        placed = ((path, {**taken[links[path]], "link": True} if path in links else entry) for path, entry in taken.items())
+        linked = links_of_programs(self.lock, ((path, entry) for path, entry in placed if not is_directory(path)))
+        runnable = {*programs.values(), *(_behind(file, links) for file in linked.values())}
+        directories = {path: target for path, target in sorted(links.items()) if path in taken}
+        return LockedProject(tuple(tarballs), programs, tuple(sorted(runnable)), directories, linked)
 
     def _check_named(self) -> None:
         names = {name_of(path) for path in self.lock.entries}
@@ -82,14 +94,16 @@ class _Selection:
             hint = f"Did you mean {nearest[0]!r}?" if nearest else "Remove it."
             raise PackageInvalid(self.lock.asker, reason, self.place, hint)
 
-    def _taken(self) -> dict[str, Entry]:
-        """Path → entry of all that is wanted and fits."""
+    def _is_wanted(self, path: str, entry: Entry) -> bool:
+        return path != ROOT and not entry.get("extraneous") and not self._is_omitted(entry)
+
+    def _taken(self, entries: Mapping[str, Entry], links: Mapping[str, str]) -> dict[str, Entry]:
+        """Path → entry of all that is wanted and fits. Links are as fit as what they lead to."""
         taken: dict[str, Entry] = {}
         unfit = set[str]()
-        for path, entry in self.lock.entries.items():
-            if path == ROOT or entry.get("extraneous") or self._is_omitted(entry):
-                continue
-            check_path(self.lock, path, entry)
+        directories = frozenset(links.values())
+        for path, entry in entries.items():
+            check_path(self.lock, path, directories)
             if self.platform.fits(entry):
                 taken[path] = entry
             elif entry.get("optional") or entry.get("devOptional"):
@@ -99,23 +113,23 @@ class _Selection:
                 hint = "Lock a version that is, make it optional, or take an interpreter of another architecture."
                 raise self.lock.refuse(reason, hint, key=path)
         # What needs something that does not fit is of no use either, nor what lies inside of it.
-        while gone := {path for path, entry in taken.items() if self._leans_on(path, entry, unfit)}:
+        while gone := {path for path, entry in taken.items() if self._leans_on(path, entry, unfit, links)}:
             unfit |= gone
             taken = {path: entry for path, entry in taken.items() if path not in gone}
-        reached = self._reached(taken)
+        reached = self._reached(taken, links)
         return {path: entry for path, entry in taken.items() if path in reached or not entry.get("optional")}
 
-    def _reached(self, taken: Mapping[str, Entry]) -> Collection[str]:
+    def _reached(self, taken: Mapping[str, Entry], links: Mapping[str, str]) -> Collection[str]:
         """What the project needs by way of what is taken: something optional may have been for what is not."""
-        todo, reached = [ROOT], {ROOT}
+        todo = [ROOT, *(path for path, entry in taken.items() if is_directory(path) and not entry.get("optional"))]
+        reached = set(todo)
         while todo:
             path = todo.pop()
             entry = taken.get(path) or self.lock.entries.get(path, {})
-            for name in {name for key in _DIRECT for name in entry.get(key, {})}:
-                found = self._resolve(path, name)
-                if found is not None and found in taken and found not in reached:
-                    reached.add(found)
-                    todo.append(found)
+            found = {self._resolve(path, name) for key in _DIRECT for name in entry.get(key, {})} | {links.get(path)}
+            fresh = {place for place in found if place is not None and place in taken} - reached
+            reached |= fresh
+            todo += fresh
         return reached
 
     def _is_omitted(self, entry: Entry) -> bool:
@@ -123,8 +137,8 @@ class _Selection:
             return True
         return any(entry.get(word) for word in self.omit)
 
-    def _leans_on(self, path: str, entry: Entry, unfit: Collection[str]) -> bool:
-        if any(path.startswith(f"{outer}/") for outer in unfit):
+    def _leans_on(self, path: str, entry: Entry, unfit: Collection[str], links: Mapping[str, str]) -> bool:
+        if links.get(path) in unfit or any(path.startswith(f"{outer}/") for outer in unfit):
             return True
         needed = set(entry.get("dependencies", {})) - set(entry.get("optionalDependencies", {}))
         return any(self._resolve(path, name) in unfit for name in needed)
@@ -140,11 +154,13 @@ class _Selection:
             hint = f"If it works without, add {name!r} to 'without_scripts'; else build it, or depend on another."
             raise self.lock.refuse(reason, hint, key=path)
 
-    def _programs(self, taken: Mapping[str, Entry]) -> Mapping[str, str]:
+    def _programs(self, taken: Mapping[str, Entry], links: Mapping[str, str]) -> Mapping[str, str]:
         root = self.lock.entries.get(ROOT, {})
         direct = {name for key, word in _DIRECT.items() if word not in self.omit for name in root.get(key, {})}
-        sources = {path: taken[path] for name in sorted(direct) if (path := f"node_modules/{name}") in taken}
-        if self.has_source:
+        places = [path for name in sorted(direct) if (path := f"node_modules/{name}") in taken and path not in links]
+        places += sorted(path for path in taken if is_directory(path))
+        sources = {path: taken[path] for path in places}
+        if self.source is not None:
             sources[ROOT] = root
         found: dict[str, str] = {"node": "the interpreter"}
         for path, entry in sources.items():
@@ -155,6 +171,11 @@ class _Selection:
                 found[name] = file
         del found["node"]
         return dict(sorted(found.items()))
+
+
+def _behind(file: str, links: Mapping[str, str]) -> str:
+    """A file by the directory of the project that it is in, where a link leads there."""
+    return next((f"{target}{file[len(path) :]}" for path, target in links.items() if file.startswith(f"{path}/")), file)
 
 
 def _lookups(path: str, name: str) -> Iterator[str]:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from deployer.errors import Place
+from deployer.packages.npm.directories import name_of
 from deployer.packages.npm.lock_file import AGAIN, Entry, NpmLock
 
 _DIGEST_BYTES: Final = {"sha512": 64, "sha256": 32}
 """The hashes that are trusted, the best first."""
 _SCHEMES: Final = ("http", "https")
-_NAME: Final = r"(?:@[A-Za-z0-9~_-][A-Za-z0-9._~-]*/)?[A-Za-z0-9~_-][A-Za-z0-9._~-]*"
-_PATH: Final = re.compile(rf"node_modules/{_NAME}(?:/node_modules/{_NAME})*")
-_PROGRAM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +34,6 @@ class LockedTarball:
     def filename(self) -> str:
         """The last part of its URL."""
         return unquote(urlsplit(self.url).path).rpartition("/")[2] or "package.tgz"
-
-
-def name_of(path: str) -> str:
-    """The name of the package at a path of the project."""
-    return path.rpartition("node_modules/")[2]
-
-
-def check_path(lock: NpmLock, path: str, entry: Entry) -> None:
-    """Refuse what is no tarball in `node_modules`: links, workspaces, and names that lead elsewhere. Raises `PackageInvalid`."""
-    if entry.get("link"):
-        target = entry.get("resolved", "")
-        reason = f"{path!r} is a link to {target!r}, a directory of the project"
-        raise lock.refuse(reason, "Publish it to a registry and depend on that, or make it part of 'source'.", key=path)
-    if "node_modules/" not in f"{path}/":
-        reason = f"{path!r} is a workspace or a directory of the project"
-        raise lock.refuse(reason, "Publish it to a registry and depend on that, or make it part of 'source'.", key=path)
-    if not _PATH.fullmatch(path):
-        raise lock.refuse(f"{path!r} is no place in node_modules", AGAIN, key=path)
 
 
 def locked_tarball(lock: NpmLock, path: str, entry: Entry, registry: str) -> LockedTarball:
@@ -98,21 +76,3 @@ def _digest(lock: NpmLock, path: str, entry: Entry) -> str:
     if len(digest) != _DIGEST_BYTES[best]:
         raise lock.refuse(f"the {best} hash of {named} is not one", AGAIN, key=path)
     return f"{best}-{base64.b64encode(digest).decode()}"
-
-
-def programs_of_entry(lock: NpmLock, path: str, entry: Entry) -> Mapping[str, str]:
-    """Name of each program → its file, as a path of the project. Raises `PackageInvalid`."""
-    declared: Any = entry.get("bin", {})
-    if isinstance(declared, str):
-        declared = {str(entry.get("name") or name_of(path)): declared}
-    found: dict[str, str] = {}
-    for name, file in declared.items():
-        # A scope is no part of the name of a program.
-        program = name.rpartition("/")[2] if name.startswith("@") else name
-        parts = [part for part in str(file).split("/") if part not in ("", ".")]
-        if not _PROGRAM.fullmatch(program):
-            raise lock.refuse(f"{name!r} of {path or 'the project'} is no name of a program", AGAIN, key=path)
-        if ".." in parts or str(file).startswith("/") or not parts:
-            raise lock.refuse(f"the program {name!r} of {path or 'the project'} is outside of it: {file!r}", AGAIN, key=path)
-        found[program] = "/".join([*([path] if path else []), *parts])
-    return found
