@@ -79,5 +79,5 @@ async def _wheels(
         return pinned
     if not any(one.is_in_index for one in requirements.pinned):
         return LockedWheels(())
-    indexes = await find_indexes([*recipe.index, *requirements.indexes])
+    indexes = await find_indexes(recipe.index or requirements.indexes, requirements.extra_indexes)
     return await pin_wheels(recipe.name, requirements, platform, indexes)

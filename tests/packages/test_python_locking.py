@@ -97,6 +97,21 @@ async def test_what_was_locked_is_fetched_by_its_hash(index, project):
     assert store.physical(wheel.output).read_bytes() == index.files["tool-1.0-py3-none-any.whl"]
 
 
+async def test_the_environment_is_that_of_any_other_lock_file_with_the_same_wheels(index, project):
+    digest = index.add(make_wheel(project, "tool", {"tool.py": "x"}))
+    require(project, f"tool==1.0 --hash=sha256:{digest}")
+    await lock(project)
+    (project / "app/pylock.toml").write_text(
+        'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "tool"\nversion = "1.0"\n'
+        'wheels = [{ url = "https://files.example.org/tool-1.0-py3-none-any.whl", hashes = { sha256 = "%s" } }]\n' % digest
+    )
+    required = PackageSet.load(project / "packages.yaml").output_path("app")
+
+    (project / "packages.yaml").write_text(PACKAGES.replace("requirements.txt", "pylock.toml"))
+
+    assert PackageSet.load(project / "packages.yaml").output_path("app") == required
+
+
 async def test_only_what_the_platform_runs_by_marker_and_by_python_is_looked_up(index, project):
     old = index.add(make_wheel(project, "tool", {"tool.py": "x"}, tag="py2.py3-none-any"), requires_python=">=3.8")
     new = index.add(
@@ -145,9 +160,10 @@ async def test_trouble_is_borne_and_what_stays_is_told_with_the_line(index, proj
         await lock(project)
 
     assert str(caught.value.place).endswith("requirements.txt:2")
-    index.answers["/simple/tool/"] = [401]
-    with pytest.raises(PythonIndexFailed, match="answered 401"):
-        await lock(project)
+    for status in (401, 403):
+        index.answers["/simple/tool/"] = [status]
+        with pytest.raises(PythonIndexFailed, match=f"answered {status}"):
+            await lock(project)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +198,14 @@ async def test_what_an_index_does_not_have_is_told_with_the_line(index, project,
     assert remedy in caught.value.remedy
     assert caught.value.place == Place(str(project / "app/requirements.txt"), 2)
     assert (project / LOCK_NAME).read_text() == before
+
+
+async def test_an_index_of_the_network_names_no_files_of_this_machine(index, project):
+    digest = index.add(make_wheel(project, "tool", {"tool.py": "x"}), url="file:///etc/passwd")
+    require(project, f"tool==1.0 --hash=sha256:{digest}")
+
+    with pytest.raises(PythonIndexFailed, match="on this machine, at file:///etc/passwd"):
+        await lock(project)
 
 
 @pytest.mark.parametrize("page", ["", "[]", '{"meta": {"api-version": "2.0"}, "files": []}', '{"meta": {"api-version": "1.0"}}'])
@@ -284,18 +308,19 @@ async def test_the_machine_goes_before_the_package_and_the_package_before_pip(tm
     (tmp_path / "etc/deployer").mkdir(parents=True)
     (tmp_path / "etc/deployer/python-indexes").write_text("# ours\nhttps://site.example/simple\n")
     nothing = {"HOME": str(tmp_path), "PATH": ""}
+    extra = ("https://extra.example",)
 
-    assert await find_indexes(["https://key.example"], {VARIABLE: "https://a.example https://b.example"}) == (
+    assert await find_indexes(["https://key.example"], extra, {VARIABLE: "https://a.example https://b.example"}) == (
         "https://a.example",
         "https://b.example",
     )
-    assert await find_indexes(["https://key.example"], nothing, root=tmp_path) == ("https://site.example/simple",)
-    assert await find_indexes(["https://key.example"], nothing, root=tmp_path / "none") == ("https://key.example",)
+    assert await find_indexes(["https://key.example"], extra, nothing, root=tmp_path) == ("https://site.example/simple",)
+    assert await find_indexes(["https://key.example"], extra, nothing, root=tmp_path / "none") == ("https://key.example", *extra)
     with pytest.raises(PythonIndexUnknown) as caught:
-        await find_indexes([], nothing, root=tmp_path / "none")
+        await find_indexes([], (), nothing, root=tmp_path / "none")
     assert VARIABLE in caught.value.remedy
     with pytest.raises(PythonIndexFailed, match="password") as refused:
-        await find_indexes([], {VARIABLE: "https://me:secret@a.example/simple"})
+        await find_indexes([], (), {VARIABLE: "https://me:secret@a.example/simple"})
     assert "secret" not in str(refused.value)
 
 
@@ -306,11 +331,11 @@ async def test_what_pip_would_ask_is_asked_where_nothing_else_is_said(tmp_path):
     )
     environment = {"HOME": str(tmp_path), "PATH": str(Path(sys.executable).parent), "PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
 
-    found = await find_indexes([], environment, root=tmp_path)
+    found = await find_indexes([], ["https://extra.example"], environment, root=tmp_path)
 
-    assert (found[0], found[-1]) == ("https://conf.example/simple", "https://more.example/x")
-    found = await find_indexes([], {**environment, "PIP_INDEX_URL": "https://variable.example/simple"}, root=tmp_path)
+    assert (found[0], found[-2:]) == ("https://conf.example/simple", ("https://more.example/x", "https://extra.example"))
+    found = await find_indexes([], (), {**environment, "PIP_INDEX_URL": "https://variable.example/simple"}, root=tmp_path)
     assert found[0] == "https://variable.example/simple"
     # pip's own default, which we don't know and need not.
-    found = await find_indexes([], {**environment, "PIP_CONFIG_FILE": "/dev/null"}, root=tmp_path)
+    found = await find_indexes([], (), {**environment, "PIP_CONFIG_FILE": "/dev/null"}, root=tmp_path)
     assert found[0].startswith("https://")

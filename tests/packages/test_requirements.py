@@ -45,7 +45,8 @@ def test_a_compiled_file_means_versions_hashes_markers_and_indexes(tmp_path):
     forked, tool = requirements.wanted("app", platform())
     assert (str(tool), tool.sha256, tool.place.line) == ("some-tool==1.2", frozenset({A, B}), 8)
     assert (str(forked), forked.sha256, forked.place.line) == ("forked==2", frozenset({B}), 17)
-    assert requirements.indexes == ("https://index.example.org/simple", "https://more.example.org/simple")
+    assert requirements.indexes == ("https://index.example.org/simple",)
+    assert requirements.extra_indexes == ("https://more.example.org/simple",)
 
 
 def test_files_that_are_included_are_read_too(tmp_path):

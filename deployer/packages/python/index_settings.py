@@ -26,12 +26,17 @@ _EXTRA: Final = re.compile(r"^[a-z:]+\.extra-index-url=(?P<value>'.*'|\".*\")$",
 
 
 async def find_indexes(
-    named: Sequence[str], environment: Mapping[str, str] | None = None, *, root: Path = Path("/")
+    named: Sequence[str], extra: Sequence[str] = (), environment: Mapping[str, str] | None = None, *, root: Path = Path("/")
 ) -> tuple[str, ...]:
-    """The URLs of the indexes to ask, in this order, for a package that names these. Raises `PythonIndexUnknown`."""
+    """The URLs of the indexes to ask, in this order, for a package that names these, and `extra` ones besides.
+
+    Raises `PythonIndexUnknown`, and `PythonIndexFailed` for one that cannot be asked.
+    """
     environment = os.environ if environment is None else environment
     files = settings_files(_FILE, environment, root)
-    found = tuple(environment.get(VARIABLE, "").split()) or urls_of(files) or tuple(named) or await _of_pip(environment)
+    found = tuple(environment.get(VARIABLE, "").split()) or urls_of(files)
+    if not found:
+        found = tuple(dict.fromkeys([*(named or await _of_pip(environment)), *extra]))
     for url in found:
         if "@" in url.partition("://")[2].partition("/")[0]:
             # It would have to be in the lock too, or the wheels could not be fetched.

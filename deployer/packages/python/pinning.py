@@ -62,7 +62,8 @@ def wheels_of_requirements(
             raise LockOutdated(asker, str(lock), f"has no wheel for {one} of {Path(one.place.file).name}", one.place)
     for name in sorted(pins.keys() - {one.name for one in from_index}):
         raise LockOutdated(asker, str(lock), f"pins {name}, which is not asked for", place)
-    return [_wheel(asker, one, platform, pins.get(one.name), lock) for one in wanted]
+    text = lock.read_text(encoding="utf-8") if pins and lock.exists() else ""
+    return [_wheel(asker, one, platform, pins.get(one.name), LockFile(asker, lock, text)) for one in wanted]
 
 
 def answers(asker: str, requirements: Requirements, platform: PythonPlatform, pinned: LockedWheels) -> bool:
@@ -81,12 +82,10 @@ def _answers(pin: WheelPin, one: PinnedRequirement, platform: PythonPlatform) ->
     return fits and pin.sha256.lower() in one.sha256
 
 
-def _wheel(asker: str, one: PinnedRequirement, platform: PythonPlatform, pin: WheelPin | None, lock: Path) -> LockedWheel:
+def _wheel(asker: str, one: PinnedRequirement, platform: PythonPlatform, pin: WheelPin | None, lock: LockFile) -> LockedWheel:
     if pin is not None:
-        text = lock.read_text(encoding="utf-8") if lock.exists() else ""
-        place = LockFile(asker, lock, text).place_of(f'"{pin.file}"')
         found = WheelFile(pin.url, None, pin.file, {"sha256": pin.sha256}, pin.size)
-        return _file(asker, place).wheel(one.name, pin.version, [found], platform, has_source=False)
+        return lock.wheel(one.name, pin.version, [found], platform, has_source=False)
     filename = filename_of(one.url or None, str(one.path))
     found = WheelFile(one.url or None, str(one.path), filename, {"sha256": next(iter(one.sha256))}, None)
     version = str(parse_wheel_filename(filename)[1])

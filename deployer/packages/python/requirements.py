@@ -32,7 +32,8 @@ _SHORT: Final = {"-r": "--requirement", "-c": "--constraint", "-i": "--index-url
 _FLAGS: Final = frozenset({"--pre", "--prefer-binary", "--require-hashes"})
 """They say how versions are chosen, which is done, or what we ask for anyway."""
 _IGNORED: Final = frozenset({"--only-binary"})
-_INDEXES: Final = ("--index-url", "--extra-index-url")
+_INDEX: Final = "--index-url"
+_EXTRA_INDEX: Final = "--extra-index-url"
 _COMPILE: Final = "Write it with 'pip-compile --generate-hashes' or 'uv export --no-emit-project'."
 _REFUSED: Final = {
     "--constraint": ("constraints pin nothing", "Compile with the constraints, and name the file that this writes."),
@@ -40,10 +41,16 @@ _REFUSED: Final = {
         "a project that is edited in its place has no hash",
         "Export with --no-emit-project, and name the modules of the project by 'source'.",
     ),
-    "--find-links": ("links to files are not followed", "Name an index: the key 'index', or --index-url."),
+    "--find-links": (
+        "links to files are not followed",
+        "Remove it ('pip-compile --no-emit-find-links'). A wheel that is in no index is named by its path.",
+    ),
     "--no-index": ("what has no URL is looked up in an index", "Remove it, or name wheels by their paths."),
     "--no-binary": ("sources are not built here", "Remove it, and build a wheel of what has none."),
-    "--trusted-host": ("certificates are always checked", "Remove it, and make the certificate known (SSL_CERT_FILE)."),
+    "--trusted-host": (
+        "certificates are always checked",
+        "Remove it ('--no-emit-trusted-host'), and make the certificate known (SSL_CERT_FILE).",
+    ),
 }
 
 
@@ -80,7 +87,9 @@ class Requirements:
 
     pinned: tuple[PinnedRequirement, ...]
     indexes: tuple[str, ...]
-    """URLs of indexes that it names."""
+    """URLs of the indexes that it names in place of those that are asked otherwise."""
+    extra_indexes: tuple[str, ...] = ()
+    """Those that it names besides."""
 
     def wanted(self, asker: str, platform: PythonPlatform) -> tuple[PinnedRequirement, ...]:
         """Those whose markers hold on a platform, by name. Raises `PackageInvalid` where two of a project do."""
@@ -106,7 +115,8 @@ def read_requirements(asker: str, path: Path, place: Place | None) -> Requiremen
     raise_all(reader.errors)
     if not reader.pinned:
         raise PackageInvalid(asker, f"{path.name} names no package", Place(str(path)), _COMPILE)
-    return Requirements(tuple(reader.pinned), tuple(dict.fromkeys(reader.indexes)))
+    indexes, extra = (tuple(dict.fromkeys(reader.indexes[option])) for option in (_INDEX, _EXTRA_INDEX))
+    return Requirements(tuple(reader.pinned), indexes, extra)
 
 
 class _Refused(Exception):
@@ -121,7 +131,8 @@ class _Refused(Exception):
 class _Reader:
     asker: str
     pinned: list[PinnedRequirement] = field(default_factory=list)
-    indexes: list[str] = field(default_factory=list)
+    indexes: dict[str, list[str]] = field(default_factory=lambda: {_INDEX: [], _EXTRA_INDEX: []})
+    """By the option that names them."""
     errors: list[DeployerError] = field(default_factory=list)
     _reading: list[Path] = field(default_factory=list)
 
@@ -162,8 +173,8 @@ class _Reader:
                 if _URL.match(value):
                     raise _Refused(f"{value} is a URL", "Include files by their paths only.")
                 self.read(Path(place.file).parent / value, place)
-            elif name in _INDEXES:
-                self.indexes.append(_index(value))
+            elif name in self.indexes:
+                self.indexes[name].append(_index(value))
             elif name not in _FLAGS | _IGNORED:
                 raise _Refused(*_REFUSED.get(name, (f"the option {name} is not known here",)))
 

@@ -30,8 +30,8 @@ FIRST_WAIT: Final = 1.0
 _LONGEST: Final = 128 << 20
 """Bytes of a page: those of projects with ten thousands of files are some tens of MB."""
 _RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_ABSENT: Final = frozenset({403, 404, 410})
-"""How servers say that they have no such project; 403 is that of object stores."""
+_ABSENT: Final = frozenset({404, 410})
+"""How servers say that they have no such project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,13 @@ class SimpleIndex:
         place, kind, body = answer
         try:
             found = _from_json(json.loads(body)) if kind == _JSON else _from_html(body.decode(errors="replace"))
-            return tuple(_absolute(place, file) for file in found)
+            found = [_absolute(place, file) for file in found]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._failed(f"what it says of {project} is not of the simple API ({type(error).__name__}: {error})") from None
+        for file in found:
+            if file.url.startswith("file:") and not self.url.startswith("file:"):
+                raise self._failed(f"it says that {file.filename} is on this machine, at {file.url}")
+        return tuple(found)
 
     def sized(self, file: IndexFile) -> IndexFile:
         """The file with its size, asked for where the index did not tell. Blocks. Raises `PythonIndexFailed`."""
