@@ -103,7 +103,7 @@ async def test_the_environment_is_that_of_any_other_lock_file_with_the_same_whee
     await lock(project)
     (project / "app/pylock.toml").write_text(
         'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "tool"\nversion = "1.0"\n'
-        'wheels = [{ url = "https://files.example.org/tool-1.0-py3-none-any.whl", hashes = { sha256 = "%s" } }]\n' % digest
+        f'wheels = [{{ url = "https://files.example.org/tool-1.0-py3-none-any.whl", hashes = {{ sha256 = "{digest}" }} }}]\n'
     )
     required = PackageSet.load(project / "packages.yaml").output_path("app")
 
