@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployer.packages.errors import LockInvalid, MirrorsUnknown
-from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
+from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian, LockedWheels, WheelPin
 from deployer.packages.mirrors import Mirror, find_mirrors
 
 words = st.text("abcxyz0123456789.+-", min_size=1, max_size=12)
@@ -18,7 +18,7 @@ debs = st.builds(
     st.integers(0, 1 << 40),
     st.binary(min_size=32, max_size=32).map(bytes.hex),
 )
-locks = st.dictionaries(
+debian = st.dictionaries(
     words,
     st.builds(
         LockedDebian,
@@ -30,7 +30,18 @@ locks = st.dictionaries(
         ),
     ),
     max_size=3,
-).map(Lock)
+)
+wheels = st.builds(
+    WheelPin, words, words, words, words, st.integers(0, 1 << 40), st.binary(min_size=32, max_size=32).map(bytes.hex)
+)
+wheels_by_package = st.dictionaries(
+    words,
+    st.lists(wheels, min_size=1, max_size=4, unique_by=lambda wheel: wheel.name).map(
+        lambda found: LockedWheels(tuple(sorted(found, key=lambda wheel: wheel.name)))
+    ),
+    max_size=3,
+)
+locks = st.builds(Lock, debian, wheels_by_package)
 
 
 @given(locks)
@@ -53,6 +64,11 @@ def test_no_lock_pins_nothing(tmp_path):
         '{"version": 2, "debian": {}}',
         '{"version": 1, "debian": {"a": {}}}',
         str(Lock({"a": LockedDebian((), (), "amd64", (LockedDeb("a", "1", "amd64", "../../etc/x", 1, "00" * 32),))})),
+        '{"version": 1, "debian": {}, "python": []}',
+        '{"version": 1, "debian": {}, "python": {"a": {"wheels": [{"name": "a"}]}}}',
+        str(Lock({}, {"a": LockedWheels((WheelPin("a", "1", "../a-1-py3-none-any.whl", "https://x/", 1, "00" * 32),))})),
+        str(Lock({}, {"a": LockedWheels((WheelPin("a", "1", "a-1-py3-none-any.whl", "https://x/", 1, "00"),))})),
+        str(Lock({}, {"a": LockedWheels((WheelPin("a", "1", "a-1-py3-none-any.whl", "", 1, "00" * 32),))})),
     ],
 )
 def test_a_lock_that_is_not_ours_is_refused(tmp_path, text):
