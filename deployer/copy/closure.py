@@ -121,13 +121,34 @@ def _encode(store: Store, compression: str, paths: Sequence[str], held: frozense
         def write(data: bytes) -> None:
             out.write(compressor.compress(data) if compressor is not None else data)
 
+        told = _Told(held)
         for path in paths:
             write(store.header(path).encode())
-            store.write_nar(path, write, held=held)
+            store.write_nar(path, write, held=told)
+            told.path_ends()
         write(encode_end_of_stream())
         if compressor is not None:
             out.write(compressor.flush())
         return _Stream(file, out.tell())
+
+
+class _Told:
+    """What the receiver holds while it reads a stream: files that it held before, and those of the paths that came since."""
+
+    def __init__(self, held: Collection[str]) -> None:
+        self._held, self._coming = set(held), set[str]()
+
+    def __call__(self, name: str, _size: int) -> bool:
+        """Whether a file, by its hash, need not be sent. The receiver takes one for its own when its path is whole."""
+        if name in self._held:
+            return True
+        self._coming.add(name)
+        return False
+
+    def path_ends(self) -> None:
+        """What comes next may name the files of this path."""
+        self._held |= self._coming
+        self._coming.clear()
 
 
 def _compressor(name: str) -> Any:

@@ -56,8 +56,8 @@ def import_paths(
     reader = Reader(pieces, compression)
     registered: List[str] = []
     whole = False
-    while not whole:
-        with store.batch() as batch:
+    with store.batch() as batch:  # one for all: it knows the files that came, which later paths may name
+        while not whole:
             try:
                 whole = _fill(batch, reader, count - len(registered))
             except (DeployerError, OSError):

@@ -39,7 +39,7 @@ class Batch:
         self._pending: List[Tuple[PathInfo, str]] = []
         self._new_files: List[Tuple[str, str, str]] = []
         self._fresh: Dict[str, str] = {}
-        """Files of this batch that are not linked yet: hash to where they lie aside."""
+        """Files that came and have no link by their hash, not yet or because it could not be made: hash to where they lie."""
 
     def unpack(self, header: PathHeader, read: Read) -> PathInfo:
         """Take a path from a stream. Raises `PathCorrupt` where hash or size are not as announced."""
@@ -165,8 +165,10 @@ class Batch:
         # Only what is synced and registered is ever named by its hash, so that a power cut can't leave a wrong file there.
         for name, path, relative in self._new_files:
             file = os.path.normpath(os.path.join(str(self._layout.root), path.lstrip("/"), relative))
-            with contextlib.suppress(OSError):
+            try:
                 os.link(file, self._layout.links / name, follow_symlinks=False)
+            except OSError:
+                self._fresh[name] = file
         self._new_files = []
 
     def _check_references(self, pending: List[Tuple[PathInfo, str]], names: Set[str]) -> None:
@@ -179,9 +181,11 @@ class Batch:
 
     def _file(self, name: str) -> str:
         path = self._layout.links / name
-        if "/" in name or not path.is_file():
-            raise PathCorrupt(name, "a file that is held here", "nothing")
-        return str(path)
+        if "/" not in name and path.is_file():
+            return str(path)
+        if name in self._fresh:
+            return self._fresh[name]
+        raise PathCorrupt(name, "a file that is held here", "nothing")
 
     @contextlib.contextmanager
     def _translated(self, path: str) -> Iterator[None]:

@@ -190,11 +190,10 @@ class Store:
         self.query(path)
         self.database.add_signatures(str(path), signatures)
 
-    def write_nar(self, path: AnyPath, write: Callable[[bytes], object], *, held: Collection[str] = ()) -> None:
-        """Write a path's NAR, with files that the receiver holds named by their hashes."""
-        chooser = (lambda name, _size: name in held) if held else None
+    def write_nar(self, path: AnyPath, write: Callable[[bytes], object], *, held: Optional[trees.Chooser] = None) -> None:
+        """Write a path's NAR, with files that the receiver holds, as far as they are worth asking for, named by their hashes."""
         with self._translated(str(path)):
-            trees.write_nar(str(self.physical(path)), write, held=chooser)
+            trees.write_nar(str(self.physical(path)), write, held=held)
 
     # Keeping
 

@@ -133,6 +133,28 @@ def test_a_file_that_is_held_is_linked_instead_of_sent(store, nar):
     assert verify(store) == ()
 
 
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_file_of_a_path_that_came_before_is_linked_instead_of_sent(store, nar, committed, linked):
+    content = b"shared" * 2000
+    earlier = nar(content)
+    (name,) = store.file_hashes([store.add_text("elsewhere", content)])
+    store = Store(store.root.with_name("other"))
+
+    with store.batch() as batch:
+        batch.unpack(earlier.header(OTHER), earlier.read)
+        if not linked:
+            store.layout.links.rmdir()
+        if committed:
+            batch.commit()
+        later = nar(content, held=name)
+        batch.unpack(later.header(PATH), later.read)
+        batch.commit()
+
+    assert store.physical(PATH).samefile(store.physical(OTHER))
+    assert verify(store) == ()
+
+
 def test_a_held_file_can_not_be_named_as_a_program_when_it_is_none(store, nar):
     content = b"shared" * 2000
     (name,) = store.file_hashes([store.add_text("first", content)])
