@@ -1,6 +1,7 @@
 """`builtin:fetchurl`: one file from the network or the disk, verified while it streams.
 
-Only troubles of the network are tried again. Proxies and `SSL_CERT_FILE` come from the environment, as everywhere on the machine.
+Only troubles of the network are tried again. Passwords come from a netrc file; proxies and `SSL_CERT_FILE` from the environment,
+as everywhere on the machine.
 `mirror://debian/NAME` is asked of each mirror in turn. Where there are vendor directories, these are asked and nothing else.
 """
 
@@ -25,6 +26,7 @@ from deployer.build.engine import Progress
 from deployer.build.errors import HashMismatch
 from deployer.build.limits import FetchLimits
 from deployer.build.source_errors import FetchFailed, NotVendored
+from deployer.packages.logins import request_to
 
 _CHUNK: Final = 1 << 18
 _ATTEMPTS: Final = 4
@@ -95,7 +97,8 @@ class Fetch:
         except urllib.error.HTTPError as error:
             error.close()
             kind = _NetworkTrouble if error.code in _RETRIED_STATUS else _Refused
-            raise kind(f"the server answered {error.code} {error.reason}") from None
+            hint = "; write the name and the password into ~/.netrc" if error.code == 401 else ""
+            raise kind(f"the server answered {error.code} {error.reason}{hint}") from None
         except urllib.error.URLError as error:
             local = urlsplit(url).scheme == "file" or isinstance(error.reason, ssl.SSLCertVerificationError)
             raise (_Refused if local else _NetworkTrouble)(str(error.reason)) from None
@@ -108,7 +111,7 @@ class Fetch:
         if urlsplit(url).scheme not in _SCHEMES:
             raise _Refused("its scheme is none of http, https, file")
         digest = hashlib.new(self.algorithm)
-        request = urllib.request.Request(url, headers={"User-Agent": "deployer", "Accept-Encoding": "identity"})
+        request = request_to(url, headers={"Accept-Encoding": "identity"})
         with urllib.request.urlopen(request, timeout=self.limits.timeout) as answer, self.destination.open("wb") as file:
             total = int(answer.headers.get("Content-Length") or 0)
             received = 0

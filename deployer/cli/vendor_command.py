@@ -45,7 +45,7 @@ class VendorIncomplete(DeploymentError):
     @property
     def message(self) -> str:
         """Which."""
-        return "\n".join([f"{self.directory} lacks {len(self.files)} files", *(f"    {file}" for file in self.files)])
+        return "\n".join([f"{self.directory} lacks {_files(len(self.files))}", *(f"    {file}" for file in self.files)])
 
     @property
     def remedy(self) -> str:
@@ -111,9 +111,9 @@ def command(
             }
         )
         return
-    display.text(f"{directory}: {len(files)} files, {len(missing)} of them new")
+    display.text(f"{directory}: {_files(len(files))}, {len(missing)} of them new")
     if stale:
-        display.text("\n".join([f"no package needs {len(stale)} files{': removed' if prune and not check else ''}", *stale]))
+        display.text("\n".join([f"no package needs {_files(len(stale))}{': removed' if prune and not check else ''}", *stale]))
     if cached:
         display.say("Not among them, but to be had from binary caches (deployer store copy):\n" + "\n".join(cached))
 
@@ -141,3 +141,7 @@ def _add(bench: Workbench, there: VendorDirectory, missing: dict[VendoredFile, M
     bench.have(missing.values(), from_network=True)
     for file, item in missing.items():
         there.add(file, bench.store.physical(item.output))
+
+
+def _files(number: int) -> str:
+    return f"{number} file{'' if number == 1 else 's'}"

@@ -166,7 +166,7 @@ def _python(entry: Entry) -> PythonRecipe:
         if parts.scheme not in ("http", "https", "file"):
             entry.fault("index", f"{url!r} is no URL of an index", "Write an http, https or file URL, such as https://…/simple.")
         elif "@" in parts.netloc:
-            hint = "Name an index without a password, such as a mirror in your own network."
+            hint = "Remove it there, and write the name and the password into ~/.netrc."
             entry.errors.append(
                 PasswordShown(entry.name, "the URL of its index has a password in it", entry.place("index"), hint)
             )

@@ -109,9 +109,9 @@ def test_the_directory_has_every_file_once_and_is_filled_up_and_pruned(project, 
     text = (tmp_path / "work/packages.yaml").read_text()
     (tmp_path / "work/packages.yaml").write_text("\n".join(line for line in text.splitlines() if not line.startswith("site")))
     told = deployer("package", "vendor")
-    assert "no package needs 1 files\nsha512/" in told.out
+    assert "no package needs 1 file\nsha512/" in told.out
     assert len([*(vendor / "sha512").iterdir()]) == 1
-    assert "no package needs 1 files: removed" in deployer("package", "vendor", "--prune").out
+    assert "no package needs 1 file: removed" in deployer("package", "vendor", "--prune").out
     assert [*(vendor / "sha512").iterdir()] == []
 
 

@@ -321,6 +321,7 @@ async def test_the_machine_goes_before_the_package_and_the_package_before_pip(tm
     assert VARIABLE in caught.value.remedy
     with pytest.raises(PythonIndexFailed, match="password") as refused:
         await find_indexes([], (), {VARIABLE: "https://me:secret@a.example/simple"})
+    assert "://…@a.example/simple" in str(refused.value)
     assert "secret" not in str(refused.value)
 
 

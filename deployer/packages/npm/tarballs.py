@@ -52,7 +52,7 @@ def locked_tarball(lock: NpmLock, path: str, entry: Entry, registry: str) -> Loc
         hint = "Publish it to a registry, and depend on that."
         raise lock.refuse(f"{named} comes from {kind}, and only tarballs of http and https are taken", hint, key=path)
     if parts.username or parts.password:
-        hint = "Lock against a registry without a password in its URL."
+        hint = "Lock against a registry without a password in its URL, and write the password into ~/.netrc."
         raise lock.refuse(f"the URL of {named} has a password in it", hint, key=path)
     return LockedTarball(path, str(entry.get("version", "")), url, _digest(lock, path, entry), lock.place_of(path))
 

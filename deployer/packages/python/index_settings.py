@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from deployer.packages.errors import PythonIndexFailed, PythonIndexUnknown
 from deployer.packages.mirrors import settings_files, urls_of
@@ -38,9 +39,10 @@ async def find_indexes(
     if not found:
         found = tuple(dict.fromkeys([*(named or await _of_pip(environment)), *extra]))
     for url in found:
-        if "@" in url.partition("://")[2].partition("/")[0]:
+        if "@" in urlsplit(url).netloc:
             # It would have to be in the lock too, or the wheels could not be fetched.
-            raise PythonIndexFailed(url.partition("://")[0] + "://…", "its URL has a password in it")
+            shown = url.partition("://")[0] + "://…@" + url.rpartition("@")[2]
+            raise PythonIndexFailed(shown, "its URL has a password in it; write that into ~/.netrc")
     if not found:
         raise PythonIndexUnknown((VARIABLE, *map(str, files), "the package's 'index'", "pip"))
     return found

@@ -197,7 +197,11 @@ def _pinned(text: str, options: list[tuple[str, str]], place: Place) -> PinnedRe
     if not hashes:
         raise _Refused(f"{name} has no sha256 hash")
     if requirement.url is not None and "@" in urlsplit(requirement.url).netloc:
-        raise _Refused(f"the URL of {name} has a password in it", "Name a URL without one.", is_secret=True)
+        raise _Refused(
+            f"the URL of {name} has a password in it",
+            "Name a URL without one, and write the password into ~/.netrc.",
+            is_secret=True,
+        )
     if requirement.url is None:
         only = next(iter(requirement.specifier), None)
         if only is None or len(requirement.specifier) > 1 or only.operator not in ("==", "===") or only.version.endswith("*"):
@@ -247,7 +251,7 @@ def _index(url: str) -> str:
     if parts.scheme not in ("http", "https", "file"):
         raise _Refused("an index must be an http, https or file URL", "Correct the URL.")
     if parts.username or parts.password:
-        hint = "Compile with --no-emit-index-url, and name an index without a password by the key 'index'."
+        hint = "Compile with --no-emit-index-url, name the index by the key 'index', and write its password into ~/.netrc."
         raise _Refused("the URL of an index has a password in it", hint, is_secret=True)
     return url
 

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urldefrag, urljoin, urlsplit
 import tenacity
 
 from deployer.packages.errors import PythonIndexFailed
+from deployer.packages.logins import request_to
 from deployer.packages.python.wheels import filename_of
 
 _ACCEPT: Final = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -99,7 +100,7 @@ class SimpleIndex:
             raise self._failed(str(trouble)) from None
 
     def _attempt(self, url: str, method: str) -> tuple[str, str, bytes] | None:
-        request = urllib.request.Request(url, method=method, headers={"User-Agent": "deployer", "Accept": _ACCEPT})
+        request = request_to(url, method=method, headers={"Accept": _ACCEPT})
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
                 length = str(answer.headers.get("Content-Length") or "")
@@ -113,7 +114,8 @@ class SimpleIndex:
                 return None
             if error.code in _RETRIED_STATUS:
                 raise _Trouble(f"{url} answered {error.code} {error.reason}") from None
-            raise self._failed(f"{url} answered {error.code} {error.reason}") from None
+            hint = "; write the name and the password into ~/.netrc" if error.code == 401 else ""
+            raise self._failed(f"{url} answered {error.code} {error.reason}{hint}") from None
         except urllib.error.URLError as error:
             if isinstance(error.reason, FileNotFoundError) or urlsplit(url).scheme == "file":
                 return None

@@ -105,7 +105,11 @@ class LockFile:
         parts = urlsplit(file.url or "")
         if file.url and (parts.scheme not in _SCHEMES or parts.username or parts.password):
             reason = f"the URL of {file.filename} is none of http, https, file, or has a password in it"
-            raise self.refuse(reason, "Lock against an index without a password in its URL.", word=file.filename)
+            raise self.refuse(
+                reason,
+                "Lock against an index without a password in its URL, and write the password into ~/.netrc.",
+                word=file.filename,
+            )
         if not file.url and not file.path:
             raise self.refuse(f"nothing says where {file.filename} is", again, word=file.filename)
         return LockedWheel(
