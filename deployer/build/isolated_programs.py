@@ -1,6 +1,7 @@
 """`builtin:isolated-programs`: a starter in `bin` for each program that a root tree has for its users.
 
-Those are the programs of the packages that were asked for, and not those of what these depend on; or the ones that are named.
+Those are the programs of the packages that were asked for, and not those of what these depend on; or the ones that are named, by
+their paths in the tree where these are not usual.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 from deployer.build.archives import members
 from deployer.build.debian_root import Deb
+from deployer.build.root_tree import RootTree
 from deployer.build.source_errors import ArchiveRefused
 from deployer.build.tree_writer import TreeWriter
 from deployer.sandbox.launcher import START
@@ -61,6 +63,10 @@ def _of(own: Iterable[Deb]) -> Iterator[tuple[str, str]]:
 
 def _named(root: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in names:
+        if name.startswith("/"):
+            RootTree(root).inside(name)
+            yield name.rpartition("/")[2], name
+            continue
         found = next(
             (
                 directory

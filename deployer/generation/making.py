@@ -64,7 +64,7 @@ class SystemMaker:
         self._referring.referred = leant.packages
         with recorded(leant.inputs):
             config = evaluator.evaluate(host, path)
-            leant.packages.update(made_from(self.packages, config.get("packages")))
+            leant.packages.update(made_from(self.packages, {*leant.packages, *config.get("packages")}))
             system = make_system(config, self.packages, self.runtime)
         made.keep(host, config.reads, system)
         return Known(system, frozenset(config.reads))

@@ -8,7 +8,7 @@ needs nothing of the machine but `/bin/sh`: it brings the Python that it runs on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from deployer.packages import PackageSet
@@ -27,6 +27,11 @@ def programs_of(packages: PackageSet, name: str, store_dir: str) -> Made:
     return _isolated(packages, recipe, made, store_dir) if isinstance(recipe, DebianRecipe) else made
 
 
+def starter_of(packages: PackageSet, recipe: DebianRecipe, root: Made, program: str, store_dir: str) -> Made:
+    """The package whose `bin` has one program of a root tree, which is at the path `program` there, to run anywhere."""
+    return _started(packages, recipe, root, store_dir, name=program.rpartition("/")[2], own=[], programs=program)
+
+
 def made_from(packages: PackageSet, names: Iterable[str]) -> frozenset[str]:
     """The packages that `programs_of` these is made from."""
     known = frozenset(names)
@@ -43,10 +48,23 @@ def machine_of(recipe: DebianRecipe) -> str:
 def _isolated(packages: PackageSet, recipe: DebianRecipe, root: Made, store_dir: str) -> Made:
     named = {package.partition("=")[0] for package in recipe.packages}
     own = [deb for deb in json.loads(root.derivation.environment["debs"]) if deb["name"] in named]
+    return _started(packages, recipe, root, store_dir, name="programs", own=own, programs=" ".join(recipe.programs))
+
+
+def _started(
+    packages: PackageSet,
+    recipe: DebianRecipe,
+    root: Made,
+    store_dir: str,
+    *,
+    name: str,
+    own: Sequence[Mapping[str, str]],
+    programs: str,
+) -> Made:
     python, starter = interpreter(packages, machine_of(recipe), store_dir), launcher_tree(store_dir)
     files = {deb["file"] for deb in own}
     return make_derivation(
-        f"{safe_name(recipe.name)}-programs",
+        safe_name(f"{recipe.name}-{name}"),
         builder="builtin:isolated-programs",
         system="builtin",
         environment={
@@ -55,7 +73,7 @@ def _isolated(packages: PackageSet, recipe: DebianRecipe, root: Made, store_dir:
             "launcher": str(starter.output),
             "variable": IN_USE,
             "debs": json.dumps(own, sort_keys=True),
-            "programs": " ".join(recipe.programs),
+            "programs": programs,
         },
         inputs=(root, python, starter, *(made for made in root.inputs if str(made.output) in files)),
         store_dir=store_dir,

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deployer.config.inputs import look_at_tree, unrecorded
-from deployer.errors import ConfigurationError, Place, near
+from deployer.errors import ConfigurationError, Place, near, raise_all
 from deployer.formats import StorePath
 from deployer.formats.manifest import Check, EtcEntry, Manifest
 from deployer.generation.declaration import Content, Declaration, declare
 from deployer.generation.programs import programs_of
 from deployer.generation.runtime import Runtime
+from deployer.generation.tree_programs import started, units_without_root
 from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import Made, Source, make_derivation, make_source
 
@@ -68,12 +69,18 @@ class System:
 
 
 def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> System:
-    """The system of a configuration. Builds nothing. Raises `PackageNotThere`, and what is wrong with packages."""
+    """The system of a configuration. Builds nothing.
+
+    Raises `PackageNotThere`, `ProgramNeedsRoot`, and what is wrong with packages.
+    """
     store_dir = runtime.path.store_dir
     declaration = declare(config, store_dir)
+    raise_all(units_without_root(declaration.manifest, config, packages))
     environment = _environment(config, declaration, packages, store_dir)
+    with unrecorded():  # a package is known by its output
+        declared, starters = started(declaration.manifest, packages, store_dir)
     manifest = dataclasses.replace(
-        declaration.manifest,
+        declared,
         runtime=str(runtime.path),
         environment="" if environment is None else str(environment.output),
     )
@@ -84,7 +91,7 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
     for entry in manifest.etc:
         if entry.path in declaration.contents:
             entries.append(_entry(entry, declaration.contents[entry.path], sources, store_dir))
-    inputs = packages.mentioned("\n".join([manifest.to_bytes().decode(), _text(entries)]))
+    inputs = (*packages.mentioned("\n".join([manifest.to_bytes().decode(), _text(entries)])), *starters)
     manifest = dataclasses.replace(manifest, architectures=_architectures(inputs, environment))
     document = manifest.to_bytes()
     text = _text([{"path": MANIFEST, "type": "file", "text": document.decode()}, *entries])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Union
 
 from deployer.errors import Place, near, raise_all
 from deployer.formats import Derivation, StorePath
+from deployer.formats.storepath import HASH_LENGTH
 from deployer.packages.derivation_inputs import Made, needed_first
 from deployer.packages.derivations import DEFAULT_STORE_DIR, DerivationMaker, interpreter_of
 from deployer.packages.errors import PackageCycle, PackageUnknown
@@ -85,6 +86,8 @@ class PackageSet:
         self._maker = DerivationMaker(self._lock, self._lock_file, store_dir)
         self._made: dict[int, tuple[Recipe, Made]] = {}
         self._making: list[Recipe] = []
+        self._trees: dict[str, tuple[DebianRecipe, Made]] = {}
+        """By the beginnings of their store paths, up to the name."""
 
     @classmethod
     def load(cls, path: Path | None, *, store_dir: str = DEFAULT_STORE_DIR) -> PackageSet:
@@ -166,6 +169,10 @@ class PackageSet:
         """The recipe of a derivation; None where it is a part of a package's, or nothing referred to it."""
         return next((recipe for recipe, item in self._made.values() if item.path == made.path), None)
 
+    def tree_around(self, path: str) -> tuple[DebianRecipe, Made] | None:
+        """The package of kind `debian` in whose tree a path is, of those that were referred to."""
+        return self._trees.get(path[: len(self._store_dir) + 1 + HASH_LENGTH])
+
     def root_trees(self, made: Iterable[Made]) -> dict[str, LockedDebian]:
         """What the lock pins for each package of kind `debian` among these and all that they are made from, by name.
 
@@ -214,6 +221,8 @@ class PackageSet:
         finally:
             self._making.pop()
         self._made[id(recipe)] = (recipe, made)
+        if isinstance(recipe, DebianRecipe):
+            self._trees[f"{self._store_dir}/{made.output.hash_part}"] = (recipe, made)
         return made
 
     def _python(self, machine: str) -> Made:

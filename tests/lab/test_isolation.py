@@ -70,7 +70,10 @@ def configuration(greeting: str) -> dict[str, Any]:
             "services": {name: service(name) for name in PORTS},
             "roots": {name: f"${{pkgs.{name}}}" for name in PORTS},
         },
-        "checks": {name: {"kind": "tcp", "port": port} for name, port in PORTS.items()},
+        "checks": {
+            **{name: {"kind": "tcp", "port": port} for name, port in PORTS.items()},
+            "answers": {"kind": "command", "command": ["${pkgs.redis-old}/usr/bin/redis-cli", "-e", "-p", "6407", "ping"]},
+        },
     }
 
 
