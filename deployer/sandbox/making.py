@@ -3,59 +3,58 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import struct
 
 from deployer.sandbox.networks import NETWORK, bring_loopback_up, library
+from deployer.sandbox.root import compose, frame
 
 # What the warden imports, it copies for each sandbox: so, too, it has only that half of `socket` which is in C.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from typing import Any, Final, List, Mapping, NoReturn, Optional
+    from typing import Any, Final, Mapping, NoReturn, Optional
 
     Settings = Mapping[str, Any]
     Plan = Mapping[str, Any]
 
 FAILED: Final = 1
 """The status of a build whose sandbox could not be made; why stands in what it printed."""
-PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
-_READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXECUTION, _REMOUNT = 1, 2, 4, 8, 32
-_BIND, _RECURSIVE, _PRIVATE = 1 << 12, 1 << 14, 1 << 18
-_NO_ATIME, _NO_DIRECTORY_ATIME, _RELATIVE_ATIME = 1 << 10, 1 << 11, 1 << 21
-_DETACH: Final = 2
 _CLOSE_RANGE: Final = 436
 _LAST: Final = 0x7FFFFFFF
 _MOST_DESCRIPTORS: Final = 1024
 """More than the warden has, where the kernel is older than 5.9."""
-_MOUNT_SETATTR, _HERE, _ALL_BELOW = 442, -100, 0x8000
 HOST_NAME: Final = 0x04000000
 KILLED: Final = 9
 _IGNORED_BY_PYTHON: Final = (13, 25)
 """SIGPIPE and SIGXFSZ: what is ignored, a program would go on ignoring."""
-_PARENT_DIED, _SECCOMP, _DROP_FROM_BOUNDS, _NO_NEW_PRIVILEGES, _AMBIENT = 1, 22, 24, 38, 47
+_PARENT_DIED, _SECCOMP, _READ_BOUNDS, _DROP_FROM_BOUNDS, _NO_NEW_PRIVILEGES, _AMBIENT = 1, 22, 23, 24, 38, 47
 _FILTER, _AMBIENT_CLEAR = 2, 4
-_CAPABILITIES: Final = 64
+_CAPABILITIES: Final = 65
+"""One more than there can be."""
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _ABSTRACT_SOCKETS_AND_SIGNALS = 444, 446, 3
-_OLD: Final = "/.old"
-_DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
-_DEVICE_LINKS: Final = {
-    "stdin": "/proc/self/fd/0",
-    "stdout": "/proc/self/fd/1",
-    "stderr": "/proc/self/fd/2",
-    "fd": "/proc/self/fd",
-    "core": "/proc/kcore",
-    "ptmx": "pts/ptmx",
-}
 
 
-def become(settings: Settings, plan: Plan, output: int, gate: socket, own: int) -> NoReturn:
+class Common:
+    """What all sandboxes have in common, in the form in which it costs each the least."""
+
+    def __init__(self, settings: Settings) -> None:
+        """`settings`: see `deployer.sandbox.cell`."""
+        self.frame = frame(settings["covered"])
+        self.capabilities = next(number for number in range(_CAPABILITIES) if library.prctl(_READ_BOUNDS, number, 0, 0, 0) < 0)
+        self.filter: Optional[bytes] = None
+        code: Optional[bytes] = settings["filter"]
+        if code:
+            self._code = ctypes.create_string_buffer(code, len(code))
+            self.filter = struct.pack("@HP", len(code) // 8, ctypes.addressof(self._code))
+
+
+def become(common: Common, plan: Plan, output: int, gate: socket, own: int) -> NoReturn:
     """In the copy of this process: make all around it, and be the builder. `own`: the namespaces that it does not share."""
     try:
         # Above all the other end of the gate, and of those before: held here, they would never say that the warden is gone.
         _close_all_but(output, gate.fileno())
-        _enter(settings, plan, gate, own)
+        _enter(common, plan, gate, own)
         if plan.get("builder"):
             _run(plan, output)
         os._exit(0)
@@ -68,7 +67,7 @@ def become(settings: Settings, plan: Plan, output: int, gate: socket, own: int) 
         os._exit(FAILED)  # Whatever happens, a copy never goes on as the warden.
 
 
-def _enter(settings: Settings, plan: Plan, gate: socket, own: int) -> None:
+def _enter(common: Common, plan: Plan, gate: socket, own: int) -> None:
     _call("prctl", library.prctl(_PARENT_DIED, KILLED, 0, 0, 0))
     # Only after that is the process that we must not outlive asked to let us go on; if it is gone, this says so.
     try:
@@ -80,121 +79,29 @@ def _enter(settings: Settings, plan: Plan, gate: socket, own: int) -> None:
         raise Refused(answer.decode())
     os.setsid()
     os.umask(0)
-    _compose(settings, plan)
+    compose(common.frame, plan["steps"])
     os.umask(0o022)
     if own & HOST_NAME:
         name_host()
     if own & NETWORK:
         bring_loopback_up()
-    _give_up_rights(settings, scoped=plan["network"])
+    _give_up_rights(common, scoped=plan["network"])
 
 
-def _compose(settings: Settings, plan: Plan) -> None:
-    """A file system in memory becomes the root; the old one stays in sight below it until all is bound."""
-    _mount("none", "/", flags=_RECURSIVE | _PRIVATE)
-    _mount("deployer", "/tmp", "tmpfs", _NO_SUID | _NO_DEVICES, "mode=0755")
-    os.mkdir(f"/tmp{_OLD}", 0o700)
-    pivot_root = PIVOT_ROOT[os.uname().machine]
-    _call("pivot_root", library.syscall(pivot_root, b"/tmp", f"/tmp{_OLD}".encode()))
-    os.chdir("/")
-    os.mkdir("/proc", 0o755)
-    _mount("proc", "/proc", "proc", _NO_SUID | _NO_DEVICES | _NO_EXECUTION)
-    for name in settings["covered"]:
-        _mount(f"/proc/{name}", f"/proc/{name}", flags=_BIND)
-        forbidden = _READ_ONLY | _NO_SUID | _NO_DEVICES | _NO_EXECUTION
-        _mount("none", f"/proc/{name}", flags=_REMOUNT | _BIND | forbidden)
-    # These stay writable when the root no longer is: each is a mount of its own, of the same memory.
-    for place, mode in (("/dev", 0o755), ("/tmp", 0o1777)):
-        os.mkdir(place, mode)
-        _mount(place, place, flags=_BIND)
-    _make_devices()
-    for step in plan["steps"]:
-        _carry_out(*step)
-    _call("umount", library.umount2(_OLD.encode(), _DETACH))
-    os.rmdir(_OLD)
-    _mount("none", "/", flags=_REMOUNT | _BIND | _READ_ONLY | _NO_SUID | _NO_DEVICES)
-
-
-def _make_devices() -> None:
-    for name in _DEVICES:
-        os.mknod(f"/dev/{name}", 0o444)
-        _show(f"{_OLD}/dev/{name}", f"/dev/{name}", "device")
-    for name, target in _DEVICE_LINKS.items():
-        os.symlink(target, f"/dev/{name}")
-    os.mkdir("/dev/shm", 0o755)
-    os.mkdir("/dev/pts", 0o755)
-    _mount("devpts", "/dev/pts", "devpts", _NO_SUID | _NO_EXECUTION, "newinstance,ptmxmode=0666,mode=620")
-
-
-def _carry_out(kind: str, place: str, given: Any) -> None:
-    """One step of a plan: see `deployer.sandbox.cell`."""
-    parent = os.path.dirname(place)
-    if not os.path.isdir(parent):
-        os.makedirs(parent, 0o755)
-    if kind == "directory":
-        os.makedirs(place, 0o755, exist_ok=True)
-    elif kind == "link":
-        os.symlink(given, place)
-    elif kind == "text":
-        with open(place, "wb") as file:
-            file.write(given)
-            os.fchmod(file.fileno(), 0o444)
-    else:
-        source = _OLD + given
-        if os.path.isdir(source):
-            os.makedirs(place, 0o755, exist_ok=True)
-        else:
-            os.close(os.open(place, os.O_CREAT | os.O_CLOEXEC, 0o444))
-        _show(source, place, kind)
-
-
-def _show(source: str, place: str, kind: str) -> None:
-    try:
-        _mount(source, place, flags=_BIND)
-    except OSError as error:
-        if error.errno != errno.EINVAL or kind != "read-only":
-            raise
-        # Something is mounted in it, and what that hides must stay hidden: all of it is shown, and all of it read-only.
-        _mount(source, place, flags=_BIND | _RECURSIVE)
-        attributes = struct.pack("=QQQQ", _READ_ONLY | _NO_SUID | _NO_DEVICES, 0, 0, 0)
-        size = ctypes.c_size_t(len(attributes))
-        _call("mount_setattr", library.syscall(_MOUNT_SETATTR, _HERE, os.fsencode(place), _ALL_BELOW, attributes, size))
-        return
-    flags = _NO_SUID | (0 if kind == "device" else _NO_DEVICES) | (_READ_ONLY if kind == "read-only" else 0)
-    _mount("none", place, flags=_REMOUNT | _BIND | flags | _locked_flags(place))
-
-
-def _locked_flags(path: str) -> int:
-    """What a mount forbids already must be said again, or it may not be changed."""
-    known = os.statvfs(path).f_flag
-    pairs = (
-        (os.ST_RDONLY, _READ_ONLY),
-        (os.ST_NOEXEC, _NO_EXECUTION),
-        (os.ST_NOATIME, _NO_ATIME),
-        (os.ST_NODIRATIME, _NO_DIRECTORY_ATIME),
-        (os.ST_RELATIME, _RELATIVE_ATIME),
-    )
-    return sum(flag for seen, flag in pairs if known & seen)
-
-
-def _give_up_rights(settings: Settings, *, scoped: bool) -> None:
+def _give_up_rights(common: Common, *, scoped: bool) -> None:
     """No capability is left, nor a way to one; then the filter, which is what Nix forbids."""
     _call("prctl", library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     _call("prctl", library.prctl(_AMBIENT, _AMBIENT_CLEAR, 0, 0, 0))
-    for capability in range(_CAPABILITIES):
-        if library.prctl(_DROP_FROM_BOUNDS, capability, 0, 0, 0) != 0:
-            break  # This kernel has no more.
+    for capability in range(common.capabilities):
+        _call("prctl", library.prctl(_DROP_FROM_BOUNDS, capability, 0, 0, 0))
     header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)
     _call("capset", library.capset(header, nothing))
     # Giving up rights may undo this.
     _call("prctl", library.prctl(_PARENT_DIED, KILLED, 0, 0, 0))
     if scoped:
         _leave_abstract_sockets()
-    code: Optional[bytes] = settings["filter"]
-    if code:
-        text = ctypes.create_string_buffer(code, len(code))
-        program = struct.pack("@HP", len(code) // 8, ctypes.addressof(text))
-        _call("seccomp", library.prctl(_SECCOMP, _FILTER, program, 0, 0))
+    if common.filter is not None:
+        _call("seccomp", library.prctl(_SECCOMP, _FILTER, common.filter, 0, 0))
 
 
 def _leave_abstract_sockets() -> None:
@@ -208,8 +115,7 @@ def _leave_abstract_sockets() -> None:
 def _run(plan: Plan, output: int) -> NoReturn:
     builder, arguments = plan["builder"], plan["arguments"]
     os.chdir(plan["directory"])
-    with open("/dev/null", "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
+    os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     _close_all_but()
@@ -238,13 +144,6 @@ def _close_from(first: int, last: int) -> None:
 
 class Refused(Exception):
     """The text is for people."""
-
-
-def _mount(source: str, place: str, kind: Optional[str] = None, flags: int = 0, data: Optional[str] = None) -> None:
-    words: List[Optional[bytes]] = [None if word is None else os.fsencode(word) for word in (source, place, kind)]
-    options = None if data is None else data.encode()
-    if library.mount(*words, ctypes.c_ulong(flags), options) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), place)
 
 
 def _call(what: str, result: int) -> None:

@@ -14,12 +14,14 @@ from _socket import AF_INET, SOCK_DGRAM, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # See `deployer.sandbox.making`.
-    from typing import Dict, Final, List
+    from typing import Dict, Final, Iterator, List
 
 NETWORK: Final = 0x40000000
 _OWN: Final = "/proc/self/ns/net"
 _TOLD: Final = ("dev", "snmp", "netstat", "snmp6", "unix")
 """Of `/proc/net`: packets of each device, counters of each protocol, sockets that a name or nobody keeps."""
+_MOST: Final = 1 << 16
+"""Bytes that are read of each."""
 _SET_FLAGS, _UP = 0x8914, 1
 library: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -31,6 +33,8 @@ class Networks:
         """None is made yet. Raises `OSError` where the warden may not come back from another, as only root may."""
         self._home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         self._free: List[int] = []
+        self._told: Dict[int, List[int]] = {}
+        """Of each, what tells of it: files that go on to tell of the one that they were opened in."""
         self._new: Dict[int, List[bytes]] = {}
         self.leave()
 
@@ -45,7 +49,8 @@ class Networks:
         try:
             bring_loopback_up()
             network = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
-            self._new[network] = _shown()
+            self._told[network] = [*_opened()]
+            self._new[network] = self._shown(network)
         except BaseException:
             self.leave()
             raise
@@ -57,14 +62,15 @@ class Networks:
 
     def give_back(self, network: int) -> None:
         """All that were in it have ended. Raises `OSError`."""
-        self._go(network)
-        is_as_new = _shown() == self._new[network]
-        self.leave()
-        if is_as_new:
+        if self._shown(network) == self._new[network]:
             self._free.append(network)
         else:
             del self._new[network]
-            os.close(network)
+            for descriptor in (network, *self._told.pop(network)):
+                os.close(descriptor)
+
+    def _shown(self, network: int) -> List[bytes]:
+        return [os.pread(file, _MOST, 0) for file in self._told[network]]
 
     def _go(self, network: int) -> None:
         if library.setns(network, NETWORK) != 0:
@@ -81,12 +87,9 @@ def bring_loopback_up() -> None:
         any_socket.close()
 
 
-def _shown() -> List[bytes]:
-    found = []
+def _opened() -> Iterator[int]:
     for name in _TOLD:
         try:
-            with open(f"/proc/self/net/{name}", "rb", buffering=0) as file:
-                found.append(file.read())
+            yield os.open(f"/proc/self/net/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             pass  # There may be no version 6.
-    return found

@@ -20,7 +20,7 @@ import select
 import struct
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, socket, socketpair
 
-from deployer.sandbox.making import FAILED, HOST_NAME, KILLED, become, name_host, say
+from deployer.sandbox.making import FAILED, HOST_NAME, KILLED, Common, become, name_host, say
 from deployer.sandbox.networks import NETWORK, Networks, library
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ class Warden:
     """The builds that run, by number, and those whose first process waits to be told who it is."""
 
     def __init__(self, channel: socket, settings: Settings) -> None:
-        self._channel, self._settings = channel, settings
+        self._channel, self._settings, self._common = channel, settings, Common(settings)
         self._poll = select.poll()
         self._gates: Dict[int, Tuple[socket, int]] = {}
         self._running: Dict[int, Tuple[int, int]] = {}
@@ -132,7 +132,7 @@ class Warden:
         arguments = ctypes.c_ulong(own | _CHILD_ENDED), None, None, None, None
         process = library.syscall(CLONE[os.uname().machine], *arguments)
         if process == 0:
-            become(self._settings, plan, output, theirs, own)
+            become(self._common, plan, output, theirs, own)
         reason = os.strerror(ctypes.get_errno())
         if self._networks is not None:
             self._networks.leave()
