@@ -85,22 +85,27 @@ class Graph:
         seen: dict[str, Node] = {}
         left: dict[str, Node] = {}
         while todo:
-            path, asker, names = todo.pop()
-            known = seen.get(path)
-            node = known or _load(store, path, asker)
-            node = replace(node, wanted=node.wanted | (frozenset(names) or frozenset(node.outputs)))
-            if known is not None and node.wanted == known.wanted:
-                continue
-            seen[path] = node
-            if path not in left:
-                is_again = again and path in wanted
-                if not is_again and all(store.is_valid(output) for output in node.wanted_outputs):
+            # All that is asked for together is looked up together: to ask the store is most of the work.
+            seen.update(_load(store, {path: asker for path, asker, _ in todo if path not in seen}))
+            known = {path: seen[path].wanted for path, _, _ in todo}
+            for path, _, names in todo:
+                node = seen[path]
+                seen[path] = replace(node, wanted=node.wanted | (frozenset(names) or frozenset(node.outputs)))
+            changed = [seen[path] for path, before in known.items() if seen[path].wanted != before]
+            asked = (path for node in changed for path in (*map(str, node.wanted_outputs), *node.derivation.input_sources))
+            valid = store.valid(asked)
+            todo = []
+            for node in changed:
+                path = str(node.path)
+                is_new = path not in left
+                if is_new and not (again and path in wanted) and valid.issuperset(map(str, node.wanted_outputs)):
                     continue
-                for source in node.derivation.input_sources:
-                    if not store.is_valid(StorePath.parse(str(source), store.store_dir)):
-                        raise InputMissing(path, str(source))
-                todo.extend((needed, path, node.derivation.input_derivations[needed]) for needed in node.needs)
-            left[path] = node
+                left[path] = node
+                if is_new:
+                    for source in node.derivation.input_sources:
+                        if source not in valid:
+                            raise InputMissing(path, source)
+                    todo.extend((needed, path, node.derivation.input_derivations[needed]) for needed in node.needs)
         hashes = ModuloHashes(lambda path: seen[path].derivation if path in seen else read_derivation(store, path))
         for path in left:
             hashes.check(path, store.store_dir)
@@ -126,16 +131,21 @@ class Graph:
                 todo.extend(self.nodes[path].needs)
 
 
-def _load(store: Store, path: str, asker: str) -> Node:
-    parsed = StorePath.parse(path, store.store_dir)
-    store.keep([parsed])
-    if not store.is_valid(parsed):
-        raise InputMissing(asker, path)
-    derivation = read_derivation(store, path)
-    outputs = {name: StorePath.parse(output.path, store.store_dir) for name, output in derivation.outputs.items()}
+def _load(store: Store, askers: Mapping[str, str]) -> dict[str, Node]:
+    """Read derivations, given what asked for each. Raises `InputMissing`."""
+    parsed = {path: StorePath.parse(path, store.store_dir) for path in askers}
+    store.keep(parsed.values())
+    valid = store.valid(parsed)
+    found: dict[str, Node] = {}
+    for path, asker in askers.items():
+        if path not in valid:
+            raise InputMissing(asker, path)
+        derivation = read_derivation(store, path)
+        outputs = {name: StorePath.parse(output.path, store.store_dir) for name, output in derivation.outputs.items()}
+        found[path] = Node(parsed[path], derivation, outputs, tuple(sorted(map(str, derivation.input_derivations))))
     # Before anybody asks whether they are valid: the collector must not take them while we rely on them.
-    store.keep(outputs.values())
-    return Node(parsed, derivation, outputs, tuple(sorted(str(needed) for needed in derivation.input_derivations)))
+    store.keep(output for node in found.values() for output in node.outputs.values())
+    return found
 
 
 def read_derivation(store: Store, path: str) -> Derivation:

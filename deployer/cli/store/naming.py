@@ -97,8 +97,10 @@ def on_disk(store: Store, text: str) -> str:
 
 def _base_name(store: Store, text: str) -> str | None:
     """The part of a file's path that names a store path, links on the way followed until it is in the store."""
-    places = {store.store_dir, str(store.layout.store.absolute()), os.path.realpath(store.layout.store)}
     path = os.path.abspath(text)
+    if path.startswith(f"{store.store_dir}/"):
+        return path[len(store.store_dir) + 1 :].partition("/")[0]
+    places = {store.store_dir, str(store.layout.store.absolute()), os.path.realpath(store.layout.store)}
     for _ in range(_LINKS):
         for place in places:
             if path.startswith(place + "/"):

@@ -40,7 +40,7 @@ def command(context: click.Context, paths: tuple[str, ...], check: bool, add_roo
     build differs; the bits of several are or-ed.
     """
     store = open_store(context, existing=True)
-    wanted = [_Wanted.parse(store, text) for text in paths]
+    wanted = _Wanted.parse(store, paths)
     if add_root is not None:
         store.keep(path for one in wanted for path in one.outputs)
     there = store.valid(path for one in wanted for path in one.outputs)
@@ -67,22 +67,26 @@ class _Wanted:
         self.derivation, self.outputs = derivation, outputs
 
     @classmethod
-    def parse(cls, store: Store, text: str) -> _Wanted:
-        """A path, a derivation, or `DERIVATION!OUTPUT,…`."""
-        name, mark, chosen = text.partition("!")
-        path = find(store, name)
+    def parse(cls, store: Store, texts: Iterable[str]) -> list[_Wanted]:
+        """Each a path, a derivation, or `DERIVATION!OUTPUT,…`."""
+        split = [text.partition("!") for text in texts]
+        found = [(find(store, name), mark, chosen) for name, mark, chosen in split]
+        find_valid(store, [str(path) for path, _, _ in found if path.name.endswith(".drv")])
+        relations = Relations(store)
+        return [cls._one(relations, path, chosen.split(",") if mark else None) for path, mark, chosen in found]
+
+    @classmethod
+    def _one(cls, relations: Relations, path: StorePath, names: list[str] | None) -> _Wanted:
         if not path.name.endswith(".drv"):
-            if mark:
+            if names is not None:
                 raise Misused(f"{path} is not a derivation, and has no outputs to choose from")
             return cls(None, (path,))
-        find_valid(store, [name])
-        relations = Relations(store)
         outputs = relations.derivation(path).outputs
-        names = chosen.split(",") if mark else sorted(outputs)
-        for one in names:
+        for one in names or ():
             if one not in outputs:
                 raise Misused(f"{path} has no output {one!r}", f"It has {', '.join(sorted(outputs))}.")
-        return cls(path, tuple(relations.parse(outputs[one].path) for one in names))
+        chosen = sorted(outputs) if names is None else names
+        return cls(path, tuple(relations.parse(outputs[one].path) for one in chosen))
 
 
 def _make_all(context: click.Context, store: Store, wanted: list[_Wanted], *, check: bool) -> None:
