@@ -20,7 +20,7 @@ from deployer.build.graph import Node
 from deployer.build.inputs import Inputs
 from deployer.build.logs import LogWriter, log_file
 from deployer.build.ordering import order_of
-from deployer.build.outputs import Examined, examine, ready
+from deployer.build.outputs import Examined, examine, take
 from deployer.build.registrar import Registrar
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
 from deployer.build.resolving import Resolver
@@ -30,7 +30,7 @@ from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats import StorePath
 from deployer.sandbox.running import Sandboxes
-from deployer.sandbox.scratch import clear, keep, scratch_directory
+from deployer.sandbox.scratch import ScratchDirectories, build_directory, clear, keep
 from deployer.sandbox.spec import KVM
 from deployer.store import Batch, Store
 
@@ -53,6 +53,7 @@ class Maker:
         self._settings, self._in_thread, self._cancelled = settings, in_thread, cancelled
         self._registrar = Registrar(in_thread)
         self._sandboxes: asyncio.Task[Sandboxes] | None = None
+        self._scratches = ScratchDirectories()
         self._inputs: dict[Path, Inputs] = {}
         self._mirrors = functools.cache(self._find_mirrors)
         self.vendor = functools.cache(self._find_vendor)
@@ -62,6 +63,7 @@ class Maker:
 
     async def close(self) -> None:
         """See `deployer.build.engine.Engine`; here, what makes the sandboxes is ended."""
+        self._scratches.close()
         opening, self._sandboxes = self._sandboxes, None
         if opening is not None:
             opening.cancel()
@@ -102,26 +104,32 @@ class Maker:
         """
         if settings.check:
             demand_first_build(store, node)
-        scratch = scratch_directory(store)
+        scratch, is_reused = self._scratches.take(store), False
         try:
-            with self._registrar.building():
-                attempt = await self._attempt(store, node, scratch, settings, on_line, on_progress)
-                on_built()
-                if settings.check:
-                    return await self._compare(store, node, attempt)
-                batch = attempt.finish(store, node) if attempt.is_small else await self._in_thread(attempt.finish, store, node)
-            await self._registrar.commit(store, batch, scratch, at_once=is_awaited())
+            with store.batch() as batch:
+                with self._registrar.building():
+                    attempt = await self._attempt(store, node, scratch, settings, on_line, on_progress)
+                    on_built()
+                    await asyncio.sleep(0)  # The next build has been waiting for its turn; this one has had it.
+                    if settings.check:
+                        return await self._compare(store, node, attempt)
+                    if attempt.is_small:
+                        attempt.finish(batch, store, node)
+                    else:
+                        await self._in_thread(attempt.finish, batch, store, node)
+                is_reused = self._scratches.give_back(store, scratch, {path.base_name for path in attempt.closure})
+                await self._registrar.commit(store, batch, at_once=is_awaited())
         except EndedBadly as error:
-            if settings.keep_failed and (scratch / "build").is_dir():
+            if settings.keep_failed and build_directory(scratch).is_dir():
                 with contextlib.suppress(OSError):  # The failure itself is more important than that it can't be kept.
-                    error.kept = str(await self._in_thread(keep, scratch / "build", node.name))
+                    error.kept = str(await self._in_thread(keep, build_directory(scratch), node.name))
             raise
         except HashMismatch as mismatch:
             if mismatch.place is None and settings.place_of is not None:
                 mismatch.place = settings.place_of(str(node.outputs["out"]))
             raise
         finally:
-            if scratch.exists():
+            if not is_reused:
                 await self._in_thread(clear, scratch)
 
     async def _attempt(
@@ -199,10 +207,10 @@ class _Attempt:
         """Whether it is checked in less time than a thread takes to begin."""
         return (self.log is None or self.log.is_empty) and all(map(_is_small, self.made.values()))
 
-    def finish(self, store: Store, node: Node) -> Batch:
+    def finish(self, batch: Batch, store: Store, node: Node) -> None:
         """Check what was made, and hand it over for registration."""
         self._seal()
-        return ready(store, node, self.made, closure=self.closure)
+        take(batch, store, node, self.made, closure=self.closure)
 
     def examine(self, store: Store, node: Node) -> Mapping[str, Examined]:
         """Check what was made, to compare it."""

@@ -42,21 +42,15 @@ def admit(store: Store, node: Node, made: Mapping[str, Path], *, closure: Collec
     `made` must stand on the store's file system, and is moved away. Raises `OutputMissing`, `OutputRefused`, `HashMismatch`,
     `ReferenceRefused`, `AttributeRefused`; then nothing is registered.
     """
-    with ready(store, node, made, closure=closure) as batch:
+    with store.batch() as batch:
+        take(batch, store, node, made, closure=closure)
         batch.commit()
 
 
-def ready(store: Store, node: Node, made: Mapping[str, Path], *, closure: Collection[StorePath]) -> Batch:
+def take(batch: Batch, store: Store, node: Node, made: Mapping[str, Path], *, closure: Collection[StorePath]) -> None:
     """As `admit`, up to the point where only `Batch.commit` is left to be done."""
-    examined = examine(store, node, made, closure=closure)
-    batch = store.batch()
-    try:
-        for item in examined.values():
-            batch.move(item.info, str(item.physical))
-    except BaseException:
-        batch.close()
-        raise
-    return batch
+    for item in examine(store, node, made, closure=closure).values():
+        batch.move(item.info, str(item.physical))
 
 
 def examine(store: Store, node: Node, made: Mapping[str, Path], *, closure: Collection[StorePath]) -> dict[str, Examined]:

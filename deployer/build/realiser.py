@@ -152,12 +152,16 @@ class _Run:
 
     async def _drive(self, scheduler: Scheduler[str], graph: Graph) -> None:
         running: dict[asyncio.Task[None], str] = {}
+
+        def start_more() -> None:
+            for path in () if self.cancelled.is_set() else scheduler.start():
+                task = asyncio.create_task(self._build(graph.nodes[path], graph, scheduler, start_more))
+                task.add_done_callback(lambda _: self._changed.set())
+                running[task] = path
+
         try:
             while not scheduler.finished:
-                for path in scheduler.start():
-                    task = asyncio.create_task(self._build(graph.nodes[path], graph, scheduler))
-                    task.add_done_callback(lambda _: self._changed.set())
-                    running[task] = path
+                start_more()
                 if not running:
                     raise NoSlotForBuilds(len(graph.nodes))
                 await self._changed.wait()
@@ -169,10 +173,6 @@ class _Run:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-
-    def _released(self, scheduler: Scheduler[str], path: str) -> None:
-        scheduler.released(path)
-        self._changed.set()
 
     def _settle(self, task: asyncio.Task[None], path: str, scheduler: Scheduler[str], graph: Graph) -> None:
         try:
@@ -193,7 +193,7 @@ class _Run:
             return tuple(name for name, engine in self._others.items() if engine in engines) or ("build",)
         return ("build",)
 
-    async def _build(self, node: Node, graph: Graph, scheduler: Scheduler[str]) -> None:
+    async def _build(self, node: Node, graph: Graph, scheduler: Scheduler[str], start_more: Callable[[], None]) -> None:
         path = str(node.path)
         other = self._others.get(scheduler.taken(path))
         check = self._settings.check and path in graph.wanted
@@ -201,6 +201,10 @@ class _Run:
         def tell_progress(url: str, received: int, total: int) -> None:
             event = DownloadProgressed(path, node.name, url, received, total)
             self._loop.call_soon_threadsafe(self._on_event, event)
+
+        def release() -> None:
+            scheduler.released(path)
+            start_more()
 
         self._able(node)
         waits = functools.partial(self._on_event, BuildWaited(path, node.name))
@@ -214,7 +218,7 @@ class _Run:
                 if other
                 else functools.partial(
                     self._embedded.build,
-                    on_built=functools.partial(self._released, scheduler, path),
+                    on_built=release,
                     is_awaited=functools.partial(scheduler.is_awaited, path),
                 )
             )

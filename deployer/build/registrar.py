@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
-from deployer.sandbox.scratch import clear
 from deployer.store import Batch, Store
 
 _PATIENCE: Final = 0.1
@@ -22,7 +20,7 @@ class Registrar:
     def __init__(self, in_thread: Callable[..., Awaitable[Any]]) -> None:
         """`in_thread` runs a function off the event loop."""
         self._in_thread = in_thread
-        self._queue: list[tuple[Batch, Path, asyncio.Future[None]]] = []
+        self._queue: list[tuple[Batch, asyncio.Future[None]]] = []
         self._worker: asyncio.Task[None] | None = None
         self._building = 0
         self._hurry = asyncio.Event()
@@ -38,15 +36,13 @@ class Registrar:
             if not self._building:
                 self._hurry.set()
 
-    async def commit(self, store: Store, batch: Batch, scratch: Path, *, at_once: bool) -> None:
+    async def commit(self, store: Store, batch: Batch, *, at_once: bool) -> None:
         """Make what is in a batch valid. When this ends, also by cancellation, the batch is committed or empty.
-
-        `scratch`: the directory of the build, which is removed then, for to remove it is to wait for the disk as well.
 
         `at_once`: something can't begin before, so nothing is waited for.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((batch, scratch, done))
+        self._queue.append((batch, done))
         if at_once:
             self._hurry.set()
         if self._worker is None:
@@ -64,12 +60,12 @@ class Registrar:
             await self._wait_for_others()
             group, self._queue = self._queue, []
             try:
-                await self._in_thread(_commit_all, store, [batch for batch, _, _ in group], [scratch for _, scratch, _ in group])
+                await self._in_thread(_commit_all, store, [batch for batch, _ in group])
             except Exception as error:
-                for _, _, done in group:
+                for _, done in group:
                     done.set_exception(error)
             else:
-                for _, _, done in group:
+                for _, done in group:
                     done.set_result(None)
         self._worker = None
 
@@ -81,12 +77,8 @@ class Registrar:
         self._hurry.clear()
 
 
-def _commit_all(store: Store, batches: list[Batch], scratches: list[Path]) -> None:
-    try:
-        with store.batch() as together:
-            for batch in batches:
-                together.absorb(batch)
-            together.commit()
-    finally:
-        for scratch in scratches:
-            clear(scratch)
+def _commit_all(store: Store, batches: list[Batch]) -> None:
+    with store.batch() as together:
+        for batch in batches:
+            together.absorb(batch)
+        together.commit()

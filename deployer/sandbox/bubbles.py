@@ -106,6 +106,11 @@ class _Namespace:
         self._process.wait()
         return True
 
+    @property
+    def is_gone(self) -> bool:
+        """Only when all of them were waited for."""
+        return self._first < 0 and self._ended < 0
+
     async def kill(self) -> None:
         """Until the kernel has ended all of them."""
         first, self._first = self._first, -1

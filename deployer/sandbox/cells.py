@@ -153,11 +153,15 @@ class _Cell:
             await asyncio.wait([self._end], timeout=max(0.0, until - asyncio.get_running_loop().time()))
         return self._end.done()
 
+    @property
+    def is_gone(self) -> bool:
+        """See `Running`."""
+        return self._end.done()
+
     async def kill(self) -> None:
         """See `Running`."""
-        if not self._end.done():
-            self._cells.kill(self._number)
-            await asyncio.wait([self._end])
+        self._cells.kill(self._number)
+        await asyncio.wait([self._end])
 
     def end(self, status: int) -> None:
         """It has ended."""

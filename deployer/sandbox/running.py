@@ -37,8 +37,13 @@ class Running(Protocol):
         """Wait until the builder has ended; false where it has not by this time of the loop's clock."""
         ...
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing of it is left."""
+        ...
+
     async def kill(self) -> None:
-        """End all of it, and wait until nothing of it is left. Nothing where that was done."""
+        """End all of it, and wait until nothing of it is left."""
         ...
 
 
@@ -68,7 +73,8 @@ async def run_in_sandbox(sandboxes: Sandboxes, spec: SandboxSpec, *, limits: Run
         try:
             stopped = await _watch(reader, limits, on_output, running)
         finally:
-            await asyncio.shield(running.kill())
+            if not running.is_gone:
+                await asyncio.shield(running.kill())
     return BuildEnding(0 if stopped else running.status, stopped)
 
 

@@ -73,9 +73,12 @@ class Batch:
         self._take(info, aside)
         return info
 
-    def move(self, info: PathInfo, aside: str) -> None:
-        """Take a tree that stands on the store's file system already, with a store's metadata; its hash was computed from it."""
+    def move(self, info: PathInfo, tree: str) -> None:
+        """Take a tree away that stands on the store's file system, with a store's metadata; its hash was computed from it."""
         self._keep(info)
+        aside = self.place()
+        with self._translated(info.path):
+            rename(tree, aside)
         self._take(info, aside)
 
     def absorb(self, other: Batch) -> None:

@@ -12,6 +12,7 @@ from deployer.formats import Derivation, Output
 from deployer.formats.building import BuildOrder
 from deployer.formats.derivation import placeholder
 from deployer.sandbox import lay_out
+from deployer.sandbox.scratch import furnish
 
 
 def attributes(environment):
@@ -92,6 +93,7 @@ def test_only_a_fixed_output_is_given_something_of_our_environment(tmp_path, mon
         start = start_of(Attributes(derivation, "x"), {"out": "/nix/store/x"}, {}, machine)
         scratch = tmp_path / str(len(list(tmp_path.iterdir())))
         scratch.mkdir()
+        furnish(scratch)
         order = BuildOrder("x", "", (), start.environment, "/nix/store", (), {}, inherited=start.inherited)
         return lay_out(order, Path, scratch).environment
 

@@ -163,3 +163,22 @@ async def test_independent_builds_run_at_the_same_time(workshop):
     await workshop.realise(*builds, jobs=3)
 
     assert loop.time() - started < 2.5
+
+
+async def test_a_build_sees_nothing_of_the_one_before_it(workshop):
+    low, other = workshop.script("low", "echo low > $out"), workshop.script("other", "ln -s nowhere $out")
+    await workshop.realise(low, other)
+    look = "ls -a /build /nix/store > $out; echo $inputs >> $out; chmod 777 /build"
+    builds = [workshop.script(name, look, *inputs) for name, inputs in (("a", [low]), ("b", []), ("c", [other]), ("d", [low]))]
+    alone = [workshop.script(f"{name}-alone", look, *inputs) for name, inputs in (("a", [low]), ("b", []), ("c", [other]))]
+
+    await workshop.realise(*builds, jobs=1)
+    for build in alone:
+        await workshop.realise(build)
+
+    def seen(build):
+        output = workshop.output(build)
+        lines = workshop.store.physical(output).read_text().splitlines()
+        return [line for line in lines if line != output.base_name]
+
+    assert [seen(build) for build in builds] == [seen(build) for build in (*alone, alone[0])]

@@ -16,7 +16,7 @@ class Desk:
     """A store, and a registrar whose trips to the disk are counted."""
 
     def __init__(self, root):
-        self.store, self.scratch, self.trips, self._made = Store(root), root / "scratch", 0, 0
+        self.store, self.trips, self._made = Store(root), 0, 0
         self.registrar = Registrar(self._in_thread)
 
     async def _in_thread(self, function, *arguments):
@@ -36,7 +36,7 @@ class Desk:
         return batch
 
     def commit(self, *, at_once=False):
-        return asyncio.create_task(self.registrar.commit(self.store, self.batch(), self.scratch, at_once=at_once))
+        return asyncio.create_task(self.registrar.commit(self.store, self.batch(), at_once=at_once))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def test_the_last_build_takes_those_along_that_waited_for_it(desk):
     with desk.registrar.building():
         first = desk.commit()
         await asyncio.sleep(0)
-    await desk.registrar.commit(desk.store, last, desk.scratch, at_once=False)
+    await desk.registrar.commit(desk.store, last, at_once=False)
     await first
 
     assert desk.trips == 1
@@ -83,11 +83,3 @@ async def test_one_that_is_called_off_is_registered_or_gone(desk):
 
     assert desk.trips == 1
     assert len(desk.store.database.all_paths()) == 1
-
-
-async def test_the_directory_of_a_build_goes_with_its_registration(desk):
-    (desk.scratch / "build/left/deep").mkdir(parents=True)
-
-    await desk.registrar.commit(desk.store, desk.batch(), desk.scratch, at_once=True)
-
-    assert not desk.scratch.exists()

@@ -15,8 +15,7 @@ from deployer.host.building.presence import During
 from deployer.sandbox import RunLimits, lay_out, made_by, run_in_sandbox
 from deployer.sandbox.bubbles import Bubbles
 from deployer.sandbox.fitness import look_through
-from deployer.sandbox.order import build_directory
-from deployer.sandbox.scratch import clear, keep, scratch_directory
+from deployer.sandbox.scratch import build_directory, clear, furnish, keep, scratch_directory
 from deployer.store import PathInfo, Store
 from deployer.store.trees import canonicalise, write_nar
 
@@ -35,6 +34,7 @@ class Builds:
         """Run one to its end, which is also that of the controller."""
         self.clear()
         self._order, self._scratch = order, scratch_directory(self._store)
+        furnish(self._scratch)
         spec = lay_out(order, self._store.physical, self._scratch)
         limits = RunLimits(order.timeout, order.silence_timeout, order.log_limit)
         with during:
