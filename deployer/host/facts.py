@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Dict, Tuple
 
 from deployer.formats.messages import PROTOCOL, HostFacts, HostStatus
+from deployer.host import libzstd
 from deployer.host.clock import boot_id
 from deployer.host.disk import Disk
 from deployer.host.machine import Machine
@@ -58,11 +59,12 @@ def host_status(machine: Machine) -> HostStatus:
 
 
 def compressions() -> Tuple[str, ...]:
-    """What this Python can decompress, best first."""
+    """What can be decompressed here, best first."""
     try:
         import compression.zstd  # type: ignore[import-not-found,unused-ignore] # noqa: F401
     except ImportError:
-        return ("zlib", "none")
+        if not libzstd.is_here():
+            return ("zlib", "none")
     return ("zstd", "zlib", "none")
 
 

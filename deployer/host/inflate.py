@@ -7,6 +7,7 @@ from typing import Any, Final, Iterator
 
 from deployer.errors import DeploymentError
 from deployer.formats.frames import FrameRefused
+from deployer.host import libzstd
 
 _MOST: Final = 1 << 20
 """Bytes that one step may inflate to: a bomb fills no memory."""
@@ -75,6 +76,8 @@ def _inflater(compression: str) -> Any:
         try:
             from compression import zstd  # type: ignore[import-not-found,unused-ignore]
         except ImportError:
-            raise CompressionUnknown(compression) from None
+            if not libzstd.is_here():
+                raise CompressionUnknown(compression) from None
+            return libzstd.Decompressor()
         return zstd.ZstdDecompressor()
     raise CompressionUnknown(compression)
