@@ -104,7 +104,9 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
         inputs=(*inputs, *([environment] if environment is not None else [])),
         sources=tuple(sources),
     )
-    return System(manifest, document, made, runtime, config.warnings, declaration.controller_checks)
+    used = (*inputs, *(environment.inputs if environment is not None else ()))
+    warnings = (*config.warnings, *packages.warnings_of(used))
+    return System(manifest, document, made, runtime, warnings, declaration.controller_checks)
 
 
 def _text(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -64,6 +64,7 @@ class DerivationMaker:
         self._lock, self._lock_file, self._store_dir = lock, lock_file, store_dir
         self._sources = Sources(store_dir)
         self._places: dict[str, Place] = {}
+        self._warnings: dict[str, str] = {}
 
     def make(self, recipe: Recipe, dependency: MakeDependency, find: FindRecipe, python: MakePython) -> Made:
         """The derivation of a recipe; `dependency` makes those of others, `find` tells what they are, `python` makes our own.
@@ -92,6 +93,10 @@ class DerivationMaker:
     def place_of(self, output: str) -> Place | None:
         """Where the hash of a fixed output is pinned."""
         return self._places.get(output)
+
+    def warning_of(self, output: str) -> str:
+        """What is worth a word of the package with this output; empty: nothing."""
+        return self._warnings.get(output, "")
 
     def cached_paths(self, made: Iterable[Made]) -> tuple[StorePath, ...]:
         """The store paths that must be had from binary caches before `write`."""
@@ -257,13 +262,14 @@ class DerivationMaker:
         )
 
     def _npm(self, recipe: NpmRecipe, root: Made, interpreter: Recipe, python: MakePython) -> Made:
-        from deployer.packages.npm import NodeInputs, NodePlatform, environment_of, select_packages
+        from deployer.packages.npm import NodeInputs, NodePlatform, environment_of, select_packages, warning_of_unmet
 
         locked = self._locked_interpreter(recipe, interpreter, "nodejs")
+        platform = NodePlatform.of(interpreter.name, locked.architecture, locked.debs, asker=recipe.name, place=recipe.place)
         project = select_packages(
             recipe.name,
             recipe.lock,
-            NodePlatform.of(interpreter.name, locked.architecture, locked.debs, asker=recipe.name, place=recipe.place),
+            platform,
             omit=recipe.omit,
             without_scripts=recipe.without_scripts,
             source=recipe.source,
@@ -276,7 +282,10 @@ class DerivationMaker:
             source=None if recipe.source is None else self._source(recipe, recipe.source),
             fetch=lambda item: self._fetch_url(safe_name(item.filename), item.url, item.digest, item.place),
         )
-        return environment_of(recipe.full_name, project, inputs, store_dir=self._store_dir)
+        made = environment_of(recipe.full_name, project, inputs, store_dir=self._store_dir)
+        if project.unmet:
+            self._warnings[str(made.output)] = warning_of_unmet(recipe, interpreter.name, platform, project)
+        return made
 
     def _locked_interpreter(self, recipe: Recipe, interpreter: Recipe, package: str) -> LockedDebian:
         return self.locked(interpreter_of(recipe, interpreter, package))

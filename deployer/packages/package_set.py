@@ -154,6 +154,11 @@ class PackageSet:
         """Where the hash that pins an output stands, for outputs of packages that were referred to."""
         return self._maker.place_of(output)
 
+    def warnings_of(self, made: Iterable[Made]) -> tuple[str, ...]:
+        """What is worth a word of these packages, and hinders nobody."""
+        found = (self._maker.warning_of(str(item.output)) for item in made)
+        return tuple(warning for warning in found if warning)
+
     def debian_requests(self) -> tuple[DebianRequest, ...]:
         """What a lock must pin."""
         recipes = [recipe for recipe in (self.recipes[name] for name in self.names()) if isinstance(recipe, DebianRecipe)]

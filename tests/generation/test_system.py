@@ -13,7 +13,7 @@ from deployer.errors import DeployerError
 from deployer.formats.manifest import Manifest
 from deployer.generation import System, instantiate, make_system, runtime
 from deployer.packages import PackageSet
-from deployer.packages.lockfile import Lock, LockedDebian
+from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
 from deployer.store import Store, verify
 
 EVERYTHING = """\
@@ -155,6 +155,24 @@ def test_an_empty_configuration_declares_nothing(tmp_path: Path):
 def test_what_cannot_be_made_is_refused_before_anything_is_built(tmp_path: Path, configuration: str, message: str):
     with pytest.raises(DeployerError, match=message):
         system(fleet(tmp_path, configuration))
+
+
+@pytest.mark.parametrize("text", ["packages: [app]\n", "etc: {app: {text: '${pkgs.app}'}}\n"])
+def test_what_is_worth_a_word_of_a_package_is_told_of_systems_that_have_it(tmp_path: Path, text: str):
+    path = fleet(tmp_path, text)
+    node = LockedDeb("nodejs", "18.20.4+dfsg-1", "amd64", "pool/nodejs.deb", 1, "00" * 32)
+    lock = Lock({"node": LockedDebian(("bookworm",), ("nodejs",), "amd64", (node,))})
+    (tmp_path / "deployer.lock").write_text(str(lock))
+    (tmp_path / "packages.yaml").write_text(
+        "node: {kind: debian, suite: bookworm, packages: [nodejs]}\napp: {kind: npm, interpreter: node, lock: app.json}\n"
+    )
+    (tmp_path / "app.json").write_text('{"lockfileVersion": 3, "packages": {"": {"engines": {"node": ">=20"}}}}')
+
+    (warning,) = system(path)[0].warnings
+
+    assert warning.endswith("package 'app': Node 18.20.4 of 'node' is not what these want: the project (>=20)")
+    path.write_text("{}\n")
+    assert system(path)[0].warnings == ()
 
 
 def test_the_derivation_is_one_that_nix_reads(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
@@ -52,7 +53,7 @@ ENTRIES = {
 def select(tmp_path):
     """Select from a lock file of the entries above, with changes."""
 
-    def chosen(changes=None, *, text=None, version=3, cpu="x64", **asked):
+    def chosen(changes=None, *, text=None, version=3, cpu="x64", version_of_node=None, **asked):
         entries = deepcopy(ENTRIES)
         for path, change in (changes or {}).items():
             entries[path] = {**entries.get(path, {}), **change}
@@ -60,7 +61,7 @@ def select(tmp_path):
         lock = tmp_path / "package-lock.json"
         lock.write_text(json.dumps(document, indent=2) if text is None else text)
         asked = {"omit": ("dev",), "without_scripts": (), "source": tmp_path, "registry": "", **asked}
-        return select_packages("app", lock, NodePlatform(cpu), place=None, **asked)
+        return select_packages("app", lock, NodePlatform(cpu, version=version_of_node), place=None, **asked)
 
     return chosen
 
@@ -182,6 +183,28 @@ def test_without_a_source_there_is_no_workspace(select, part):
         select(WORKSPACES, source=None)
 
     assert "'source'" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("wanted", "met"),
+    [
+        ({"node": ">=18"}, True),
+        ({"node": "^18.12 || >=20"}, True),
+        ({"node": "16 - 18"}, True),
+        ({"node": ">= 20"}, False),
+        ({"node": "~18.19"}, False),
+        ({"node": "latest"}, False),
+        ({"npm": ">=99"}, True),
+        (["node >= 0.6"], True),
+        ({"node": ["20"]}, True),
+        ({}, True),
+    ],
+)
+def test_a_package_that_wants_another_node_is_known(select, wanted, met):
+    changes = {"node_modules/ms": {"engines": wanted}, "node_modules/checker": {"engines": {"node": "1"}}}
+
+    assert select(changes, version_of_node=None).unmet == {}
+    assert select(changes, version_of_node=(18, 20, 4)).unmet == ({} if met else {"ms": wanted["node"]})
 
 
 def test_what_lies_in_another_tarball_is_not_fetched(select):
@@ -318,6 +341,21 @@ def test_the_project_does_not_depend_on_its_interpreter_and_its_programs_do(load
     assert [item["path"] for item in unpacked][-1] == "node_modules/web/node_modules/ms"
     assert [source.origin.name for source in project.sources] == ["src"]
     assert before.architecture == "x86_64"
+
+
+def test_packages_that_want_another_node_are_worth_a_warning_and_no_more(load, tmp_path):
+    lock = tmp_path / "app/package-lock.json"
+    more = {f"node_modules/p{number}": entry(f"p{number}", engines={"node": ">=20"}) for number in range(7)}
+    lock.write_text(json.dumps({"lockfileVersion": 3, "packages": ENTRIES | more}))
+    node = LockedDebian(("bookworm",), ("nodejs",), "amd64", (replace(debs("nodejs")[0], version="18.20.4+dfsg-1~deb12u1"),))
+
+    packages = load(locked=node)
+
+    (warning,) = packages.warnings_of([packages.made("app"), packages.made("node")])
+    assert warning.endswith(
+        "packages.yaml:3:37: package 'app': Node 18.20.4 of 'node' is not what these want: "
+        "p0 (>=20), p1 (>=20), p2 (>=20), p3 (>=20), p4 (>=20) and 2 more"
+    )
 
 
 def test_an_overlay_changes_it_key_by_key(load, tmp_path):

@@ -10,5 +10,14 @@ from deployer.packages.npm.environment import NodeInputs, environment_of
 from deployer.packages.npm.platform import NodePlatform
 from deployer.packages.npm.selection import LockedProject, select_packages
 from deployer.packages.npm.tarballs import LockedTarball
+from deployer.packages.npm.unmet import warning_of_unmet
 
-__all__ = ["LockedProject", "LockedTarball", "NodeInputs", "NodePlatform", "environment_of", "select_packages"]
+__all__ = [
+    "LockedProject",
+    "LockedTarball",
+    "NodeInputs",
+    "NodePlatform",
+    "environment_of",
+    "select_packages",
+    "warning_of_unmet",
+]

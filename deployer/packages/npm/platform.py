@@ -9,6 +9,7 @@ from typing import Any, Final
 from deployer.errors import Place
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.lockfile import LockedDeb
+from deployer.packages.npm.node_versions import Version, released_version, satisfies
 
 _CPU: Final = {"amd64": "x64", "arm64": "arm64"}
 """Debian's names to those of `process.arch`."""
@@ -23,14 +24,17 @@ class NodePlatform:
     """As `process.arch` says it."""
     os: str = "linux"
     libc: str = "glibc"
+    version: Version | None = None
+    """Of Node; None where the Debian package does not tell."""
 
     @classmethod
     def of(cls, name: str, architecture: str, debs: Iterable[LockedDeb], *, asker: str, place: Place | None) -> NodePlatform:
         """That of the `debs` which the package `name` is locked to. Raises `PackageInvalid` for the package `asker`."""
-        if not any(deb.name == _INTERPRETER for deb in debs):
+        node = next((deb for deb in debs if deb.name == _INTERPRETER), None)
+        if node is None:
             hint = f"Add {_INTERPRETER} to the packages of {name!r}, and run 'deployer lock'."
             raise PackageInvalid(asker, f"its interpreter {name!r} has no {_INTERPRETER} in it", place, hint)
-        return cls(_CPU[architecture])
+        return cls(_CPU[architecture], version=released_version(node.version))
 
     def __str__(self) -> str:
         """For people."""
@@ -40,6 +44,12 @@ class NodePlatform:
         """Whether what a package says of `os`, `cpu` and `libc` lets it be here."""
         here = {"os": self.os, "cpu": self.cpu, "libc": self.libc}
         return all(_allows(conditions.get(key, ()), value) for key, value in here.items())
+
+    def meets(self, conditions: Mapping[str, Any]) -> bool:
+        """Whether Node is of a version that a package wants by its `engines`."""
+        engines = conditions.get("engines")
+        wanted = engines.get("node") if isinstance(engines, Mapping) else None
+        return self.version is None or not isinstance(wanted, str) or satisfies(self.version, wanted)
 
 
 def _allows(listed: str | Iterable[str], value: str) -> bool:

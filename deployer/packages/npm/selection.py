@@ -33,6 +33,8 @@ class LockedProject:
     """Path of each link in `node_modules` → the directory of the project that it leads to."""
     linked_programs: Mapping[str, str]
     """Path of each link in a `.bin` → the file of a program. One whose file is not there is left out."""
+    unmet: Mapping[str, str]
+    """Name of each package that wants another version of Node → the versions that it wants."""
 
 
 def select_packages(
@@ -84,7 +86,10 @@ class _Selection:
         linked = links_of_programs(self.lock, ((path, entry) for path, entry in placed if not is_directory(path)))
         runnable = {*programs.values(), *(_behind(file, links) for file in linked.values())}
         directories = {path: target for path, target in sorted(links.items()) if path in taken}
-        return LockedProject(tuple(tarballs), programs, tuple(sorted(runnable)), directories, linked)
+        root = self.lock.entries.get(ROOT, {})
+        unmet = {path: entry for path, entry in {ROOT: root, **taken}.items() if not self.platform.meets(entry)}
+        wanted = {name_of(path) or "the project": str(entry["engines"]["node"]) for path, entry in unmet.items()}
+        return LockedProject(tuple(tarballs), programs, tuple(sorted(runnable)), directories, linked, wanted)
 
     def _check_named(self) -> None:
         names = {name_of(path) for path in self.lock.entries}
