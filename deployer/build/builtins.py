@@ -5,7 +5,8 @@ builtin:unpack       `src`, `strip_components`: the tree in an archive
 builtin:tree         `entries`: a JSON list of {path, type: file|symlink|directory, text|source, target, executable}
 builtin:buildenv     `paths`: a forest of links to the files of these trees
 builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object of name → target; `completion`: what scripts of
-                     packages would have made; `locales`: a JSON object of name → compiled locale
+                     packages would have made; `locales`: a JSON object of name → compiled locale;
+                     `omit`: words for what of the packages is left out
 builtin:charmap      `root`: a Debian root with `locales` in it; `locale`: the character map that one is compiled by
 builtin:isolated-programs  `root`, `python`, `launcher`, `variable`; `debs` as above, `programs`: starters for programs of a root
 builtin:python-environment  `interpreter`: a Debian root with python3 in it; `version`; `wheels`: a JSON list of {name, file};
@@ -191,6 +192,7 @@ def _debian_root(job: BuiltinJob) -> None:
         links=links,
         completed=bool(job.environment.get("completion")),
         locales=locales,
+        omitted=job.environment.get("omit", "").split(),
         scratch=job.scratch,
         threads=job.settings.cores,
     )

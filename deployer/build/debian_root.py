@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from deployer.build.archives import CHUNK, Member, deb_control_file, open_tar, r
 from deployer.build.debian_scripts import complete
 from deployer.build.limits import Limits
 from deployer.build.loader_cache import loader_cache
+from deployer.build.omissions import is_omitted
 from deployer.build.root_tree import RootTree
 from deployer.build.source_errors import ArchiveRefused, FilesCollide
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
@@ -49,20 +50,21 @@ def debian_root(
     links: Mapping[str, str],
     completed: bool = False,
     locales: Mapping[str, Path] | None = None,
+    omitted: Collection[str] = (),
     scratch: Path,
     threads: int,
 ) -> None:
     """Unpack `debs` into the new directory `destination`, and make `links` (name → target) that maintainer scripts would make.
 
     With `completed`, what else they would have made is there as well. `locales` are compiled ones, by the names of their
-    directories.
+    directories. `omitted` names what of the packages is left out (`omissions`).
     """
     with (
         tempfile.TemporaryDirectory(dir=scratch) as spool,
         ThreadPoolExecutor(threads) as pool,
         TreeWriter(destination, inside_links=True) as writer,
     ):
-        root = _Root(writer)
+        root = _Root(writer, omitted)
         plain = [pool.submit(_decompress, deb, Path(spool, str(number))) for number, deb in enumerate(debs)]
         try:
             for deb, future in zip(debs, plain, strict=True):
@@ -102,8 +104,8 @@ def _decompress(deb: Deb, spool: Path) -> Path:
 class _Root:
     """The tree while it grows, and which package each file came from."""
 
-    def __init__(self, writer: TreeWriter) -> None:
-        self._writer = writer
+    def __init__(self, writer: TreeWriter, omitted: Collection[str]) -> None:
+        self._writer, self._omitted = writer, omitted
         self._owner: dict[tuple[str, ...], str] = {}
         for name in _ALWAYS_MERGED:
             self._merge(name)
@@ -138,7 +140,7 @@ class _Root:
 
     def _write(self, deb: Deb, member: Member) -> None:
         writer, parts = self._writer, self._place(member.name)
-        if not parts:
+        if not parts or is_omitted(parts, self._omitted):
             return
         if member.kind == "directory":
             writer.directory(parts)

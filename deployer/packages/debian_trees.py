@@ -33,6 +33,8 @@ def debian_tree(
     if recipe.programs:
         # The tree is the same without; but who knows a package by its path learns that its programs are others.
         environment["programs"] = " ".join(recipe.programs)
+    if recipe.omit:
+        environment["omit"] = " ".join(sorted(set(recipe.omit)))
     locales: dict[str, Made] = {}
     if recipe.locales:
         if not any(deb.name == _LOCALES for deb, _ in files):

@@ -17,6 +17,7 @@ from deployer.packages.locales import LOCALE
 from deployer.packages.recipes import (
     DEBIAN_ARCHITECTURES,
     OMITTABLE,
+    OMITTABLE_OF_TREES,
     VERSION_IN_URL,
     ArchiveRecipe,
     BuildRecipe,
@@ -146,6 +147,7 @@ def _debian(entry: Entry) -> DebianRecipe:
         links={**(below.links if below else {}), **entry.mapping("links")},
         programs=programs,
         locales=locales,
+        omit=_omitted(entry, OMITTABLE_OF_TREES, ()),
     )
 
 
@@ -183,13 +185,18 @@ def _python(entry: Entry) -> PythonRecipe:
     )
 
 
-def _npm(entry: Entry) -> NpmRecipe:
-    omit = entry.either("omit", lambda key: entry.strings(key, ("dev",)))
+def _omitted(entry: Entry, known: tuple[str, ...], otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    omit = entry.either("omit", lambda key: entry.strings(key, otherwise))
     for word in omit:
-        if word not in OMITTABLE:
-            nearest = near(word, OMITTABLE)
-            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Name any of {', '.join(OMITTABLE)}."
+        if word not in known:
+            nearest = near(word, known)
+            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Name any of {', '.join(known)}."
             entry.fault("omit", f"{word!r} is nothing that can be left out", hint)
+    return omit
+
+
+def _npm(entry: Entry) -> NpmRecipe:
+    omit = _omitted(entry, OMITTABLE, ("dev",))
     return NpmRecipe(
         name=entry.name,
         place=entry.place("lock") or entry.place(),
@@ -228,7 +235,7 @@ KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe], tuple[s
         _build,
         ("kind", "script", "source", "inputs", "toolchain", "environment", "version", "patches", "flags"),
     ),
-    "debian": (DebianRecipe, _debian, ("kind", "suite", "packages", "architecture", "links", "programs", "locales")),
+    "debian": (DebianRecipe, _debian, ("kind", "suite", "packages", "architecture", "links", "programs", "locales", "omit")),
     "python": (PythonRecipe, _python, ("kind", "interpreter", "lock", "index", "extras", "groups", "source", "version")),
     "npm": (NpmRecipe, _npm, ("kind", "interpreter", "lock", "omit", "without_scripts", "registry", "source", "version")),
     "nix": (NixRecipe, _nix, ("kind", "path", "version")),

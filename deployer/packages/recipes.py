@@ -16,6 +16,8 @@ DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 """Debian's names to those of uname(2)."""
 OMITTABLE: Final = ("dev", "optional", "peer")
 """What of a `package-lock.json` can be left out; npm marks by these words what is needed for that alone."""
+OMITTABLE_OF_TREES: Final = ("documentation", "translations")
+"""What of a set of Debian packages can be left out."""
 
 Dependency = Union[str, "Recipe"]
 """A package by its name in the final set, or an exact recipe (what an overlay takes from `prev`)."""
@@ -104,6 +106,8 @@ class DebianRecipe(Recipe, kw_only=True):
     """What goes on PATH; empty: the programs of `packages`, and not those of what they depend on."""
     locales: tuple[str, ...] = ()
     """Such as `de_DE.UTF-8`: made by what the tree has for it."""
+    omit: tuple[str, ...] = ()
+    """What of the packages is left out: `documentation`, `translations`."""
 
 
 class PythonRecipe(Recipe, kw_only=True):

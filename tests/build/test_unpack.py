@@ -134,9 +134,9 @@ def test_no_bytes_lead_to_another_error(tmp_path_factory, data, magic):
         unpack(write(directory, magic + data), directory / "out")
 
 
-def make_root(tmp_path, *packages, links=None):
+def make_root(tmp_path, *packages, links=None, omitted=()):
     debs = [Deb(f"p{number}", write(tmp_path, deb(*entries), f"{number}.deb")) for number, entries in enumerate(packages)]
-    debian_root(debs, tmp_path / "root", links=links or {}, scratch=tmp_path, threads=2)
+    debian_root(debs, tmp_path / "root", links=links or {}, omitted=omitted, scratch=tmp_path, threads=2)
     return tmp_path / "root"
 
 
@@ -153,6 +153,31 @@ def test_a_root_has_merged_usr_links_mount_points_and_a_shell(tmp_path):
     assert os.readlink(root / "usr/bin/cc") == "gcc"
     assert sorted(os.listdir(root / "usr/lib")) == ["x86_64", "y"]
     assert {"proc", "dev", "run", "tmp"} <= set(os.listdir(root))
+
+
+TEXTS = {
+    "documentation": ["man/man1/x.1.gz", "info/x.info", "doc-base/x", "lintian/overrides/x", "doc/x/README", "doc/x/more/y"],
+    "translations": ["locale/de/LC_MESSAGES/x.mo"],
+}
+KEPT = ["doc/x/copyright", "x/man/page", "i18n/locales/de_DE"]
+
+
+@pytest.mark.parametrize("omitted", [[], ["documentation"], ["translations"], ["documentation", "translations"]], ids="-".join)
+def test_texts_for_people_are_left_out_of_a_root_where_that_is_asked_for(tmp_path, omitted):
+    texts = [name for names in TEXTS.values() for name in names]
+    link = entry("./usr/share/doc/y", kind=tarfile.SYMTYPE, target="x")
+    page = entry("./usr/share/man/man1/y.1.gz", kind=tarfile.LNKTYPE, target="./usr/share/man/man1/x.1.gz")
+    below = [entry(f"./usr/share/doc/x{name}", kind=tarfile.DIRTYPE) for name in ("", "/more")]
+
+    root = make_root(
+        tmp_path, [*below, *(entry(f"./usr/share/{name}", b"x") for name in KEPT + texts), link, page], omitted=omitted
+    )
+
+    share = root / "usr/share"
+    gone = {name for word in omitted for name in TEXTS[word]}
+    assert {name for name in KEPT + texts if (share / name).is_file()} == {*KEPT, *texts} - gone
+    assert (share / "doc/y/copyright").is_file()
+    assert (share / "man").exists() is (share / "doc/x/more").exists() is ("documentation" not in omitted)
 
 
 def test_a_link_to_a_directory_is_gone_through_inside_the_root(tmp_path):

@@ -63,6 +63,16 @@ def test_a_tree_is_the_same_in_whatever_order_its_locales_are_named_and_none_are
     assert load(", locales: []").output_path("tree") == load().output_path("tree")
 
 
+def test_a_tree_that_omits_something_is_another_and_compiles_its_locales_by_what_it_has(load):
+    omitting = load(", omit: [translations, documentation], locales: [de_DE.UTF-8]").made("tree")
+
+    assert omitting.derivation.environment["omit"] == "documentation translations"
+    (compiled,) = (needed for needed in omitting.inputs if needed.derivation.name == "tree-locale-de_DE.UTF-8")
+    plain = load(", omit: [documentation, translations]")
+    assert compiled.derivation.environment["toolchain"] == plain.output_path("tree")
+    assert plain.output_path("tree") != load(", omit: []").output_path("tree") == load().output_path("tree")
+
+
 def test_a_tree_without_the_package_that_locales_are_made_from_is_refused_with_its_place(load):
     packages = load(", locales: [de_DE.UTF-8]", replace(LOCKED, debs=DEBS[1:]))
 
