@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Dict, Final, Iterator, List, Optional
 
@@ -9,6 +10,8 @@ from deployer.errors import JsonValue
 from deployer.formats.frames import DATA_KIND, END_KIND, Frame, FrameDecoder, FrameRefused, encode_data, encode_document
 
 _READ_SIZE: Final = 1 << 16
+_BEAT: Final = 5.0
+"""Seconds."""
 
 
 class Channel:
@@ -49,6 +52,25 @@ class Channel:
             self.write(encode_document(document))
         except (BrokenPipeError, ConnectionResetError):
             self.closed = True
+
+    @contextlib.contextmanager
+    def repeating(self, document: Dict[str, JsonValue]) -> Iterator[None]:
+        """Send a document every few seconds, so that the other side goes on waiting; nothing else may be sent meanwhile."""
+        import threading
+
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(_BEAT):
+                self.send(document)
+
+        beating = threading.Thread(target=beat, daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            beating.join()
 
     def send_data(self, data: bytes) -> None:
         """Send a piece of a stream. Raises `OSError` once the other side is gone: nobody wants the rest."""

@@ -40,6 +40,7 @@ _GET_FLAGS: Final = (0x40006601 if os.uname().machine.startswith(_OTHER_IOCTLS) 
     8 if sys.maxsize >> 32 else 4
 ) << 16
 """FS_IOC_GETFLAGS of linux/fs.h."""
+_LABEL: Final = "security.selinux"
 _SEALS: Final = ((0x10, "immutable"), (0x20, "append-only"))
 """FS_IMMUTABLE_FL and FS_APPEND_FL: what chattr(1) sets with `+i` and `+a`."""
 
@@ -99,7 +100,7 @@ class Disk:
                 status = os.lstat(name, dir_fd=directory)
                 target = os.readlink(name, dir_fd=directory) if stat.S_ISLNK(status.st_mode) else ""
                 is_plain = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-                xattrs, sealed = self._details(directory, name) if is_plain else ({}, "")
+                xattrs, sealed = self._details(directory, name) if is_plain else (_label(directory, name), "")
         except (FileNotFoundError, NotADirectoryError):
             return None
         metadata = Metadata(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, xattrs)
@@ -185,6 +186,8 @@ class Disk:
                 os.chown(temporary, metadata.uid, metadata.gid, dir_fd=directory, follow_symlinks=False)
                 times = (metadata.mtime_ns, metadata.mtime_ns)
                 os.utime(temporary, ns=times, dir_fd=directory, follow_symlinks=False)
+                for key, value in metadata.xattrs.items():
+                    os.setxattr(_beside(directory, temporary), key, base64.b64decode(value), follow_symlinks=False)
             self.before_effect("rename", path)
             os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
             self._sync(directory, path)
@@ -370,6 +373,19 @@ def _xattrs(descriptor: int) -> Dict[str, str]:
         return {key: base64.b64encode(os.getxattr(descriptor, key)).decode() for key in os.listxattr(descriptor)}
     except OSError:
         return {}
+
+
+def _label(directory: int, name: str) -> Dict[str, str]:
+    """The security label of what has no other attributes that could be put back: a link."""
+    try:
+        return {_LABEL: base64.b64encode(os.getxattr(_beside(directory, name), _LABEL, follow_symlinks=False)).decode()}
+    except OSError:
+        return {}
+
+
+def _beside(directory: int, name: str) -> str:
+    """A path, for what takes no directory's descriptor."""
+    return f"/proc/self/fd/{directory}/{name}"
 
 
 def _sealed(descriptor: int) -> str:

@@ -15,6 +15,7 @@ from deployer.host.undo import UndoLog
 
 if TYPE_CHECKING:
     from deployer.formats.manifest import Manifest
+    from deployer.host.labels import Labels
 
 ACTIVATION: Final = "deployer-activation.service"
 DEADMAN: Final = "deployer-deadman"
@@ -200,6 +201,10 @@ class SystemPort:
 
     def relabel(self, paths: Sequence[str]) -> None:
         """Give paths that we made the security labels that the host's policy has for them, where it has one."""
+        raise NotImplementedError
+
+    def labels(self, disk: Disk) -> Optional[Labels]:
+        """What labels our directories, where the host has security labels; None elsewhere."""
         raise NotImplementedError
 
     def forget_accounts(self) -> None:

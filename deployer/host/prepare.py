@@ -133,6 +133,9 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
         wait_for_lock(machine.disk)
     if not machine.store.runtime(request.system):
         raise RequestRefused("the system brings no host runtime")
+    labels = machine.system.labels(machine.disk)
+    if labels is not None:
+        labels.label([request.system])  # again: the copy that brought it may have been cut off just before
     if manifest.firewall:
         keep_way_in(machine.disk)
     if request.goal == BOOT:

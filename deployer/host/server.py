@@ -22,6 +22,7 @@ from deployer.host.refusals import RequestRefused
 from deployer.host.request import UNEXPECTED, HostFailed, Request, told
 
 if TYPE_CHECKING:
+    from deployer.host.labels import Labels
     from deployer.store import Store
 
 _Answer = Dict[str, JsonValue]
@@ -129,11 +130,28 @@ class Server:
         stream = self._channel.stream()
         try:
             NixBeside(self._store).keep_from_collecting()
+            labels = self._prepared_labels(request)
             registered = importing.import_paths(self._store, request.string("compression"), request.number("paths"), stream, tell)
         finally:
             for _ in stream:
                 pass
+        if labels is not None:
+            labels.label(registered)
         return {"registered": list(registered)}
+
+    def _prepared_labels(self, request: Request) -> Optional[Labels]:
+        """Where files have security labels: what labels the paths that are to come."""
+        labels = self._machine.system.labels(self._machine.disk)
+        if labels is None:
+            return None
+        from deployer.host.prepare import lay_out
+
+        lay_out(self._machine.disk)
+        self._store.layout.make()
+        with self._channel.repeating({"id": request.id, "event": {"preparing": True}}):
+            if labels.prepare() and self._machine.profile.current().number:
+                self._machine.systemd.daemon_reload()  # PID 1 remembers what label a unit's file had
+        return labels
 
     def _adopt(self, request: Request) -> _Answer:
         from deployer.formats import StorePath
@@ -243,7 +261,8 @@ class Server:
         from deployer.host import uninstall
 
         dry_run, discard = request.flag("dry_run"), request.flag("discard_kept")
-        actions = uninstall.uninstall(self._machine, dry_run=dry_run, discard_kept=discard)
+        with self._channel.repeating({"id": request.id, "event": {"uninstalling": True}}):
+            actions = uninstall.uninstall(self._machine, dry_run=dry_run, discard_kept=discard)
         return {"actions": [action.to_document() for action in actions]}
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Dict, Final, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Dict, Final, Mapping, Optional, Sequence
 
 from deployer.errors import DeployerError, DeploymentError
 from deployer.host import kernel
 from deployer.host.machine import SystemPort
 from deployer.host.process import ProgramMissing, ProgramTimedOut, run
+
+if TYPE_CHECKING:
+    from deployer.host.disk import Disk
+    from deployer.host.labels import Labels
 
 _TIMEOUT: Final = 90.0
 _NAMES_TIMEOUT: Final = 10.0
@@ -87,9 +91,24 @@ class RealSystem(SystemPort):
 
     def relabel(self, paths: Sequence[str]) -> None:
         """Have restorecon(8) label them, where SELinux is on. Raises `ProgramFailed` and `ProgramMissing`."""
-        if paths and os.path.exists(self._selinux):
+        if paths and self._is_labelled():
             names = b"".join(os.fsencode(path) + b"\0" for path in paths)
             run([self._restorecon, "-i", "-0", "-f", "-"], stdin=names, timeout=_TIMEOUT)
+
+    def labels(self, disk: Disk) -> Optional[Labels]:
+        """What labels our directories; None where SELinux is not on."""
+        if not self._is_labelled():
+            return None
+        from deployer.host.labels import Labels
+
+        return Labels(disk)
+
+    def _is_labelled(self) -> bool:
+        """Also in a container it may be there to be read: then labels are not for us to change."""
+        try:
+            return not os.statvfs(self._selinux).f_flag & os.ST_RDONLY
+        except OSError:
+            return False
 
     def forget_accounts(self) -> None:
         """Have nscd(8), where it runs, look again: it remembers for a while who was not there."""

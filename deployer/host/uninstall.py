@@ -168,6 +168,9 @@ def _begin(machine: Machine) -> Record:
 def _remove_ourselves(machine: Machine) -> None:
     """The journal and the state line last: as long as they are there, the next attempt knows what to go on with."""
     disk = machine.disk
+    labels = machine.system.labels(disk)
+    if labels is not None:
+        labels.forget()
     disk.remove_tree(PROFILE)
     for name in disk.names(STATE_DIRECTORY):
         path = f"{STATE_DIRECTORY}/{name}"

@@ -259,6 +259,9 @@ class WorldSystem(SystemPort):
         document = self._memory.load()
         self._memory.save({**document, "labelled": [*document.get("labelled", []), *paths]})
 
+    def labels(self, disk: Disk) -> None:
+        return None
+
     def forget_accounts(self) -> None:
         pass
 

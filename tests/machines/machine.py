@@ -6,7 +6,9 @@ import subprocess
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from tests.lab.fleet import Fleet
 
 NAME: Final = "machine"
 """As inventories and SSH know it."""
@@ -50,6 +52,12 @@ class Machine(ABC):
     def try_to_run(self, command: str, *, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """A command on it, however it ends."""
         return subprocess.run(self.ssh(command), check=False, capture_output=True, input=stdin, timeout=_TIMEOUT)
+
+
+def fleet_of(machine: Machine, directory: Path) -> Fleet:
+    """A controller of a machine. Of a lab it asks the inventory, and of a host the name: the machine has both."""
+    both: Any = machine
+    return Fleet(directory, both, both)
 
 
 def overlay(disk: Path, below: Path, form: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from deployer.errors import DeployerError
 from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLED_BACK
 from tests.lab.fleet import Fleet, Running
-from tests.machines.machine import Machine
+from tests.machines.machine import Machine, fleet_of
 from tests.power import generations
 from tests.power.controllers_store import STORE_WORKS, ControllersStore, install
 from tests.power.host import Seen, await_collection, look
@@ -75,12 +75,6 @@ class Uncut:
     seen: Seen
     lengths: Mapping[str, float]
     """Seconds, by part."""
-
-
-def fleet_of(machine: Machine, directory: Path) -> Fleet:
-    """A controller of a machine. Of a lab it asks the inventory, and of a host the name: the machine has both."""
-    both: Any = machine
-    return Fleet(directory, both, both)
 
 
 def deploy(fleet: Fleet) -> list[str]:
