@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,8 +29,15 @@ from deployer.lab import down, inside, up
 FILES: Final = 500
 RSYNC: Final = ("rsync", "libpopt0", "libxxhash0")
 """Debian packages that bring it to both sides, outside of what is installed there."""
-PORTS: Final = {"plain": 7001, "stopped": 7002}
-"""A service that is restarted in one go, and one that a program stops."""
+PORTS: Final = {"plain": 7001, "stopped": 7002, "filed": 7003, "nice": 7004}
+"""A service that is restarted in one go, and three that a program stops: one whose variables change, one whose file does, and one
+of which something changes that the program runs with too."""
+WORKS: Final = {
+    "plain": "service-away",
+    "stopped": "service-away, a program stops it",
+    "filed": "the same, and its file changes",
+    "nice": "the same, and how programs run",
+}
 SERVER: Final = (
     "import os, socket\n"
     "listener = socket.create_server(('127.0.0.1', {port}))\n"
@@ -73,20 +80,24 @@ class Bench:
         """Run a command on the host."""
         return ("ssh", "-F", str(self.stage.lab.ssh_config), self.stage.lab.hosts[0].name, *command)
 
-    def configure(self, token: int) -> None:
-        """The services of which we measure the absence, and the files with the service that reads them."""
+    def configure(self, tokens: Mapping[str, int]) -> None:
+        """The services of which we measure the absence; each changes where its token does."""
+        changing: dict[str, Callable[[int], dict[str, object]]] = {
+            "plain": lambda token: {"Environment": f"TOKEN={token}"},
+            "stopped": lambda token: {"Environment": f"TOKEN={token}", "ExecStop": "/bin/true"},
+            "filed": lambda token: {"ExecStop": "/bin/true"},
+            "nice": lambda token: {"Nice": str(token % 2), "ExecStop": "/bin/true"},
+        }
         services = {
             name: {
                 "wanted_by": ["multi-user.target"],
-                "service": {
-                    "ExecStart": f"/usr/bin/python3 -I /etc/bench-{name}.py",
-                    "Environment": f"TOKEN={token}",
-                    **({"ExecStop": "/bin/true"} if name == "stopped" else {}),
-                },
+                "service": {"ExecStart": f"/usr/bin/python3 -I /etc/bench-{name}.py", **changing[name](token)},
+                "unit": {"X-Restart-Triggers": str(token)} if name == "filed" else {},
             }
-            for name in PORTS
+            for name, token in tokens.items()
         }
-        scripts = {f"bench-{name}.py": {"text": SERVER.format(port=port)} for name, port in PORTS.items()}
+        remarks = {name: f"# {token}\n" if name == "filed" else "" for name, token in tokens.items()}
+        scripts = {f"bench-{name}.py": {"text": SERVER.format(port=port) + remarks[name]} for name, port in PORTS.items()}
         self._write({"etc": scripts, "systemd": {"services": services}})
 
     def configure_files(self, token: int) -> None:
@@ -187,19 +198,18 @@ def text(number: int, token: int) -> str:
 
 def measure_absence(bench: Bench, runs: int) -> list[Row]:
     """How long a service is away in a deployment, beside a restart alone."""
-    bench.configure(0)
+    tokens = dict.fromkeys(PORTS, 0)
+    bench.configure(tokens)
     bench.stage.deploy()
     ours: dict[str, list[float]] = {name: [] for name in PORTS}
     alone: dict[str, list[float]] = {name: [] for name in PORTS}
-    token = 0
     for _ in range(runs):
         for name in PORTS:
             alone[name].append(bench.absence(name, lambda name=name: bench.restart(name)))  # type: ignore[misc]
-            token += 1
-            bench.configure(token)
+            tokens[name] += 1
+            bench.configure(tokens)
             ours[name].append(bench.absence(name, bench.stage.deploy))
-    works = {"plain": "service-away", "stopped": "service-away, a program stops it"}
-    return [row(works[name], "systemctl restart", ours[name], alone[name], entries=len(PORTS)) for name in PORTS]
+    return [row(work, "systemctl restart", ours[name], alone[name], entries=1) for name, work in WORKS.items()]
 
 
 def measure_files(bench: Bench, runs: int, *, ansible: bool) -> list[Row]:

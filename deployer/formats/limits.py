@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from deployer.formats.manifest import Manifest
+if TYPE_CHECKING:
+    from deployer.formats.manifest import Manifest
+
+RELOADING: Final = 75.0
+"""Seconds that systemd is given to read its files again."""
+RELOADING_FOR_USERS: Final = 20.0
+"""The same for a user's systemd."""
+_RELOADS: Final = 3
+"""How often a switch has it do that at most: before services stop, again where that was in vain, and once all has changed."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,10 @@ class Limits:
     @classmethod
     def of(cls, manifest: Manifest) -> Limits:
         """Stop, start, restart and reload are one job's time each, and for users once more; files, accounts and programs have
-        a minute. Before that, each check is probed once; so are some at the end."""
+        a minute. Where there are units, systemd reads its files besides. Before that, each check is probed once; so are some
+        at the end."""
         timing, once = manifest.timing, max((check.timeout + 1.0 for check in manifest.checks), default=0.0)
-        switching = (8 if manifest.user_units else 4) * timing.unit_timeout + 60.0 + once
+        switching = (8 if manifest.user_units else 4) * timing.unit_timeout + 60.0 + once + _RELOADS * RELOADING
+        switching += RELOADING_FOR_USERS if manifest.user_units else 0.0
         checking = timing.check_deadline + timing.min_healthy_time + once + 5.0
         return cls(switching, checking, timing.confirm_timeout, timing.boot_timeout)

@@ -98,6 +98,14 @@ class SystemdPort:
         """Stop all of them, and then start all of them, with nothing between; what failed, with the reason."""
         return {**self.change("stop", names, timeout), **self.change("start", names, timeout)}
 
+    def stop_briefly(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Stop units that `start_again` follows for: nothing is asked that can wait. What failed, with the reason."""
+        return self.change("stop", names, timeout)
+
+    def start_again(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Start what was just stopped, and anew what somebody started since; what failed, with the reason."""
+        return self.change("start", names, timeout)
+
     def forget_failures(self, names: Sequence[str]) -> None:
         """Clear the failed state of units that are gone."""
         raise NotImplementedError

@@ -52,9 +52,9 @@ def plan_activation(
     units, foreign = _unit_changes(previous, manifest, observed, repair=repair)
     actions = _uses(previous, manifest)
     actions += units.skipped
-    actions += [Action("unit", "stop", name, units.because.get(name, "")) for name in units.stop]
     of_users = user_actions(previous, manifest, {} if repair else observed.user_units)
     actions += of_users[0]
+    actions += [Action("unit", "stop", name, units.because.get(name, "")) for name in units.stop]
     accounts = _accounts(previous, manifest, observed, ledger)
     actions += accounts.actions
     problems += accounts.problems

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Any, Dict, List, Mapping, Sequence, Set
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 
 from deployer.errors import DeployerError, DeploymentError
 from deployer.formats.manifest import EtcEntry, Manifest
@@ -22,6 +22,7 @@ from deployer.host.etc import EtcWriter, in_order_of_removal, undo_path
 from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.machine import Machine
 from deployer.host.paths import ETC, NEXT_LEDGER
+from deployer.host.preloading import PRELOADED, remove_preloads
 from deployer.host.transaction import Record
 from deployer.host.unit_changes import look_at_units, planned_changes, unit_changes
 from deployer.host.unit_jobs import UnitJobs, as_if_running
@@ -73,18 +74,24 @@ class Switch:
         units.record(before, changes)
         for action in (*(action for action in plan.actions if action.kind == "host"), *changes.skipped):
             self._events.action(action)
+        ledger, early = self._ledger, self._only_adds_accounts() and not restore_accounts
+        if early:  # whatever can be done before anything is stopped is done before
+            ledger = apply_accounts(self._machine, ledger, self._next, note=self._note)
         if not booting:
-            units.stop(changes)
             if not repairs:
+                units.preload(changes)
                 users.stop()
-        ledger = apply_accounts(self._machine, self._ledger, self._next, note=self._note, restore=restore_accounts)
+            units.stop(changes)
+        if not early:
+            ledger = apply_accounts(self._machine, ledger, self._next, note=self._note, restore=restore_accounts)
         ledger = self._change_etc(plan, ledger)
         if repairs:
             self._set_aside(plan)
         ledger = self._set_sysctl(ledger)
         ledger = self._make_tmpfiles(ledger)
-        self._machine.disk.write(NEXT_LEDGER, ledger.to_bytes(), _PRIVATE)
-        states = units.reload_definitions() if self._touches_units(plan) else {}
+        if not booting:
+            units.start_preloaded(changes)
+        states = units.reload_definitions() if self._touches_units(plan) or units.has_preloaded else {}
         for name in changes.reread:
             self._note(Action("unit", "change", name, changes.because.get(name, "")))
         if booting:
@@ -92,9 +99,17 @@ class Switch:
         else:
             units.start(changes, states)
             users.start()
+        self._machine.disk.write(NEXT_LEDGER, ledger.to_bytes(), _PRIVATE)
+
+    def _only_adds_accounts(self) -> bool:
+        """Whether what runs by the old generation keeps all the accounts that it has."""
+        before, after = self._previous, self._next
+        kept = all(user in after.users for user in before.users) and all(group in after.groups for group in before.groups)
+        return kept and not self._record.repair
 
     def _change_etc(self, plan: Plan, ledger: Ledger) -> Ledger:
         declared: Dict[str, EtcEntry] = {entry.path: entry for entry in self._next.etc}
+        before: Dict[str, EtcEntry] = {entry.path: entry for entry in self._previous.etc}
         actions = {action.target[len(ETC) + 1 :]: action for action in plan.actions if action.kind == "etc"}
         owned: Dict[str, OwnedPath] = dict(ledger.etc)
         made = list(ledger.directories)
@@ -107,7 +122,7 @@ class Switch:
         made = self._make_way(writer, made, declared)
         put: List[str] = []
         for path in sorted(declared):
-            if path not in owned or path in actions or self._must_rewrite(declared[path], owned[path]):
+            if path not in owned or path in actions or _must_rewrite(declared[path], before.get(path), owned[path]):
                 owned[path] = writer.put(declared[path], owned.get(path), made)
                 put.append(f"{ETC}/{path}")
                 if path in actions:
@@ -142,12 +157,6 @@ class Switch:
             if action.kind == "etc" and action.operation == "remove" and action.target[len(ETC) + 1 :] not in self._ledger.etc:
                 writer.set_aside(action.target)
                 self._note(action)
-
-    def _must_rewrite(self, entry: EtcEntry, owned: OwnedPath) -> bool:
-        """Whether the new generation declares a path otherwise than the previous one did."""
-        before = {item.path: item for item in self._previous.etc}.get(entry.path)
-        same = before is not None and entry.leaves_the_same(before)
-        return not same and (entry.kind != owned.kind or entry.kind != "link")
 
     def _take_away(self, writer: EtcWriter, path: str, owned: Dict[str, OwnedPath], actions: Mapping[str, Action]) -> None:
         item = owned.pop(path)
@@ -233,7 +242,9 @@ class Switch:
 
     def _undo_one(self, record: Mapping[str, Any]) -> None:
         operation, disk = record["op"], self._machine.disk
-        if operation == "path":
+        if operation == PRELOADED:
+            remove_preloads(self._machine, record)
+        elif operation == "path":
             undo_path(disk, dict(record), self._record.transaction[:8], self._note)
         elif operation == "current":
             self._machine.profile.switch(record["before"])
@@ -246,6 +257,12 @@ class Switch:
 
     def _note(self, action: Action) -> None:
         self._events.action(action)
+
+
+def _must_rewrite(entry: EtcEntry, before: Optional[EtcEntry], owned: OwnedPath) -> bool:
+    """Whether the new generation declares a path otherwise than the previous one did."""
+    same = before is not None and entry.leaves_the_same(before)
+    return not same and (entry.kind != owned.kind or entry.kind != "link")
 
 
 def is_read_by_systemd(path: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Collection, Dict, Final, Iterable, List, Mapping, Sequence, Tuple
 
 from deployer.errors import DeployerError, DeploymentError
+from deployer.formats.limits import RELOADING, RELOADING_FOR_USERS
 from deployer.host.machine import SystemdPort
 from deployer.host.process import Completed, ProgramTimedOut, one_line, run
 from deployer.host.unit_names import is_template, template_of
@@ -22,13 +23,13 @@ from deployer.host.unit_state import UnitState
 
 QUICK: Final = 30.0
 """Seconds for what systemd answers at once."""
-RELOAD: Final = 75.0
+RELOAD: Final = RELOADING
 """Seconds for reading all unit files again: generators run then. systemd ends those that hang after 90, and answers nobody until
 then; who waits for less learns that one hangs."""
 PATIENT_RELOAD: Final = 240.0
 """The same for who must have it done: behind a reload that hangs, another that does, and some time for all else."""
 QUICK_FOR_USERS: Final = 5.0
-RELOAD_FOR_USERS: Final = 20.0
+RELOAD_FOR_USERS: Final = RELOADING_FOR_USERS
 """The same for a user's systemd, which that user can make hang."""
 SETTLE: Final = 0.1
 """Seconds after which a service that was started is looked at: one whose program is missing has failed by then."""
@@ -204,6 +205,22 @@ class Systemd(SystemdPort):
             self.forget_failures(names)
         elif verb == "stop":
             return self._stop(names, timeout)
+        return self._have(verb, names, timeout)
+
+    def stop_briefly(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Stop units that `start_again` follows for: nothing is asked that can wait. What failed, with the reason."""
+        self.forget_failures(names)
+        return self._stop(names, timeout, briefly=True)
+
+    def start_again(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
+        """Start what was just stopped, and anew what somebody started since; what failed, with the reason."""
+        began = time.monotonic()
+        failures = self._have("start", names, timeout)
+        states = self.states(names)
+        strays = [name for name in names if name not in failures and 0.0 < states[name].active_since < began]
+        return {**failures, **(self._have("restart", strays, timeout) if strays else {})}
+
+    def _have(self, verb: str, names: Sequence[str], timeout: float) -> Mapping[str, str]:
         failures: Dict[str, str] = {}
         try:
             ended = self._systemctl([verb, "--", *names], timeout=timeout, check=False)
@@ -225,8 +242,9 @@ class Systemd(SystemdPort):
         """Stop all of them, and then start all of them, with nothing between; what failed, with the reason."""
         if len(names) < 2:
             return self.change("restart", names, timeout)
-        stuck = self._stop(names, timeout)
-        return {**self.change("start", [name for name in names if name not in stuck], timeout), **stuck}
+        stuck = self.stop_briefly(names, timeout)
+        left = [name for name in names if name not in stuck]
+        return {**(self.start_again(left, timeout) if left else {}), **stuck}
 
     def queue(self, verb: str, names: Sequence[str]) -> None:
         """The same without waiting, for the boot."""
@@ -327,13 +345,18 @@ class Systemd(SystemdPort):
         files = [name, template_of(name) or name]
         return any((self._root / place / file).is_file() for place in self._places for file in files)
 
-    def _stop(self, names: Sequence[str], timeout: float) -> Dict[str, str]:
-        """What is down is stopped, however it ended: that is forgotten. So is what somebody has started again meanwhile."""
+    def _stop(self, names: Sequence[str], timeout: float, *, briefly: bool = False) -> Dict[str, str]:
+        """What is down is stopped, however it ended: that is forgotten. So is what somebody has started again meanwhile.
+
+        What is stopped `briefly` is not looked at where systemd says that it did that: its start will forget the rest.
+        """
         late: Dict[str, str] = {}
         try:
             ended = self._systemctl(["stop", "--", *names], timeout=timeout, check=False).status == 0
         except ProgramTimedOut:
             ended, late = False, self._cancel("stop", names, timeout)
+        if ended and briefly:
+            return {}
         states = self.states(names)
         left = [name for name in names if states[name].active == "deactivating" or (states[name].is_active and not ended)]
         self.forget_failures([name for name in names if states[name].active == "failed"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Collection, Dict, Final, List, Mapping, Sequence, Set
+from typing import Any, Collection, Dict, Final, List, Mapping, Optional, Sequence, Set
 
 from deployer.errors import DeployerError, DeploymentError
 from deployer.formats.manifest import Manifest
 from deployer.formats.messages import Action
 from deployer.host.machine import Machine, SystemdPort, UnitStatus
+from deployer.host.preloading import Preloading, preloads
 from deployer.host.process import ProgramFailed
 from deployer.host.unit_changes import UnitChanges, unit_changes
 from deployer.host.unit_names import is_template, template_of
@@ -17,6 +18,9 @@ from deployer.host.unit_names import is_template, template_of
 _LOG_LINES: Final = 15
 _RENEW: Final = "renew"
 """A restart of several, all of which are stopped before one is started."""
+_BRIEFLY, _AGAIN = "stop-briefly", "start-again"
+"""A stop and a start with nothing but our changes between."""
+_TOLD: Final = {_RENEW: "restart", _BRIEFLY: "stop", _AGAIN: "start"}
 _RELOADING, _NOT_RELOADED = "reloading", "not-reloaded"
 """Records of the undo log: systemd may have loaded the new definitions; it refused to."""
 
@@ -45,6 +49,7 @@ class UnitJobs:
         self._user = user
         self._machine, self._previous, self._next = machine, previous, following
         self._systemd: SystemdPort = machine.systemd
+        self._preloading: Optional[Preloading] = None
 
     # -- forward ---------------------------------------------------------------------------------------------------------
 
@@ -61,19 +66,41 @@ class UnitJobs:
             }
         )
 
+    def preload(self, changes: UnitChanges) -> None:
+        """Where all that is stopped can be started by what systemd reads now, have it read that. Raises `ProgramFailed`."""
+        found = preloads(self._previous.units, self._next.units, changes)
+        if not found:
+            return
+        self._preloading = Preloading(self._machine, found)
+        self._preloading.lay()
+        self._reload()
+        if not self._preloading.was_read():
+            self._preloading.take_away()
+            self._preloading = None
+            self._reload()
+
+    @property
+    def has_preloaded(self) -> bool:
+        """Whether systemd has read definitions from elsewhere, which are to be taken away."""
+        return self._preloading is not None
+
     def stop(self, changes: UnitChanges) -> None:
         """What must be stopped with its old definition. Raises `UnitsFailed`."""
-        self._fail_if(self._change("stop", changes.stop, changes, self._previous))
+        if _all_return(changes):
+            self._systemd.forget_failures([name for name in changes.start if name not in changes.stop])
+        self._fail_if(self._change(_BRIEFLY if _all_return(changes) else "stop", changes.stop, changes, self._previous))
+
+    def start_preloaded(self, changes: UnitChanges) -> None:
+        """Start at once what was stopped, where systemd has read all it needs. Raises `UnitsFailed`."""
+        if self._preloading is not None:
+            self._preloading.forget_environments()
+            self._fail_if(self._change(_AGAIN, changes.stop, changes, self._next))
 
     def reload_definitions(self) -> Mapping[str, UnitStatus]:
         """Have systemd read its files, and look at what it made of ours. Raises `UnitsFailed`."""
-        mine = {"user": self._user} if self._user else {}
-        self._machine.undo.append({"op": _RELOADING, **mine})
-        try:
-            self._systemd.daemon_reload()
-        except ProgramFailed:
-            self._machine.undo.append({"op": _NOT_RELOADED, **mine})
-            raise
+        if self._preloading is not None:
+            self._preloading.take_away()
+        self._reload()
         states = self._systemd.states([unit.name for unit in self._next.units if not is_template(unit.name)])
         wrong = {
             unit.name: f"systemd does not accept it (LoadState={states[unit.name].load})"
@@ -85,8 +112,10 @@ class UnitJobs:
 
     def start(self, changes: UnitChanges, states: Mapping[str, UnitStatus]) -> None:
         """Reload, restart and start. `states` are those after the definitions were read. Raises `UnitsFailed`."""
+        again = {*changes.stop} if self.has_preloaded else set()
+        start = [name for name in changes.start if name not in again]
         # Whoever started a unit again after we stopped it did so with its old definition: a start would leave it that.
-        strays = {name for name in {*changes.stop} & {*changes.start} if name in states and states[name].is_active}
+        strays = {name for name in {*changes.stop} & {*start} if name in states and states[name].is_active}
         alone = [name for name in changes.restart if name not in {*changes.renew, *changes.implied, *changes.along}]
         for name in (*changes.implied, *changes.along):
             self._note("restart", name, changes.because.get(name, ""))
@@ -99,7 +128,8 @@ class UnitJobs:
         ):
             failures.update(self._change(verb, names, changes, self._next))
         failures.update(self._follow(runs, self._next.timing.unit_timeout))
-        failures.update(self._change("start", [name for name in changes.start if name not in strays], changes, self._next))
+        verb = _AGAIN if _all_return(changes) else "start"
+        failures.update(self._change(verb, [name for name in start if name not in strays], changes, self._next))
         self._fail_if(failures)
 
     def queue_for_boot(self, previous: Manifest, following: Manifest) -> None:
@@ -122,9 +152,19 @@ class UnitJobs:
     def _run(self, verb: str, names: Sequence[str], because: Mapping[str, str], timeout: float) -> Mapping[str, str]:
         if not names:
             return {}
+        special = {_RENEW: self._systemd.renew, _BRIEFLY: self._systemd.stop_briefly, _AGAIN: self._systemd.start_again}
         for name in names:
-            self._note("restart" if verb == _RENEW else verb, name, because[name])
-        return self._systemd.renew(names, timeout) if verb == _RENEW else self._systemd.change(verb, names, timeout)
+            self._note(_TOLD.get(verb, verb), name, because[name])
+        return special[verb](names, timeout) if verb in special else self._systemd.change(verb, names, timeout)
+
+    def _reload(self) -> None:
+        mine = {"user": self._user} if self._user else {}
+        self._machine.undo.append({"op": _RELOADING, **mine})
+        try:
+            self._systemd.daemon_reload()
+        except ProgramFailed:
+            self._machine.undo.append({"op": _NOT_RELOADED, **mine})
+            raise
 
     def _runs(self, names: Sequence[str]) -> Mapping[str, str]:
         """What names the run of each now."""
@@ -173,9 +213,9 @@ class UnitJobs:
         try:
             self._systemd.daemon_reload(patient=True)
         except DeployerError as error:
-            # Where systemd refused this on the way forward too, the old definitions are those that it has.
-            said = {record["op"] for record in records}
-            if _RELOADING in said and _NOT_RELOADED not in said:
+            # Where systemd refused this each time on the way forward too, the old definitions are those that it has.
+            said = [record["op"] for record in records]
+            if said.count(_RELOADING) > said.count(_NOT_RELOADED):
                 troubles.append(error.message)
         if booting:
             self.queue_for_boot(self._next, self._previous)
@@ -239,6 +279,11 @@ class UnitJobs:
             stuck = self._systemd.change("stop", names, timeout)
         for name in stuck:
             self._systemd.kill(name)
+
+
+def _all_return(changes: UnitChanges) -> bool:
+    """Whether all that is stopped is started again, so that every moment between counts."""
+    return bool(changes.stop) and {*changes.stop} <= {*changes.start}
 
 
 def as_if_running(states: Mapping[str, UnitStatus], manifest: Manifest) -> Mapping[str, UnitStatus]:

@@ -58,6 +58,19 @@ def carry(draft: Draft, following: Mapping[str, Unit], active: Collection[str], 
     _carry_starts(draft, following, active)
 
 
+def stops_with(unit: Unit) -> Collection[str]:
+    """The units whose stop or restart takes this one along, as its own text says."""
+    return _named(unit.name, UnitFile.of(unit), _STOPS_WITH)
+
+
+def pulls_in(unit: Unit) -> Tuple[str, ...]:
+    """What a start of the unit starts too, where it does not run."""
+    file = UnitFile.of(unit)
+    slices = [word for section in _OF_SLICES for word in file.words(section, "Slice")]
+    others = [*_named(unit.name, file, _PULLS_IN), *file.words("Service", "Sockets"), *slices]
+    return tuple(dict.fromkeys(other for one in others for other in (one, *_slices_above(one))))
+
+
 def _carry_conflicts(draft: Draft, files: Mapping[str, UnitFile], active: Collection[str]) -> None:
     for name in sorted(draft.begun & set(files)):
         for other in _named(name, files[name], ("Conflicts",)):
@@ -110,7 +123,7 @@ def _followers(names: Collection[str], bonds: Callable[[str], Collection[str]]) 
 def _carry_starts(draft: Draft, following: Mapping[str, Unit], active: Collection[str]) -> None:
     def bonds(name: str) -> Set[str]:
         unit = declared(name, following)
-        return {other for other in _pulled_in(unit) if _starts_with(other)} if unit is not None else set()
+        return {other for other in pulls_in(unit) if _starts_with(other)} if unit is not None else set()
 
     def _starts_with(name: str) -> bool:
         unit = declared(name, following)
@@ -144,14 +157,6 @@ def _whole(following: Mapping[str, Unit], names: Collection[str]) -> Iterator[Tu
         unit = declared(name, following)
         if unit is not None and not is_template(name):
             yield name, unit
-
-
-def _pulled_in(unit: Unit) -> Tuple[str, ...]:
-    """What a start of the unit starts too, where it does not run."""
-    file = UnitFile.of(unit)
-    slices = [word for section in _OF_SLICES for word in file.words(section, "Slice")]
-    others = [*_named(unit.name, file, _PULLS_IN), *file.words("Service", "Sockets"), *slices]
-    return tuple(dict.fromkeys(other for one in others for other in (one, *_slices_above(one))))
 
 
 def _named(name: str, file: UnitFile, keys: Collection[str]) -> List[str]:

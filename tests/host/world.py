@@ -22,6 +22,7 @@ from deployer.formats.messages import Activation
 from deployer.host.clock import Clock
 from deployer.host.disk import Disk
 from deployer.host.machine import Machine, StorePort, SystemdPort, SystemPort, UnitStatus
+from deployer.host.preloading import PLACE
 from deployer.host.refusals import SystemLost
 from deployer.host.transaction import Moment
 
@@ -61,7 +62,8 @@ class WorldSystemd(SystemdPort):
                 real = self._resolve(path)
                 if real is not None and real.is_file():
                     texts[path.name] = real.read_text()
-        document["texts"] = texts
+        preloaded = {path.name: path.read_text() for path in (self._root / PLACE[1:]).glob("*.service")}
+        document["texts"], document["preloaded"] = {**texts, **preloaded}, sorted(preloaded)
         self._memory.save(document)
 
     def states(self, names: Collection[str]) -> Mapping[str, UnitStatus]:
@@ -72,6 +74,7 @@ class WorldSystemd(SystemdPort):
             name: UnitStatus(
                 "loaded" if name in texts or name in timers else "not-found",
                 "active" if name in active or name in timers else "inactive",
+                fragment=f"{PLACE}/{name}" if name in document.get("preloaded", ()) else "",
             )
             for name in names
         }
@@ -89,7 +92,7 @@ class WorldSystemd(SystemdPort):
                     failures[name] = "it did not start"
                     active.pop(name, None)
                 else:
-                    active[name] = text
+                    active[name] = self._as_started(name, text)
         self._memory.save(document)
         return failures
 
@@ -141,6 +144,7 @@ class WorldSystemd(SystemdPort):
         """Everything in memory is gone, and whoever looked on; nothing runs yet."""
         self._memory.before_save = lambda: None
         shutil.rmtree(self._root / "run/deployer", ignore_errors=True)
+        shutil.rmtree(self._root / PLACE[1:], ignore_errors=True)
         document = self._memory.load()
         document.update(active={}, timers={}, boots=document.get("boots", 0) + 1)
         self._memory.save(document)
@@ -167,6 +171,11 @@ class WorldSystemd(SystemdPort):
 
     def boots(self) -> int:
         return int(self._memory.load().get("boots", 0))
+
+    def _as_started(self, name: str, text: str) -> str:
+        """What a unit starts with: not how it stops, but the variables that a file has for it."""
+        variables = self._root / PLACE[1:] / f"{name}.environment"
+        return text.partition("\n\n[Service]\nExecStop=\n")[0] + (variables.read_text() if variables.exists() else "")
 
     def _resolve(self, path: Path) -> Path | None:
         for _ in range(8):
@@ -292,7 +301,7 @@ class World:
         if not self.root.exists():
             (self.root / "etc/systemd/system").mkdir(parents=True)
             (self.root / "var/lib").mkdir(parents=True)
-            (self.root / "run").mkdir()
+            (self.root / "run/systemd").mkdir(parents=True)
             (self.root / "nix/store").mkdir(parents=True)
             memory.mkdir()
             for name, text in ACCOUNTS.items():

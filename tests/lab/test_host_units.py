@@ -313,3 +313,28 @@ def test_accounts_are_made_locked_and_opened_again_to_the_byte(controller: Contr
     with controller.connect() as connection:
         connection.ask("uninstall", dry_run=False)
     assert controller.run(texts) == before
+
+
+def test_a_program_that_stops_a_service_finds_all_as_it_was_and_the_service_starts_with_the_new(controller: Controller) -> None:
+    """Nothing is read in between; nothing is left of how that is done."""
+
+    def version(number: int) -> str:
+        stop = f"ExecStop=/bin/sh -c 'echo {number} $A $$(cat /etc/web.conf) >>/run/stops'\n"
+        text = f"[Service]\nExecStart=/bin/sleep {1000 + number}\n{stop}Environment=A={number}\n"
+        return declare(controller, Unit("web.service", text), files={"web.conf": f"file {number}\n"})
+
+    one, two, three = version(1), version(2), version(3)
+    move(controller, one, "")
+
+    assert move(controller, two, one) == ["stop web.service", "start web.service"]
+    assert move(controller, three, two) == ["stop web.service", "start web.service"]
+
+    assert controller.run("cat /run/stops").splitlines() == ["1 1 file 1", "2 2 file 2"]
+    process = "/proc/$(systemctl show --value -p MainPID web)"
+    assert (
+        controller.run(f"tr '\\0' ' ' <{process}/cmdline; tr '\\0' '\\n' <{process}/environ | grep ^A=") == "/bin/sleep 1003 A=3"
+    )
+    assert controller.run("ls /run/systemd/system.control 2>&1 || true").endswith("No such file or directory")
+    assert show(controller, "web", "NeedDaemonReload") == "no"
+    assert show(controller, "web", "FragmentPath") == "/etc/systemd/system/web.service"
+    assert observe(controller) == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from deployer.formats.limits import Limits
 from deployer.formats.manifest import CONFIRM_AGAIN, Check, Manifest, Timing, Unit
+from deployer.host.systemd import RELOAD, RELOAD_FOR_USERS
 from deployer.rollout.patience import patience
 
 MANIFESTS = [
@@ -29,3 +32,12 @@ def test_it_outlasts_reboots_and_what_comes_after_them() -> None:
 
     assert patience(manifest) > limits.total + limits.total_again + limits.switching
     assert patience(manifest, reboot=True) > limits.total + 2 * limits.total_again + limits.booting + limits.switching
+
+
+def test_a_switch_may_take_its_jobs_and_the_reading_of_unit_files() -> None:
+    """systemd is given so long each time: before services stop, once more where that was in vain, and when all has changed."""
+    manifest = Manifest(timing=Timing(unit_timeout=10))
+    of_users = dataclasses.replace(manifest, user_units=(Unit("sync.service"),))
+
+    assert Limits.of(manifest).switching >= 4 * 10 + 3 * RELOAD
+    assert Limits.of(of_users).switching >= 8 * 10 + 3 * RELOAD + RELOAD_FOR_USERS
