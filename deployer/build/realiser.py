@@ -34,7 +34,7 @@ from deployer.build.maker import Maker
 from deployer.build.reproducibility import demand_first_build
 from deployer.build.scheduler import Scheduler
 from deployer.build.settings import BuildSettings
-from deployer.build.waiting import holding
+from deployer.build.waiting import holding, to_its_end
 from deployer.errors import DeployerError, raise_all
 from deployer.formats import StorePath
 from deployer.store import Store
@@ -110,7 +110,7 @@ class _Run:
                     raise error
             yield
         finally:
-            await asyncio.gather(*(engine.close() for engine in (self._embedded, *opened)))
+            await to_its_end(asyncio.gather(*(engine.close() for engine in (self._embedded, *opened))))
 
     def _stays(self, node: Node) -> bool:
         return node.prefers_local_build and can_build(self._embedded, node)
@@ -264,12 +264,5 @@ class _Run:
                     tasks.create_task(one(node, output))
 
     async def _in_thread(self, function: Callable[..., _Result], *arguments: Any, **options: Any) -> _Result:
-        work = self._loop.run_in_executor(self._pool, functools.partial(function, *arguments, **options))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            # What it works on must not be taken away under it.
-            await asyncio.wait([work])
-            if not work.cancelled():
-                work.exception()  # what was called off may fail as it likes
-            raise
+        # What it works on must not be taken away under it.
+        return await to_its_end(self._loop.run_in_executor(self._pool, functools.partial(function, *arguments, **options)))

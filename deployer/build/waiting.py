@@ -1,11 +1,11 @@
-"""Two that build the same wait for each other, in this process or in others, without a thread that sits and waits."""
+"""What builds wait for: others that build the same, in this process or in others, and what must not be broken off."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Final, TypeVar
 
 from deployer.formats import StorePath
 from deployer.store import Store
@@ -14,6 +14,19 @@ from deployer.store.locks import try_lock
 _FIRST_WAIT: Final = 0.01
 _LONGEST_WAIT: Final = 0.5
 """Seconds between two looks at a lock that another holds."""
+_Result = TypeVar("_Result")
+
+
+async def to_its_end(work: Awaitable[_Result]) -> _Result:
+    """Wait for it, and where we are called off meanwhile, be called off only when it has ended; it may fail then as it likes."""
+    future = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()
+        raise
 
 
 @contextlib.asynccontextmanager

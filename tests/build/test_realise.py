@@ -155,6 +155,24 @@ async def test_a_cancelled_build_leaves_nothing(workshop):
     assert list(workshop.store.temporary_directory.iterdir()) == []
 
 
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_run_that_is_cancelled_as_it_ends_leaves_nothing(workshop, steps):
+    made = workshop.script("made", "echo > $out")
+    loop = asyncio.get_running_loop()
+
+    def cancel(left):
+        loop.call_soon(cancel, left - 1) if left else task.cancel()
+
+    def told(event):
+        if isinstance(event, BuildEnded):
+            cancel(steps)
+
+    task = asyncio.create_task(realise(workshop.store, [made], on_event=told))
+    await asyncio.wait([task])
+
+    assert list(workshop.store.temporary_directory.iterdir()) == []
+
+
 async def test_independent_builds_run_at_the_same_time(workshop):
     builds = [workshop.script(f"b{number}", "sleep 1; echo > $out") for number in range(3)]
     loop = asyncio.get_running_loop()

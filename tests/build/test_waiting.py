@@ -8,7 +8,7 @@ import pytest
 
 from deployer.build import realise
 from deployer.build.events import BuildStarted, BuildWaited
-from deployer.build.waiting import holding
+from deployer.build.waiting import holding, to_its_end
 from deployer.store import Store
 
 HOLD = """
@@ -82,3 +82,19 @@ async def test_waiting_can_be_cancelled_and_leaves_no_lock(workshop, holder):
     async with asyncio.timeout(5), holding(workshop.store, [workshop.output(made)], on_wait=lambda: None):
         pass
     assert list(workshop.store.layout.locks.iterdir()) == []
+
+
+async def test_what_must_not_be_broken_off_ends_before_we_do():
+    done = []
+
+    async def work():
+        await asyncio.sleep(0.01)
+        done.append("done")
+
+    task = asyncio.create_task(to_its_end(work()))
+    await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == ["done"]
