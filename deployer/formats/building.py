@@ -108,6 +108,8 @@ class BuilderFacts(Message):
     processors: int
     kvm: bool
     """Whether this user may start virtual machines."""
+    sandbox_refusal: str
+    """Why our own warden can make no sandbox there; empty where it can."""
     bubblewrap: str
     """The program's place; empty where the machine has none."""
     compressions: Tuple[str, ...]

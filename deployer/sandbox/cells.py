@@ -23,6 +23,8 @@ from deployer.sandbox.warden import CLONE, ENDED, KILL, PACKET, PACKET_LIMIT, ST
 
 _SECONDS: Final = 20.0
 """How long the warden may take to begin."""
+_OPEN: Final = "/proc/self/fd/"
+"""Where we are ourselves, on a machine that was just sent us."""
 # The packages without their doors, which would import what the warden does not need.
 _PROGRAM: Final = """
 import sys, types
@@ -61,9 +63,9 @@ class Cells:
                 refused = "it does not begin"
             else:
                 answer = ours.recv(PACKET_LIMIT)
-                refused = "" if answer == b"ready" else answer.decode(errors="replace").strip() or "it ended at once"
-        except OSError as error:
-            refused = error.strerror or "it ended at once"
+                refused = "" if answer == b"ready" else answer.decode(errors="replace").strip() or self._last_words()
+        except OSError:
+            refused = self._last_words()
         except BaseException:
             self.close()
             raise
@@ -84,8 +86,18 @@ class Cells:
         if process is not None:
             process.kill()
             process.wait()
+            assert process.stderr is not None
+            process.stderr.close()
         for running in [*self._cells.values()]:
             running.end(-signal.SIGKILL)
+
+    def _last_words(self) -> str:
+        """Of a warden that has ended, or has to."""
+        assert self._process is not None
+        assert self._process.stderr is not None
+        self._process.kill()
+        lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it ended at once"
 
     async def start(self, spec: SandboxSpec, output: int) -> Running:
         """See `deployer.sandbox.running.Sandboxes`."""
@@ -172,13 +184,14 @@ class _Cell:
 
 def _start(descriptor: int) -> subprocess.Popen[bytes]:
     root = str(Path(__file__).parents[2])
+    in_memory = (int(root[len(_OPEN) :]),) if root.startswith(_OPEN) else ()
     return subprocess.Popen(
         (sys.executable, "-I", "-S", "-c", _PROGRAM, root, str(descriptor)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         env={},
-        pass_fds=(descriptor,),
+        pass_fds=(descriptor, *in_memory),
         start_new_session=True,
         cwd="/",
     )

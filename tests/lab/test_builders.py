@@ -29,7 +29,7 @@ from deployer.build.logs import read_log
 from deployer.cli import ssh_builders
 from deployer.cli.ssh_stores import machine
 from deployer.copy import RuntimeImage
-from deployer.copy.builder import open_builder
+from deployer.copy.builder import BuilderSession, open_builder
 from deployer.copy.errors import HostRefused, PythonMissing
 from deployer.errors import DeployerError
 from deployer.generation import runtime, runtime_image
@@ -41,6 +41,9 @@ from tests.build.conftest import Workshop, toolchain_tree
 __all__ = ["toolchain_tree"]
 
 STORE = ".local/share/deployer/builder"
+NO_NAMESPACES = "mkdir /etc/systemd/system/ssh.service.d; cd /etc/systemd/system/ssh.service.d; " + (
+    "printf '[Service]\\nRestrictNamespaces=yes\\n' > no.conf; systemctl daemon-reload; systemctl restart ssh"
+)
 ENDLESS = "echo begun; while :; do sleep 0.1; done"
 
 
@@ -99,9 +102,8 @@ def add_user(ssh, host, name):
 
 def left(ssh, host):
     """What builds have left on a host: processes, and directories that are not valid paths."""
-    find = (
-        "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -aE '[b]wrap|[d]eployer-runtime|[s]leep 0.1'; done"
-    )
+    names = "[d]eployer.sandbox.warden|[b]wrap|[d]eployer-runtime|[s]leep 0.1"
+    find = f"for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -aE '{names}'; done"
     return ssh(host, f"{find}; ls {STORE}/nix/store/.making; true").split()
 
 
@@ -153,11 +155,11 @@ async def test_a_build_is_called_off_with_its_controller_and_with_its_connection
     endless = shop.script("endless", ENDLESS)
     task = asyncio.create_task(shop.realise(endless, engines=[engine(url(fresh_host))]))
     await first_line(shop, task)
-    assert any("bwrap" in word for word in left(ssh, fresh_host))
+    assert any("warden" in word for word in left(ssh, fresh_host))
 
     task.cancel()
     await asyncio.wait([task])
-    assert not any("bwrap" in word or "sleep" in word for word in left(ssh, fresh_host))
+    assert not any("warden" in word or "sleep" in word for word in left(ssh, fresh_host))
     wait_until_nothing_is_left(ssh, fresh_host)
 
     command = [sys.executable, "-m", "deployer", "store", "--store-root", str(shop.store.root), "realise", str(endless)]
@@ -248,15 +250,40 @@ async def test_why_a_builder_cannot_be_used_is_told_before_anything_is_built(sho
 
     ssh(host, f"mkdir -p {STORE} && mount -t tmpfs -o size=4m tmpfs {STORE}")
     assert "MiB are free" in await refused(url(host), HostRefused)
-    ssh(host, f"umount {STORE}; printf '#!/bin/sh\\necho no permission >&2; exit 1\\n' > /usr/bin/bwrap; chmod +x /usr/bin/bwrap")
+    ssh(host, f"umount {STORE}; {NO_NAMESPACES}")
+    ssh(host, "printf '#!/bin/sh\\necho no permission >&2; exit 1\\n' > /usr/bin/bwrap; chmod +x /usr/bin/bwrap")
     assert "no sandbox can be made on it: no permission" in await refused(url(host), HostRefused)
     assert shop.names(BuildStarted) == []
 
 
-async def test_a_builder_of_another_kind_without_bubblewrap_is_told_what_to_install(shop, url, fresh_host, monkeypatch):
+async def test_a_builder_of_another_kind_needs_no_bubblewrap(shop, url, fresh_host, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+
+    output = await shop.realise(shop.script("any", "echo there > $out"), engines=[engine(url(fresh_host))])
+
+    assert output.read_text() == "there\n"
+
+
+async def test_a_builder_of_another_kind_that_needs_bubblewrap_is_told_what_to_install(shop, ssh, url, fresh_host, monkeypatch):
+    ssh(fresh_host, NO_NAMESPACES)
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
 
     with pytest.raises(BubblewrapMissing) as caught:
         await shop.realise(shop.script("any", "echo > $out"), engines=[engine(url(fresh_host))])
 
+    assert "this machine does not let us make a sandbox: Operation not permitted" in str(caught.value)
     assert "apt-get install bubblewrap" in caught.value.remedy
+
+
+async def test_a_builder_that_needs_bubblewrap_is_sent_ours(shop, url, fresh_host, monkeypatch):
+    hello = BuilderSession.hello
+
+    async def without_namespaces(session):
+        return dataclasses.replace(await hello(session), sandbox_refusal="not here")
+
+    monkeypatch.setattr(BuilderSession, "hello", without_namespaces)
+    said = "echo $(cat /proc/1/cmdline | head -c 200) > $out"
+
+    output = await shop.realise(shop.script("any", said), engines=[engine(url(fresh_host))])
+
+    assert "bwrap" in output.read_text()

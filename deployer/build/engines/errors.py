@@ -26,20 +26,25 @@ class EngineUnknown(ConfigurationError):
 
 
 class BubblewrapMissing(DeploymentError):
-    """A builder has no bubblewrap, and can't be sent ours."""
+    """A builder lets us make no sandboxes, has no bubblewrap, and can't be sent ours."""
 
     host: str
+    refused: str
     reason: str
 
     @property
     def message(self) -> str:
-        """Why ours is of no use."""
-        return f"it has no bubblewrap, and can't be sent one: {self.reason}"
+        """Why it needs one, and why ours is of no use."""
+        return f"it lets us make no sandbox ({self.refused}), has no bubblewrap, and can't be sent one: {self.reason}"
 
     @property
     def remedy(self) -> str:
-        """What to install."""
-        return "Install it there: `apt-get install bubblewrap` (Debian, Ubuntu) or `dnf install bubblewrap` (RHEL and kin)."
+        """What to allow, or to install."""
+        return (
+            "Allow user namespaces there (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+            "kernel.apparmor_restrict_unprivileged_userns), or install it: `apt-get install bubblewrap` (Debian, Ubuntu) or "
+            "`dnf install bubblewrap` (RHEL and kin)."
+        )
 
 
 class SystemUnknown(DeploymentError):

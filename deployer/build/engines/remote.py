@@ -50,7 +50,7 @@ class Builder(Protocol):
         ...
 
     async def probe(self, bubblewrap: str) -> None:
-        """Have a sandbox tried there, with the bubblewrap of a store path, or with its own."""
+        """Have a sandbox tried there, with the bubblewrap of a store path or with its own, where it needs one."""
         ...
 
     async def send(self, store: Store, paths: Collection[str]) -> None:
@@ -173,7 +173,7 @@ class RemoteEngine:
             self._learn(facts)
             carried = [*self._carried(store)]
             sent = ""
-            if not facts.bubblewrap:
+            if facts.sandbox_refusal and not facts.bubblewrap:
                 sent = str(await self._own_bubblewrap(store, facts))
                 carried.append(sent)
             await builder.send(store, carried)
@@ -193,11 +193,12 @@ class RemoteEngine:
     async def _own_bubblewrap(self, store: Store, facts: BuilderFacts) -> StorePath:
         """Of this machine, for one of the same kind. Raises `BubblewrapMissing`."""
         if facts.machine != platform.machine():
-            raise BubblewrapMissing(self._name, f"this machine's is for {platform.machine()}, and it is {facts.machine}")
+            reason = f"this machine's is for {platform.machine()}, and it is {facts.machine}"
+            raise BubblewrapMissing(self._name, facts.sandbox_refusal, reason)
         try:
             return await bubblewrap_tree(store)
         except DeployerError as error:
-            raise BubblewrapMissing(self._name, error.message) from None
+            raise BubblewrapMissing(self._name, facts.sandbox_refusal, error.message) from None
 
     async def _run(self, builder: Builder, store: Store, order: BuildOrder, on_line: OnLine) -> None:
         log = LogWriter(log_file(store, order.derivation))

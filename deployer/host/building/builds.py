@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Callable, Coroutine, Dict, List, Optional, Sequence
 
 from deployer.formats.building import CANCELLED, BuildEnding, BuildOrder, Made
-from deployer.host.building.errors import NothingBuilt
+from deployer.host.building.errors import NothingBuilt, SandboxUnusable
 from deployer.host.building.presence import During
-from deployer.sandbox import RunLimits, lay_out, made_by, run_in_sandbox
+from deployer.sandbox import RunLimits, SandboxSpec, lay_out, made_by, run_in_sandbox
 from deployer.sandbox.bubbles import Bubbles
+from deployer.sandbox.cells import Cells
 from deployer.sandbox.fitness import look_through
 from deployer.sandbox.scratch import build_directory, clear, furnish, keep, scratch_directory
 from deployer.store import PathInfo, Store
@@ -31,14 +32,14 @@ class Builds:
         self._order: Optional[BuildOrder] = None
 
     def run(self, order: BuildOrder, bubblewrap: Sequence[str], during: During) -> BuildEnding:
-        """Run one to its end, which is also that of the controller."""
+        """Run one to its end, which is also that of the controller. `bubblewrap`: nothing where our own warden makes it."""
         self.clear()
         self._order, self._scratch = order, scratch_directory(self._store)
         furnish(self._scratch)
         spec = lay_out(order, self._store.physical, self._scratch)
         limits = RunLimits(order.timeout, order.silence_timeout, order.log_limit)
         with during:
-            ending = asyncio.run(_run(run_in_sandbox(Bubbles(bubblewrap), spec, limits=limits, on_output=during.print), during))
+            ending = asyncio.run(_run(_build(bubblewrap, spec, limits, during), during))
         during.finish()
         return self._look_at(order, ending, self._scratch)
 
@@ -91,6 +92,19 @@ class Builds:
         if name not in self._made:
             raise NothingBuilt(name[:200])
         return self._made[name]
+
+
+async def _build(bubblewrap: Sequence[str], spec: SandboxSpec, limits: RunLimits, during: During) -> BuildEnding:
+    if bubblewrap:
+        return await run_in_sandbox(Bubbles(bubblewrap), spec, limits=limits, on_output=during.print)
+    cells = Cells()
+    refused = await cells.open()
+    if refused:
+        raise SandboxUnusable(refused)
+    try:
+        return await run_in_sandbox(cells, spec, limits=limits, on_output=during.print)
+    finally:
+        cells.close()
 
 
 async def _run(build: Coroutine[Any, Any, BuildEnding], during: During) -> BuildEnding:

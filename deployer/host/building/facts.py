@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import platform
@@ -14,6 +15,7 @@ from deployer.formats.messages import PROTOCOL
 from deployer.host.building.errors import SandboxUnusable
 from deployer.host.facts import compressions
 from deployer.host.process import ProgramMissing, ProgramTimedOut, run
+from deployer.sandbox.cells import Cells
 from deployer.sandbox.spec import KVM
 
 _EMULATORS: Final = Path("/proc/sys/fs/binfmt_misc")
@@ -32,6 +34,7 @@ def builder_facts(root: Path) -> BuilderFacts:
         emulated=_emulated(),
         processors=len(os.sched_getaffinity(0)),
         kvm=os.access(KVM, os.R_OK | os.W_OK),
+        sandbox_refusal=asyncio.run(_refusal()),
         bubblewrap=shutil.which("bwrap") or shutil.which("bwrap", path=_PLACES) or "",
         compressions=compressions(),
         root=str(root),
@@ -47,6 +50,13 @@ def try_sandbox(bubblewrap: Sequence[str]) -> None:
         raise SandboxUnusable(error.message) from None
     if tried.status:
         raise SandboxUnusable(tried.last_words)
+
+
+async def _refusal() -> str:
+    cells = Cells()
+    refused = await cells.open()
+    cells.close()
+    return refused
 
 
 def _emulated() -> Tuple[str, ...]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Callable, Final, Mapping, Set, Tuple
+from typing import Callable, Final, Mapping, Optional, Set, Tuple
 
 from deployer.errors import DeployerError
 from deployer.formats import StorePath
@@ -46,7 +46,8 @@ class BuilderServer:
         ours = Path(sys.argv[0])
         if ours.parent == self._store.layout.store:  # Parts of us are read as they are needed.
             self._store.keep([f"{self._store.store_dir}/{ours.name}"])
-        self._bubblewrap: Tuple[str, ...] = ()
+        self._bubblewrap: Optional[Tuple[str, ...]] = None
+        """Known when a sandbox was tried; nothing where our own warden makes them."""
         self._verbs: Mapping[str, Callable[[Request], Answer]] = {
             "hello": self._hello,
             "probe": self._probe,
@@ -101,14 +102,15 @@ class BuilderServer:
                     clear(Path(place))
 
     def _probe(self, request: Request) -> Answer:
-        sent = request.string("bubblewrap")
+        sent, facts = request.string("bubblewrap"), builder_facts(self._store.root)
+        bubblewrap: Tuple[str, ...] = (facts.bubblewrap,) if facts.sandbox_refusal else ()
         if sent:
             tree = self._store.physical(StorePath.parse(sent))
             loader, libraries, program = (str(tree / part) for part in BUBBLEWRAP_TREE)
-            self._bubblewrap = (loader, "--library-path", libraries, program)
-        else:
-            self._bubblewrap = (builder_facts(self._store.root).bubblewrap,)
-        try_sandbox(self._bubblewrap)
+            bubblewrap = (loader, "--library-path", libraries, program)
+        if bubblewrap:
+            try_sandbox(bubblewrap)
+        self._bubblewrap = bubblewrap
         return {}
 
     def _differing(self, request: Request) -> Answer:
@@ -160,7 +162,7 @@ class BuilderServer:
 
     def _build(self, request: Request) -> Answer:
         order = BuildOrder.from_document(request.rest())
-        if not self._bubblewrap:
+        if self._bubblewrap is None:
             raise RequestRefused("a sandbox must be tried before the first build")
         for path in (*order.inputs, *order.outputs.values(), order.derivation, *filter(None, [order.toolchain])):
             StorePath.parse(path, self._store.store_dir)
