@@ -20,6 +20,7 @@ from deployer.copy.errors import (
 from deployer.copy.interpreter import Interpreter, InterpreterSource
 from deployer.errors import DeployerError, JsonValue
 from deployer.formats.frames import DATA_KIND, HEADER_SIZE, Frame, FrameDecoder, FrameRefused, encode_document
+from deployer.formats.messages import ALIVE
 from deployer.inventory import Host
 from deployer.ssh import Channel, Session
 from deployer.ssh.errors import escaped
@@ -181,7 +182,7 @@ class Conversation:
                 raise FrameRefused(f"an answer to another request than `{verb}` came")
             match document:
                 case {"event": dict(event)}:
-                    if on_event is not None:
+                    if on_event is not None and event != ALIVE:
                         on_event(event)
                 case {"ok": dict(answer)}:
                     return answer

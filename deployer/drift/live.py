@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from deployer.copy import HostSession
 from deployer.formats.messages import DriftItem
 from deployer.rollout.events import EventSink
-from deployer.rollout.live import LiveOperations, Opener, Target
+from deployer.rollout.live import LiveOperations, Target
 from deployer.rollout.operations import HostResult
+from deployer.rollout.visit import Opener
 
 
 class LiveDriftOperations:

@@ -2,7 +2,8 @@
 
 Each request is a `J` frame `{"id": N, "verb": VERB, …}`. Its answers carry the same id: any number of
 `{"id": N, "event": {…}}`, then one `{"id": N, "ok": {…}}` or `{"id": N, "error": {…}}` (`DeployerError.to_json`).
-Requests are served one at a time, in order.
+Requests are served one at a time, in order. The event `{"alive": true}` may come at any time, and only says that the host is
+still at work: a runtime from before there was that sends none.
 
     hello      asks nothing → `HostFacts`
     missing    `paths`: store paths, `files`: nix-base-32 hashes of single files
@@ -40,6 +41,9 @@ from deployer.formats.frames import FrameRefused
 from deployer.records import Record, fields_of
 
 PROTOCOL: Final = 1
+
+ALIVE: Final[Dict[str, JsonValue]] = {"alive": True}
+"""An event of no request in particular: the host is still at work on it."""
 
 PREPARED: Final = "prepared"
 STAGED: Final = "staged"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Dict, Final, Iterator, List, Optional
+from typing import ContextManager, Dict, Final, Iterator, List, Optional
 
 from deployer.errors import JsonValue
 from deployer.formats.frames import DATA_KIND, END_KIND, Frame, FrameDecoder, FrameRefused, encode_data, encode_document
@@ -23,6 +23,8 @@ class Channel:
         self._decoder = FrameDecoder()
         self._frames: List[Frame] = []
         self.closed = False
+        self._alone: ContextManager[object] = contextlib.nullcontext()
+        """Held by who writes, while two may."""
 
     def next(self) -> Optional[Frame]:
         """The next frame; None where the other side has closed. Raises `FrameRefused`."""
@@ -55,10 +57,11 @@ class Channel:
 
     @contextlib.contextmanager
     def repeating(self, document: Dict[str, JsonValue]) -> Iterator[None]:
-        """Send a document every few seconds, so that the other side goes on waiting; nothing else may be sent meanwhile."""
+        """Send a document every few seconds, whatever else is sent, so that the other side goes on waiting."""
         import threading
 
         ended = threading.Event()
+        self._alone = threading.Lock()
 
         def beat() -> None:
             while not ended.wait(_BEAT):
@@ -71,6 +74,7 @@ class Channel:
         finally:
             ended.set()
             beating.join()
+            self._alone = contextlib.nullcontext()
 
     def send_data(self, data: bytes) -> None:
         """Send a piece of a stream. Raises `OSError` once the other side is gone: nobody wants the rest."""
@@ -83,8 +87,9 @@ class Channel:
     def write(self, data: bytes) -> None:
         """Send frames. Raises `OSError` once the other side is gone."""
         view = memoryview(data)
-        while view:
-            view = view[os.write(self.writing, view) :]
+        with self._alone:
+            while view:
+                view = view[os.write(self.writing, view) :]
 
     def stream(self) -> Iterator[bytes]:
         """The pieces of a byte stream, to its end. Raises `FrameRefused`."""

@@ -10,10 +10,11 @@ import contextlib
 import functools
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterator, Mapping, Optional
 
 from deployer.errors import DeployerError, JsonValue
 from deployer.formats.frames import JSON_KIND, FrameRefused
+from deployer.formats.messages import ALIVE
 from deployer.host import follow
 from deployer.host.channel import Channel
 from deployer.host.lock import locked
@@ -43,7 +44,7 @@ class Server:
             "adopt": self._adopt,
             "plan": self._plan,
             "activate": self._activate,
-            "attach": lambda request: self._follow(request, request.string("transaction")),
+            "attach": self._attach,
             "confirm": self._confirm,
             "cancel": self._cancel,
             "manifest": self._manifest,
@@ -187,7 +188,7 @@ class Server:
         from deployer.host.transaction import BOOT
 
         machine, asked = self._machine, Activation.from_document(request.rest())
-        with held_for(machine):
+        with self._living(request), held_for(machine):
             try:
                 record, plan = prepare(machine, asked)
                 if asked.goal == BOOT and (plan.actions or asked.system != plan.previous):
@@ -202,11 +203,19 @@ class Server:
                 raise
         return self._follow(request, asked.transaction)
 
+    def _attach(self, request: Request) -> _Answer:
+        return self._follow(request, request.string("transaction"))
+
     def _follow(self, request: Request, transaction: str) -> _Answer:
         def tell(event: Dict[str, Any]) -> None:
             self._channel.send({"id": request.id, "event": event})
 
-        return follow.follow(self._machine, transaction, tell).to_document()
+        with self._living(request):
+            return follow.follow(self._machine, transaction, tell).to_document()
+
+    def _living(self, request: Request) -> ContextManager[None]:
+        """Inside the block we may be busy for long with nothing to tell: a disk is slow, a unit takes a minute to start."""
+        return self._channel.repeating({"id": request.id, "event": ALIVE})
 
     def _confirm(self, request: Request) -> _Answer:
         return follow.confirm(self._machine, request.string("transaction"), request.string("token")).to_document()

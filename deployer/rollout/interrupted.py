@@ -33,8 +33,9 @@ async def await_rest(
                 return
         else:
             with contextlib.suppress(DeploymentError, TimeoutError):
-                if await _is_at_rest(session):
-                    return
+                async with asyncio.timeout(max(deadline - time.monotonic(), _PAUSE)):
+                    if await _is_at_rest(session):
+                        return
             await hang_up()
         await asyncio.sleep(_PAUSE)
 

@@ -192,3 +192,16 @@ def test_a_state_line_that_is_not_ours_is_refused(rest: str):
         StateLine.parse(f"deployer-state 1 settled {rest}")
 
     assert "\x1b" not in caught.value.message
+
+
+def test_that_a_host_lives_is_no_event_of_an_activation():
+    """A controller counts those, to leave out what another connection has told."""
+    alive, state = {"alive": True}, {"state": "switching"}
+    said: list[dict[str, Any]] = [{"event": alive}, {"event": state}, {"event": alive}, {"ok": ANSWERS["activate"]}]
+    pieces = [frame(json.dumps({"id": 1, **one}).encode()) for one in said]
+    events: list[Any] = []
+
+    outcome = asyncio.run(session(iter(pieces)).attach("t", events.append))
+
+    assert outcome.state == "healthy"
+    assert events == [state]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deployer.formats.frames import FrameDecoder, FrameRefused, encode_document
+from deployer.host import channel
 from deployer.host.channel import Channel
 from deployer.host.server import Server
 from tests.host.world import World, activation
@@ -18,11 +20,11 @@ from tests.host.world import World, activation
 class Wire:
     """A controller's end of a channel to a server in a thread."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, before_effect: Callable[[str, str], None] = lambda operation, path: None) -> None:
         self._reading, theirs = os.pipe()
         from_us, self._writing = os.pipe()
         self.refused: list[FrameRefused] = []
-        server = Server(world.machine(), Channel(from_us, theirs))
+        server = Server(world.machine(before_effect), Channel(from_us, theirs))
 
         def serve() -> None:
             try:
@@ -39,7 +41,7 @@ class Wire:
     def send(self, data: bytes) -> None:
         os.write(self._writing, data)
 
-    def ask(self, **request: Any) -> dict[str, Any]:
+    def ask(self, on_event: Callable[[Any], None] = lambda event: None, /, **request: Any) -> dict[str, Any]:
         self.send(encode_document({"id": 7, **request}))
         while True:
             for frame in self._decoder.feed(os.read(self._reading, 65536)):
@@ -47,6 +49,7 @@ class Wire:
                 assert document["id"] == 7
                 if "event" not in document:
                     return document
+                on_event(document["event"])
 
     def close(self) -> None:
         os.close(self._writing)
@@ -133,3 +136,27 @@ def test_a_stream_of_garbage_ends_the_connection(world: World) -> None:
     assert len(wire.refused) == 1
     os.close(wire._writing)
     os.close(wire._reading)
+
+
+def test_a_host_whose_disk_is_slow_says_that_it_lives(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "_BEAT", 0.01)
+    lives = threading.Event()
+    events: list[Any] = []
+
+    def slow(operation: str, path: str) -> None:
+        lives.wait(30)
+
+    wire = Wire(world, slow)
+
+    def heard(event: Any) -> None:
+        events.append(event)
+        lives.set()
+
+    try:
+        asked: dict[str, Any] = activation("/nix/store/nowhere").to_document()
+        answer = wire.ask(heard, verb="activate", **asked)
+    finally:
+        wire.close()
+
+    assert "error" in answer
+    assert events[0] == {"alive": True}
