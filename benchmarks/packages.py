@@ -43,6 +43,9 @@ LIBRARY_OF: Final = (
     "sha256sum </proc/$pid/root$object"
 )
 """Tells which libcrypto a service runs with."""
+WITH_INDEX: Final = "apt and pip, index too"
+WITHOUT_BASE: Final = "buildah, base there"
+"""Other ways to count what crosses the wire."""
 UNITS: Final = (("wire", "MB", 1e6), ("disk", "MB", 1e6), ("seconds", "s", 1.0))
 
 Costs = tuple[Cost, Cost]
@@ -159,20 +162,16 @@ def measure_images(images: Images, sets: Mapping[str, Sequence[Program]]) -> dic
     return {name: images.deploy(programs, name) for name, programs in sets.items()}
 
 
-def rows(
-    sets: Iterable[str],
-    ours: Mapping[str, Costs],
-    peers: Mapping[str, Mapping[str, Costs]],
-    units: Sequence[tuple[str, str, float]],
-) -> list[Row]:
-    """One for each work, set, unit and peer."""
+def rows(sets: Iterable[str], ours: Mapping[str, Costs], peers: Mapping[str, Mapping[str, Costs]]) -> list[Row]:
+    """One for each work, unit, set and peer."""
     return [
         {"work": work, "programs": name, "against": peer, "of": what, "unit": unit}
         | _compared(getattr(ours[name][number], what) / scale, getattr(costs[name][number], what) / scale)
         for number, work in enumerate(("first-deploy", "update-one-library"))
-        for what, unit, scale in units
+        for what, unit, scale in UNITS
         for name in sets
         for peer, costs in peers.items()
+        if what == "wire" or peer not in (WITH_INDEX, WITHOUT_BASE)
     ]
 
 
@@ -211,14 +210,12 @@ def bench() -> list[Row]:
         peers["buildah"] = measure_images(usual, sets)
         careful = Images(place / "images-of-one-date", debian, same_dates=True)
         peers["buildah, one date"] = measure_images(careful, sets)
+        peers[WITH_INDEX] = {name: _with_index(costs) for name, costs in peers["apt and pip"].items()}
         base = usual.base(PROGRAMS[0])
-    more = {
-        "apt and pip, index too": {name: _with_index(costs) for name, costs in peers["apt and pip"].items()},
-        "buildah, base there": {
+        peers[WITHOUT_BASE] = {
             name: (replace(first, wire=first.wire - base), second) for name, (first, second) in peers["buildah"].items()
-        },
-    }
-    return [*rows(sets, ours, peers, UNITS), *rows(sets, ours, more, UNITS[:1])]
+        }
+    return rows(sets, ours, peers)
 
 
 def _tell(text: str) -> None:

@@ -120,8 +120,10 @@ def write_packages(directory: Path, suites: Iterable[str]) -> Path:
     (directory / "source" / "application.py").write_text(APPLICATION, encoding="utf-8")
     (directory / "pylock.toml").write_text(_LOCK.read_text(encoding="utf-8").replace("https://FILES/", _FILES), encoding="utf-8")
     sets = {"nginx": "nginx", "redis": "redis-server", "python": "python3"}
+    # As in the peers' base: nothing that only people read.
+    common = {"kind": "debian", "suite": list(suites), "omit": ["documentation", "translations"]}
     packages = {
-        **{name: {"kind": "debian", "suite": list(suites), "packages": [wanted]} for name, wanted in sets.items()},
+        **{name: {**common, "packages": [wanted]} for name, wanted in sets.items()},
         "application": {"kind": "python", "interpreter": "python", "lock": "pylock.toml", "source": "./source"},
     }
     file = directory / "packages.yaml"
@@ -133,8 +135,8 @@ def write_hosts(directory: Path, hosts: Mapping[str, Iterable[Program]]) -> Path
     """An inventory with a configuration for each host, which runs these programs."""
     for name, programs in hosts.items():
         parts = {f"{name}-{program.name}.yaml": program.configuration() for program in programs}
-        for file, part in parts.items():
-            (directory / file).write_text(json.dumps(part), encoding="utf-8")
+        for part, configuration in parts.items():
+            (directory / part).write_text(json.dumps(configuration), encoding="utf-8")
         (directory / f"{name}.yaml").write_text(json.dumps({"imports": list(parts)}), encoding="utf-8")
     inventory = {"packages": "packages.yaml", "hosts": {name: {"configuration": f"{name}.yaml"} for name in hosts}}
     file = directory / "bench.yaml"

@@ -6,10 +6,10 @@ translations, and without the packages that only turn an old system into one wit
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,10 +84,9 @@ class Debian:
         self.wheels.mkdir()
         listed = self.wheels / "requirements.txt"
         listed.write_text(requirements, encoding="utf-8")
-        python = str(Path(os.environ["DEPLOYER_BENCH_PEERS"], "bin", "python"))
         platform = ("--only-binary=:all:", "--python-version=3.11", "--platform=manylinux_2_17_x86_64")
         checked = ("--no-deps", "--require-hashes", f"--dest={self.wheels}", "-r", str(listed))
-        run([python, "-m", "pip", "download", "--quiet", *platform, *checked])
+        run([sys.executable, "-m", "pip", "download", "--quiet", *platform, *checked])
 
     def _make_base(self) -> None:
         unwanted = self.directory / "usrmerge"

@@ -79,7 +79,8 @@ class Images:
         steps = [f"FROM {_BASE}", f"RUN {install} && {_TIDY}"]
         if program.wheels:
             # Byte code carries the dates of what it was made from.
-            steps += [f"RUN {PIP}{' --no-compile' if self.same_dates else ''}", f"COPY application.py {ENVIRONMENT}/"]
+            no_byte_code = f" && find {ENVIRONMENT} -name __pycache__ -prune -exec rm -r {{}} +" if self.same_dates else ""
+            steps += [f"RUN {PIP}{no_byte_code}", f"COPY application.py {ENVIRONMENT}/"]
         return "\n".join([*steps, ""])
 
     def _build(self, name: str, context: Path, more: Sequence[str]) -> None:
