@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
-from deployer.cli.settings import STORE_DIR, Settings
+from deployer.cli.settings import INVENTORY, STORE_DIR, Settings
 from deployer.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from deployer.cli.project import Project
     from deployer.environments import Environment
     from deployer.packages import PackageSet
     from deployer.packages.derivation_inputs import Made
@@ -78,14 +79,27 @@ class Workbench:
         """All packages that there are. Raises `PackagesMissing`, and what is wrong with them."""
         from deployer.packages import PackageSet
 
-        if self._file is None and any(inventory.exists() for inventory in self._settings.inventories):
-            from deployer.cli.project import Project
+        return self._project.packages if self._project else PackageSet.load(self._bare_file, store_dir=STORE_DIR)
 
-            return Project(self._settings).packages
+    @property
+    def file(self) -> Path | None:
+        """Where the packages stand; None where the inventory has none. Raises `PackagesMissing`, and what is wrong with that."""
+        return self._project.fleet.packages if self._project else self._bare_file
+
+    @cached_property
+    def _project(self) -> Project | None:
+        if self._file is not None or (self._settings.inventories == (INVENTORY,) and not INVENTORY.exists()):
+            return None
+        from deployer.cli.project import Project
+
+        return Project(self._settings)
+
+    @property
+    def _bare_file(self) -> Path:
         file = self._file or Path(PACKAGES_FILE)
         if self._file is None and not file.is_file():
             raise PackagesMissing
-        return PackageSet.load(file, store_dir=STORE_DIR)
+        return file
 
     @cached_property
     def store(self) -> Store:

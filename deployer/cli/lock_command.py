@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from deployer.cli.deployment import run
 from deployer.cli.display import Display
+from deployer.cli.environments import Workbench, packages_option
 from deployer.cli.options import json_option, project
 from deployer.errors import ExitCode, JsonValue
 
 
 @click.command("lock")
+@packages_option
 @click.option("--update", "only", multiple=True, metavar="NAME", help="Only these packages; the others stay as they are pinned.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 @json_option
 @click.pass_context
-def command(context: click.Context, only: tuple[str, ...], dry_run: bool) -> None:
+def command(context: click.Context, package_file: Path | None, only: tuple[str, ...], dry_run: bool) -> None:
     """Pin what packages.yaml does not pin itself in deployer.lock beside it, and show what changes.
 
     Debian packages are solved by apt, and wheels for requirements files are looked up in an index of Python packages. Each is
@@ -23,7 +27,7 @@ def command(context: click.Context, only: tuple[str, ...], dry_run: bool) -> Non
     """
     what = project(context)
     display = Display(what.settings)
-    packages = what.fleet.packages
+    packages = Workbench(what.settings, package_file).file
     if packages is None:
         display.say("The inventory has no packages.yaml: there is nothing to pin.")
         context.exit(int(ExitCode.DONE))

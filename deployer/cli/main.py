@@ -14,7 +14,7 @@ import click
 from deployer import __version__
 from deployer.cli.lazy import LazyGroup
 from deployer.cli.passwords import password_from_environment
-from deployer.cli.settings import STORE_ROOT, Settings
+from deployer.cli.settings import INVENTORY, STORE_ROOT, Settings
 from deployer.errors import DeployerError, ExitCode
 
 COMMANDS: Final[dict[str, str]] = {
@@ -105,7 +105,7 @@ def program(
     """
     from_environment = tuple(Path(part) for part in os.environ.get("DEPLOYER_INVENTORY", "").split(os.pathsep) if part)
     context.obj = Settings(
-        inventories=inventories or from_environment or (Path("inventory.yaml"),),
+        inventories=inventories or from_environment or (INVENTORY,),
         as_json=as_json,
         color=not no_color and "NO_COLOR" not in os.environ,
         log=log,

@@ -19,6 +19,8 @@ TRUSTED_KEYS: Final = "DEPLOYER_TRUSTED_KEYS"
 SIGNATURES: Final = "DEPLOYER_SIGNATURES"
 JOBS: Final = "DEPLOYER_JOBS"
 BUILDER: Final = "DEPLOYER_BUILDER"
+INVENTORY: Final = Path("inventory.yaml")
+"""Where none is named."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,20 @@ def test_nothing_is_due_after_a_lock(audit):
     assert (answer.code, answer.out, answer.err) == (0, "Nothing to update.\n", "")
 
 
+def test_packages_without_an_inventory_are_locked_too(deployer, suites, tmp_path):
+    missing = deployer("lock")
+    assert (missing.code, "there is neither an inventory nor a packages.yaml here" in missing.err) == (2, True)
+    assert "inventory.yaml" in deployer("-i", "other/inventory.yaml", "lock").err
+    for directory in ("work", "elsewhere"):
+        (tmp_path / directory).mkdir(exist_ok=True)
+        (tmp_path / directory / "packages.yaml").write_text(PACKAGES)
+
+    here, there = deployer("lock"), deployer("lock", "--packages", str(tmp_path / "elsewhere/packages.yaml"))
+
+    assert (here.code, there.code, here.out) == (0, 0, there.out)
+    assert (tmp_path / "work/deployer.lock").read_bytes() == (tmp_path / "elsewhere/deployer.lock").read_bytes()
+
+
 def test_a_security_fix_is_told_of_the_hosts_that_use_the_package(audit, suites):
     suites[1].add("lib", "1.0+deb1u1")
     suites[1].publish()

@@ -53,7 +53,7 @@ def test_main_ends_the_process_with_the_code(capfd):
 
 @pytest.mark.parametrize(
     "name",
-    ["check", "build", "plan", "deploy", "status", "drift", "reconcile", "rollback", "inventory", "uninstall", "unlock", "lock"],
+    ["check", "build", "plan", "deploy", "status", "drift", "reconcile", "rollback", "inventory", "uninstall", "unlock"],
 )
 def test_without_an_inventory_every_command_says_so(deployer, name):
     answer = deployer(name)
