@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from deployer.errors import ConfigurationError
+from deployer.lab.emulator import emulated
 from deployer.lab.errors import BaseFailed, DebianArchiveUnknown, NotDebian
 from deployer.lab.places import BASES
 from deployer.process import ProgramFailed, ProgramMissing, run
@@ -43,7 +44,9 @@ VARIANTS: Final = (FULL, MINIMAL_PYTHON, NO_PYTHON, WITH_NIX, WEB, CONTAINERS, W
 _COMMON: Final = "systemd systemd-sysv dbus openssh-server iproute2 procps ca-certificates curl sudo nftables"
 _SERVICES: Final = "nginx-light haproxy certbot postgresql redis-server prometheus-node-exporter restic logrotate tzdata"
 _PODMAN: Final = "podman crun busybox-static"
-_KERNEL: Final = "linux-image-cloud-amd64 initramfs-tools zstd udev bubblewrap"
+_CLOUD_KERNEL: Final = "linux-image-cloud"
+_PLAIN: Final = "amd64"
+_KERNEL: Final = f"{_CLOUD_KERNEL} initramfs-tools zstd udev bubblewrap"
 _OWN: Final = {
     FULL: "python3",
     MINIMAL_PYTHON: "python3-minimal",
@@ -63,7 +66,7 @@ graphroot = "/var/lib/containers/storage"
 _RECIPE: Final = 1
 """Counted up when `_finish` changes what it leaves in a tree."""
 _KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_BUILD_SECONDS: Final = 900.0
+_BUILD_SECONDS: Final = 1800.0
 
 
 class BaseUnknown(ConfigurationError):
@@ -89,6 +92,8 @@ class Base:
 
     release: str = "bookworm"
     variant: str = FULL
+    architecture: str = ""
+    """As Debian names it; empty: this machine's. One of another takes minutes to build, by qemu-user-static."""
 
     def __post_init__(self) -> None:
         """Refuse what the lab does not build."""
@@ -99,13 +104,16 @@ class Base:
     @property
     def packages(self) -> tuple[str, ...]:
         """What is installed besides the essential packages."""
-        return (*_COMMON.split(), *_OWN[self.variant].split())
+        packages = (*_COMMON.split(), *_OWN[self.variant].split())
+        kernel = f"{_CLOUD_KERNEL}-{self.architecture or _PLAIN}"
+        return tuple(kernel if package == _CLOUD_KERNEL else package for package in packages)
 
     @property
     def path(self) -> Path:
         """Where the tree is, once built. Its name changes with its contents."""
         digest = hashlib.sha256(repr((_RECIPE, self.packages)).encode()).hexdigest()[:8]
-        return BASES / f"{self.release}-{self.variant}-{digest}"
+        name = "-".join(part for part in (self.release, self.variant, self.architecture, digest) if part)
+        return BASES / name
 
 
 async def ensure_base(base: Base, on_build: Callable[[Base], None] = lambda base: None) -> Path:
@@ -130,10 +138,13 @@ async def _build(base: Base) -> None:
     options = [f"--aptopt={line}" for line in await _apt_transport()]
     if _KEYRING.exists():
         options.append(f"--keyring={_KEYRING}")
+    if base.architecture:
+        options += [f"--architectures={base.architecture}", "--skip=check/qemu"]
     include = "--include=" + ",".join(base.packages)
     command: list[str | Path] = ["mmdebstrap", "--mode=root", "--variant=minbase", include, *options, base.release, half]
     try:
-        await run([*command, f"deb {archive} {base.release} main"], timeout=_BUILD_SECONDS)
+        async with emulated(base.architecture) if base.architecture else contextlib.nullcontext():
+            await run([*command, f"deb {archive} {base.release} main"], timeout=_BUILD_SECONDS)
     except ProgramFailed as failure:
         shutil.rmtree(half, ignore_errors=True)
         raise BaseFailed(base.path.name, " | ".join(failure.stderr.strip().splitlines()[-3:])) from None

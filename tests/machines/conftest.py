@@ -29,8 +29,10 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Vir
     """Makes a machine of a base's variant, with options for its kernel, and switches it on; off again when its tests are over."""
     machines: list[VirtualMachine] = []
 
-    def make(variant: str, options: str) -> VirtualMachine:
-        image = asyncio.run(ensure_image(variant))
+    def make(variant: str, options: str, architecture: str = "") -> VirtualMachine:
+        image = asyncio.run(ensure_image(variant, architecture))
+        for machine in machines:
+            machine.cut()  # one at a time
         machines.append(VirtualMachine(tmp_path_factory.mktemp("machine") / "machine", image, options=options))
         machines[-1].boot()
         return machines[-1]

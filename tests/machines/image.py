@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -14,13 +15,14 @@ from typing import Final
 from deployer.lab import Base, ensure_base
 from deployer.lab.bases import WITH_KERNEL, WITH_SELINUX
 from deployer.lab.disks import make_key, personalise
+from deployer.lab.emulator import emulated
 from deployer.process import run
 from tests.machines.machine import NAME
 
 _ADDRESS: Final = "10.0.2.15"
 """In the network that qemu makes for one machine alone."""
 _SIZE: Final = "3G"
-_SECONDS: Final = 300.0
+_SECONDS: Final = 900.0
 _MODULES: Final = "virtio_pci virtio_blk virtio_net virtio_rng"
 _FILES: Final = {
     "etc/machine-id": f"{1:032x}\n",
@@ -76,6 +78,8 @@ class Image:
     """A disk that nobody writes to, the kernel that boots it, and the key that may log in as root."""
 
     directory: Path
+    architecture: str = ""
+    """As Debian names it; empty: this machine's."""
 
     @property
     def disk(self) -> Path:
@@ -103,15 +107,15 @@ class Image:
         return (self.directory / "host-key.pub").read_text(encoding="utf-8").strip()
 
 
-async def ensure_image(variant: str = WITH_KERNEL) -> Image:
+async def ensure_image(variant: str = WITH_KERNEL, architecture: str = "") -> Image:
     """The image of a base that has a kernel, built first where it is not in the cache.
 
     Raises what `ensure_base` raises, and `ProgramFailed`.
     """
-    tree = await ensure_base(Base("bookworm", variant))
+    tree = await ensure_base(Base("bookworm", variant, architecture))
     recipe = repr((_SIZE, _FILES, _MASKED, _FIRST, _LABELS))
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:8]
-    image = Image(tree.with_name(f"{tree.name}-image-{digest}"))
+    image = Image(tree.with_name(f"{tree.name}-image-{digest}"), architecture)
     descriptor = os.open(image.directory.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
@@ -140,7 +144,8 @@ async def _build(tree: Path, image: Image, variant: str) -> None:
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
     (kernel,) = (root / "boot").glob("vmlinuz-*")
     shutil.copy(kernel, half / "vmlinuz")
-    await run(["chroot", root, "mkinitramfs", "-o", "/boot/small", kernel.name.removeprefix("vmlinuz-")], timeout=_SECONDS)
+    async with emulated(image.architecture) if image.architecture else contextlib.nullcontext():
+        await run(["chroot", root, "mkinitramfs", "-o", "/boot/small", kernel.name.removeprefix("vmlinuz-")], timeout=_SECONDS)
     (half / "initrd").write_bytes(_archive(FIRST[1:], _FIRST.encode()) + (root / "boot/small").read_bytes())
     if variant == WITH_SELINUX:
         proc = f"--mount-proc={root / 'proc'}"

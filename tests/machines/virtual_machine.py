@@ -22,11 +22,12 @@ from tests.machines.machine import NAME, Machine, bound, overlay
 _MEMORY: Final = 512
 """MiB."""
 _KERNEL_OPTIONS: Final = (
-    f"rdinit={FIRST} quiet console=ttyS0 net.ifnames=0 mitigations=off nokaslr tsc=reliable no_timer_check cryptomgr.notests=1"
+    f"rdinit={FIRST} quiet net.ifnames=0 mitigations=off nokaslr tsc=reliable no_timer_check cryptomgr.notests=1"
     " random.trust_cpu=on"
 )
-_CPU: Final = "max,la57=off,smap=off,smep=off,pku=off"
-"""What costs an emulated processor much is left out."""
+_PC: Final = ("qemu-system-x86_64", "pc", "max,la57=off,smap=off,smep=off,pku=off", "ttyS0")
+_BOARDS: Final = {"": _PC, "arm64": ("qemu-system-aarch64", "virt", "cortex-a72", "ttyAMA0")}
+"""By architecture: qemu's program, a board, a processor and the console. What costs an emulated processor much is left out."""
 _BOOT_SECONDS: Final = 600.0
 _SAVE_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.3
@@ -117,7 +118,7 @@ class VirtualMachine(Machine):
         assert self._process is None, "it is on"
         self._monitor.unlink(missing_ok=True)
         self._process = subprocess.Popen(
-            bound(["qemu-system-x86_64", *self._hardware(), *more]),
+            bound([*self._hardware(), *more]),
             stdin=subprocess.DEVNULL,
             stdout=(self.directory / "qemu.log").open("ab"),
             stderr=subprocess.STDOUT,
@@ -140,11 +141,13 @@ class VirtualMachine(Machine):
 
     def _hardware(self) -> list[str]:
         forward = f"user,id=network,restrict=on,hostfwd=tcp:127.0.0.1:{self._port}-:22"
+        program, board, processor, console = _BOARDS[self._image.architecture]
         return [
-            *("-no-user-config", "-nodefaults", "-display", "none"),
-            *("-machine", "pc", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", _CPU),
+            *(program, "-no-user-config", "-nodefaults", "-display", "none"),
+            *("-machine", board, "-accel", "tcg,thread=multi,tb-size=256", "-cpu", processor),
             *("-m", str(_MEMORY)),
-            *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd), "-append", self._options),
+            *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd)),
+            *("-append", f"{self._options} console={console}"),
             *("-drive", f"file={self.disk},if=none,id=disk,format=qcow2,cache=writeback"),
             *("-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci"),
             *("-netdev", forward, "-device", "virtio-net-pci,netdev=network,romfile="),
