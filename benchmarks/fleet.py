@@ -45,7 +45,9 @@ class Stage:
     lab: Lab
     directory: Path
 
-    def run(self, arguments: Sequence[str], more: Mapping[str, str] | None = None) -> tuple[float, str]:
+    def run(
+        self, arguments: Sequence[str], more: Mapping[str, str] | None = None, *, longest: float = SECONDS
+    ) -> tuple[float, str]:
         """Run a program inside the lab's network; its seconds and what it printed. None of its processes outlives a failure."""
         home = str(self.directory)
         private = {
@@ -65,7 +67,7 @@ class Stage:
                 start_new_session=True,
             )
         try:
-            printed, complaints = process.communicate(timeout=SECONDS)
+            printed, complaints = process.communicate(timeout=longest)
         except BaseException:
             with contextlib.suppress(ProcessLookupError):  # It may have ended just now.
                 os.killpg(process.pid, signal.SIGKILL)

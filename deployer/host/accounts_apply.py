@@ -58,6 +58,13 @@ def apply_accounts(
     return _make_homes(machine, ledger, manifest, note)
 
 
+def keeps_accounts(previous: Manifest, following: Manifest) -> bool:
+    """Whether what runs by the previous generation keeps all accounts that it has, as they are: then new ones may come before it
+    stops."""
+    kept = all(user in following.users for user in previous.users)
+    return kept and all(group in following.groups for group in previous.groups)
+
+
 def missing_homes(disk: Disk, users: Iterable[User], problems: List[Problem]) -> Iterator[Tuple[str, str]]:
     """Home directories that are to be made, with their users; and why one cannot be."""
     for user in users:

@@ -13,12 +13,13 @@ from deployer.formats.manifest import DIRECTORY, FILE, LINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, Plan, Problem
 from deployer.host import disk as d
 from deployer.host.accounts import AccountEdit, plan_accounts, purged
-from deployer.host.accounts_apply import home_action
+from deployer.host.accounts_apply import home_action, keeps_accounts
 from deployer.host.etc import ABSENT, in_order_of_removal, left_as
 from deployer.host.ledger import Ledger
 from deployer.host.machine import UnitStatus
 from deployer.host.paths import ETC
 from deployer.host.plan_inputs import UNKNOWN, Observed, observe_for_plan
+from deployer.host.preloading import preloads
 from deployer.host.unit_changes import UnitChanges, unit_changes, unit_repairs
 from deployer.host.unit_faults import REREAD, may_start
 from deployer.host.unit_files import declared
@@ -53,12 +54,11 @@ def plan_activation(
     actions = _uses(previous, manifest)
     actions += units.skipped
     of_users = user_actions(previous, manifest, {} if repair else observed.user_units)
-    actions += of_users[0]
-    actions += [Action("unit", "stop", name, units.because.get(name, "")) for name in units.stop]
+    stops = [*of_users[0], *(Action("unit", "stop", name, units.because.get(name, "")) for name in units.stop)]
     accounts = _accounts(previous, manifest, observed, ledger)
-    actions += accounts.actions
+    made = [*accounts.actions, *(home_action(home, user) for home, user in observed.homes)]
+    actions += [*made, *stops] if keeps_accounts(previous, manifest) and not repair else [*stops, *made]
     problems += accounts.problems
-    actions += [home_action(home, user) for home, user in observed.homes]
     problems += _lacking_owners(manifest, observed, accounts)
     before, after = _etc(previous, manifest, observed, ledger, problems, repair=repair)
     actions += [*before, *([generation] if generation is not None else []), *after]
@@ -68,7 +68,15 @@ def plan_activation(
         actions += [Action("tmpfiles", "add", path) for path in observed.missing]
     if repair and any(action.kind != "unit" for action in actions):
         units = dataclasses.replace(units, start=units.start + _waiting(manifest, observed))
-    for verb, names in ((REREAD, units.reread), ("reload", units.reload), ("restart", units.restart), ("start", units.start)):
+    ahead = () if repair else tuple(preloads(previous.units, manifest.units, units))
+    rest = tuple(name for name in units.start if name not in ahead)
+    for verb, names in (
+        ("start", ahead),
+        (REREAD, units.reread),
+        ("reload", units.reload),
+        ("restart", units.restart),
+        ("start", rest),
+    ):
         actions += [Action("unit", verb, name, units.because.get(name, "")) for name in names]
     actions += of_users[1]
     problems += _units(previous, manifest, observed, foreign)

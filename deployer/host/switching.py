@@ -16,7 +16,7 @@ from deployer.formats.manifest import EtcEntry, Manifest
 from deployer.formats.messages import Action, Plan
 from deployer.host import deadman
 from deployer.host.account_files import undo_accounts
-from deployer.host.accounts_apply import apply_accounts
+from deployer.host.accounts_apply import apply_accounts, keeps_accounts
 from deployer.host.disk import DIRECTORY, LINK, PathRefused
 from deployer.host.etc import EtcWriter, in_order_of_removal, undo_path
 from deployer.host.ledger import Ledger, Metadata, OwnedPath
@@ -74,7 +74,7 @@ class Switch:
         units.record(before, changes)
         for action in (*(action for action in plan.actions if action.kind == "host"), *changes.skipped):
             self._events.action(action)
-        ledger, early = self._ledger, self._only_adds_accounts() and not restore_accounts
+        ledger, early = self._ledger, keeps_accounts(self._previous, self._next) and not (repairs or restore_accounts)
         if early:  # whatever can be done before anything is stopped is done before
             ledger = apply_accounts(self._machine, ledger, self._next, note=self._note)
         if not booting:
@@ -100,12 +100,6 @@ class Switch:
             units.start(changes, states)
             users.start()
         self._machine.disk.write(NEXT_LEDGER, ledger.to_bytes(), _PRIVATE)
-
-    def _only_adds_accounts(self) -> bool:
-        """Whether what runs by the old generation keeps all the accounts that it has."""
-        before, after = self._previous, self._next
-        kept = all(user in after.users for user in before.users) and all(group in after.groups for group in before.groups)
-        return kept and not self._record.repair
 
     def _change_etc(self, plan: Plan, ledger: Ledger) -> Ledger:
         declared: Dict[str, EtcEntry] = {entry.path: entry for entry in self._next.etc}

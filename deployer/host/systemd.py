@@ -12,11 +12,12 @@ import pwd
 import re
 import time
 from pathlib import Path
-from typing import Collection, Dict, Final, Iterable, List, Mapping, Sequence, Tuple
+from typing import Collection, Dict, Final, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from deployer.errors import DeployerError, DeploymentError
 from deployer.formats.limits import RELOADING, RELOADING_FOR_USERS
 from deployer.host.machine import SystemdPort
+from deployer.host.manager_line import DONE, LineUnusable, ManagerLine
 from deployer.host.process import Completed, ProgramTimedOut, one_line, run
 from deployer.host.unit_names import is_template, template_of
 from deployer.host.unit_state import UnitState
@@ -43,6 +44,12 @@ _SHIPPED_FOR_USERS: Final = ("usr/lib/systemd/user", "lib/systemd/user", "usr/lo
 _OVER: Final = ("inactive", "failed")
 _AT_ANY_TIME: Final = ("DefaultDependencies=no", "Conflicts=shutdown.target", "Before=shutdown.target")
 """Of units that must start in the middle of a boot too."""
+_JOB_ENDED: Final = {
+    "dependency": "a unit that it needs failed",
+    "failed": "its start failed",
+    "timeout": "its start took longer than systemd allows it",
+}
+"""What systemd says of a job that did not end well, in words."""
 _FAILED_TO: Final = re.compile(r"Failed to [a-z-]+ (\S+): (.+)")
 _JOB_FOR: Final = re.compile(r"(?:Job|A dependency job) for (\S+) (.+?)(?:\.?$|\. See )")
 _PROPERTIES: Final = (
@@ -90,6 +97,7 @@ class Systemd(SystemdPort):
         self._command: Tuple[str, ...] = ("systemctl",)
         self._places = _SHIPPED
         self._quick = QUICK
+        self._line: Optional[ManagerLine] = None
 
     # -- asking ----------------------------------------------------------------------------------------------------------
 
@@ -215,28 +223,47 @@ class Systemd(SystemdPort):
     def start_again(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
         """Start what was just stopped, and anew what somebody started since; what failed, with the reason."""
         began = time.monotonic()
-        failures = self._have("start", names, timeout)
+        ended = self._directly("StartUnit", names, timeout)
+        if ended is None:
+            failures = self._have("start", names, timeout)
+        else:
+            late = self._cancel("start", names, timeout) if "" in ended.values() else {}
+            told = {name: _JOB_ENDED.get(how, how) for name, how in ended.items() if how not in (DONE, "")}
+            failures = self._look_after(names, {**told, **late})
+        self._hang_up()
         states = self.states(names)
         strays = [name for name in names if name not in failures and 0.0 < states[name].active_since < began]
         return {**failures, **(self._have("restart", strays, timeout) if strays else {})}
 
-    def _have(self, verb: str, names: Sequence[str], timeout: float) -> Mapping[str, str]:
-        failures: Dict[str, str] = {}
+    def _have(self, verb: str, names: Sequence[str], timeout: float) -> Dict[str, str]:
         try:
             ended = self._systemctl([verb, "--", *names], timeout=timeout, check=False)
         except ProgramTimedOut:
-            failures = self._cancel(verb, names, timeout)
-        else:
-            failures = complaints(ended, verb, names)
+            return self._look_after(names, self._cancel(verb, names, timeout))
+        return self._look_after(names, complaints(ended, verb, names))
+
+    def _look_after(self, names: Sequence[str], failures: Mapping[str, str]) -> Dict[str, str]:
+        """What failed, of those that are known to and of those that fail a moment later."""
         time.sleep(SETTLE)
         states = self.states(names)
-        for name in names:
-            reason = _failure(states[name])
-            if name in failures:
-                failures[name] = f"{failures[name]}: it is {states[name]}"
-            elif reason:
-                failures[name] = reason
-        return failures
+        reasons = {name: _failure(states[name]) for name in names}
+        said = {name: f"{reason}: it is {states[name]}" for name, reason in failures.items()}
+        return {**{name: reason for name, reason in reasons.items() if reason}, **said}
+
+    def _directly(self, method: str, names: Sequence[str], timeout: float) -> Optional[Mapping[str, str]]:
+        """How the jobs ended, asked for over a line that is kept for the next; None where there is none."""
+        try:
+            if self._line is None:
+                self._line = ManagerLine()
+            return self._line.have(method, names, timeout)
+        except LineUnusable:
+            self._hang_up()
+            return None
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
     def renew(self, names: Sequence[str], timeout: float) -> Mapping[str, str]:
         """Stop all of them, and then start all of them, with nothing between; what failed, with the reason."""
@@ -295,6 +322,7 @@ class Systemd(SystemdPort):
     # -- details ---------------------------------------------------------------------------------------------------------
 
     def _reload(self, timeout: float) -> None:
+        self._hang_up()  # nobody listens meanwhile
         try:
             self._systemctl(["daemon-reload"], timeout=timeout)
         except ProgramTimedOut:
@@ -351,10 +379,15 @@ class Systemd(SystemdPort):
         What is stopped `briefly` is not looked at where systemd says that it did that: its start will forget the rest.
         """
         late: Dict[str, str] = {}
-        try:
-            ended = self._systemctl(["stop", "--", *names], timeout=timeout, check=False).status == 0
-        except ProgramTimedOut:
-            ended, late = False, self._cancel("stop", names, timeout)
+        how = self._directly("StopUnit", names, timeout) if briefly else None
+        if how is not None:
+            ended = all(one == DONE for one in how.values())
+            late = self._cancel("stop", names, timeout) if "" in how.values() else {}
+        else:
+            try:
+                ended = self._systemctl(["stop", "--", *names], timeout=timeout, check=False).status == 0
+            except ProgramTimedOut:
+                ended, late = False, self._cancel("stop", names, timeout)
         if ended and briefly:
             return {}
         states = self.states(names)
@@ -383,6 +416,10 @@ class UserSystemd(Systemd):
         self._command = (*become, *speak, "systemctl", "--user")
         self._places = _SHIPPED_FOR_USERS
         self._quick = QUICK_FOR_USERS
+
+    def _directly(self, method: str, names: Sequence[str], timeout: float) -> Optional[Mapping[str, str]]:
+        """A user's systemd is asked as that user."""
+        return None
 
     def daemon_reload(self, *, patient: bool = False) -> None:
         """Read all unit files again. Raises `ReloadHangs` and `ProgramFailed`; no user is waited for longer than others."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployer.formats.manifest import Manifest, Unit
+from deployer.formats.manifest import Group, Manifest, Unit, User
 from deployer.formats.messages import CONFIRMED, ROLLED_BACK
 from deployer.host.machine import Machine
 from deployer.host.preloading import PLACE, preload_of, preloads
+from deployer.host.standing import read_request
 from deployer.host.unit_changes import UnitChanges
 from tests.host.test_crashes import (
     KILLED,
@@ -111,12 +113,14 @@ def test_all_that_stops_is_preloaded_or_nothing(changes: UnitChanges, others: st
 # -- on a host ---------------------------------------------------------------------------------------------------------------
 
 
-def system(world: World, name: str, text: str, *more: Unit) -> str:
+def system(world: World, name: str, text: str, *more: Unit, user: User | None = None) -> str:
     """A service that a program stops, and files that change with it."""
     units = (Unit("web.service", text), *more)
     files = {"web.conf": f"{name}\n", "real": f"{name}\n", **{f"systemd/system/{one.name}": one.text for one in units}}
     etc = [link(path, content) for path, content in files.items() if path != "real"]
     manifest = Manifest(etc=(*etc, real_file("real", files["real"])), units=units, runtime="/nix/store/runtime")
+    if user is not None:
+        manifest = dataclasses.replace(manifest, users=(user,), groups=(Group(user.name, gid=user.uid),))
     return world.add_system(name, manifest, files)
 
 
@@ -180,6 +184,25 @@ def test_what_an_administrator_has_put_before_ours_is_left_to_rule(world: World)
     assert verbs[verbs.index("stop") - 2 : verbs.index("stop") + 3] == ["reload", "reload", "stop", "reload", "start"]
     assert world.systemd.active() == {"web.service": NEW}
     assert not (world.root / PLACE[1:]).exists()
+
+
+def test_what_is_done_is_what_the_plan_says_in_that_order(world: World) -> None:
+    """New accounts come before the stop, and what was stopped starts before others restart."""
+    other = "[Service]\nExecStart=/bin/other 1\n"
+    one = system(world, "one", OLD, Unit("another.service", other))
+    two = system(world, "two", NEW, Unit("another.service", other.replace("1", "2")), user=User("web", uid=990, group="web"))
+    assert deploy(world.machine(), one, "", 1) == CONFIRMED
+
+    assert deploy(world.machine(), two, one, 2) == CONFIRMED
+
+    planned = read_request(world.machine().disk)[1].actions
+    assert world.machine().events.summary()[0] == planned
+    assert [f"{action.kind} {action.operation}" for action in planned if action.kind in ("unit", "user")] == [
+        "user add",
+        "unit stop",
+        "unit start",
+        "unit restart",
+    ]
 
 
 @pytest.mark.parametrize(
