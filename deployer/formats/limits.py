@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Optional
 
 if TYPE_CHECKING:
     from deployer.formats.manifest import Manifest
@@ -37,12 +37,20 @@ class Limits:
         return self.booting + self.checking + self.confirming + 15.0
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Limits:
+    def of(cls, manifest: Manifest, previous: Optional[Manifest] = None) -> Limits:
         """Stop, start, restart and reload are one job's time each, and for users once more; files, accounts and programs have
         a minute. Where there are units, systemd reads its files besides. Before that, each check is probed once; so are some
-        at the end."""
+        at the end.
+
+        What is stopped has the time that the `previous` generation gives it. A controller does not know that one, and waits
+        for as long again as it takes by the new one.
+        """
         timing, once = manifest.timing, max((check.timeout + 1.0 for check in manifest.checks), default=0.0)
-        switching = (8 if manifest.user_units else 4) * timing.unit_timeout + 60.0 + once + _RELOADS * RELOADING
-        switching += RELOADING_FOR_USERS if manifest.user_units else 0.0
+        has_stops = previous is not None and bool(previous.units or previous.user_units)
+        known = [manifest, previous] if previous is not None and has_stops else [manifest]
+        job = max(one.timing.unit_timeout for one in known)
+        has_users = any(one.user_units for one in known)
+        switching = (8 if has_users else 4) * job + 60.0 + once + _RELOADS * RELOADING
+        switching += RELOADING_FOR_USERS if has_users else 0.0
         checking = timing.check_deadline + timing.min_healthy_time + once + 5.0
         return cls(switching, checking, timing.confirm_timeout, timing.boot_timeout)

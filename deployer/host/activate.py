@@ -229,7 +229,10 @@ class Driver:
         )
 
     def _limits(self, record: Record) -> Limits:
-        return Limits.of(self._machine.store.manifest(record.next))
+        previous = None
+        with contextlib.suppress(DeployerError):  # that nothing tells of it ends the switch, where it is needed
+            previous = manifest_of(self._machine, record.previous)
+        return Limits.of(self._machine.store.manifest(record.next), previous)
 
     def _is_cancelled(self) -> bool:
         return self._machine.disk.entry(CANCELLATION) is not None

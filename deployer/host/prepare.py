@@ -166,7 +166,7 @@ def prepare(machine: Machine, request: Activation) -> Tuple[Optional[Record], Pl
     )
     note_booted(machine)
     lay_down(machine, following, request, plan)
-    seconds = Limits.of(manifest).total + deadman.BEGINNING
+    seconds = Limits.of(manifest, before).total + deadman.BEGINNING
     try:
         deadman.begin(machine, recovering_runtime(machine, following), following, seconds)
         enter(machine, following)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deployer.formats.limits import Limits
+from deployer.host.lost import manifest_of
 from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.transaction import Record
 
@@ -21,7 +22,7 @@ def _start(machine: Machine, record: Record, *, booting: bool = False) -> None:
     runtime = machine.store.runtime(record.next) or machine.store.runtime(record.previous)
     command = [*machine.interpreter, runtime, "switch", record.transaction]
     manifest = machine.store.manifest(record.next)
-    limits = Limits.of(manifest)
+    limits = Limits.of(manifest, manifest_of(machine, record.previous))
     properties = {
         "Description": f"Deployment of generation {record.next_generation}",
         "KillMode": "control-group",

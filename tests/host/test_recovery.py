@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deployer.formats.manifest import CONFIRM_AGAIN, Manifest, Timing
+from deployer.formats.manifest import CONFIRM_AGAIN, Manifest, Timing, Unit
 from deployer.formats.messages import CONFIRMED, HEALTHY, RESTARTED, ROLLED_BACK
 from deployer.formats.state import SETTLED
 from deployer.host import sentinel
@@ -70,6 +70,24 @@ def test_both_the_timer_and_the_sentinel_are_armed_for_the_transaction_and_gone_
     assert world.systemd.command_of("deployer-sentinel.service")[-3:] == ["recover", "--sentinel", record.transaction]
     assert recover_from_timer(world.machine(), record.transaction) == 0
     assert world.systemd.timers() == []
+
+
+def test_the_timer_leaves_units_the_time_to_stop_that_their_own_generation_gives_them(world: World) -> None:
+    web = "[Service]\nExecStart=/bin/web\n"
+    slow = Manifest(
+        units=(Unit("web.service", web),),
+        etc=(link("systemd/system/web.service", web),),
+        timing=Timing(unit_timeout=900),
+        runtime="/nix/store/runtime",
+    )
+    one = world.add_system("slow", slow, {"systemd/system/web.service": web})
+    two = world.add_system("quick", Manifest(timing=Timing(unit_timeout=10), runtime="/nix/store/runtime"), {})
+    assert deploy(world.machine(), one, "", 1) == CONFIRMED
+
+    record = to_healthy(world.machine(), two, one, 2)
+
+    assert world.systemd.memory()["timers"]["deployer-deadman.timer"] > 4 * 900
+    assert record.next == two
 
 
 def test_a_timer_that_comes_after_its_transaction_has_ended_leaves_the_next_one_alone(world: World) -> None:

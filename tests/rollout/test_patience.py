@@ -41,3 +41,10 @@ def test_a_switch_may_take_its_jobs_and_the_reading_of_unit_files() -> None:
 
     assert Limits.of(manifest).switching >= 4 * 10 + 3 * RELOAD
     assert Limits.of(of_users).switching >= 8 * 10 + 3 * RELOAD + RELOAD_FOR_USERS
+
+
+def test_what_is_stopped_has_the_time_that_its_own_generation_gives_it() -> None:
+    slow, quick = (Manifest(timing=Timing(unit_timeout=seconds), units=(Unit("web.service"),)) for seconds in (900, 10))
+
+    assert Limits.of(quick, slow).switching >= 4 * 900
+    assert Limits.of(quick, Manifest(timing=Timing(unit_timeout=900))) == Limits.of(quick)
