@@ -55,7 +55,9 @@ def _login(url: str, files: tuple[Path, ...]) -> tuple[str, str] | None:
         except (FileNotFoundError, PermissionError):
             continue
         except netrc.NetrcParseError as error:
-            raise LoginsUnreadable(str(file), f"{error.msg}, line {error.lineno}") from None
+            raise LoginsUnreadable(
+                str(file), f"line {error.lineno} says something else"
+            ) from None  # its own words quote passwords
         except (OSError, UnicodeDecodeError) as error:
             raise LoginsUnreadable(str(file), str(error)) from None
         # `default` is for no server in particular: packages come from many, and most are strangers.

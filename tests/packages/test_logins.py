@@ -85,7 +85,7 @@ def test_it_does_not_go_on_to_where_the_server_redirects_nor_to_servers_that_are
 
 
 def test_a_file_that_is_no_netrc_is_named_with_the_line(server, tmp_path):
-    server.netrc.write_text("machine 127.0.0.1 login me password secret\nmashine x\n")
+    server.netrc.write_text("machine other login me password secret\nmachine 127.0.0.1 login me password two secret")
 
     with pytest.raises(LoginsUnreadable, match=r"\.netrc.* line 2") as caught:
         fetch(tmp_path, f"{server.url}/file")
