@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from typing import Callable, Final, Mapping, Optional, Set, Tuple
 
 from deployer.errors import DeployerError
 from deployer.formats import StorePath
-from deployer.formats.building import BUBBLEWRAP_TREE, BuildOrder, Made
+from deployer.formats.building import BUBBLEWRAP_TREE, BuilderFacts, BuildOrder, Made
 from deployer.formats.frames import JSON_KIND, FrameRefused
 from deployer.formats.hashes import Hash
 from deployer.host import importing
@@ -60,6 +61,11 @@ class BuilderServer:
             "adopt": self._adopt,
         }
 
+    @functools.cached_property
+    def _facts(self) -> BuilderFacts:
+        """To find them out starts a sandbox, so that is done once."""
+        return builder_facts(self._store.root)
+
     def serve(self) -> None:
         """Serve requests, in order, until the other side closes or is heard no more."""
         try:
@@ -89,7 +95,7 @@ class BuilderServer:
         self._channel.patience = float(min(max(request.number("patience"), 1), _LONGEST_PATIENCE))
         end_orphans()
         self._sweep()
-        return builder_facts(self._store.root).to_document()
+        return self._facts.to_document()
 
     def _sweep(self) -> None:
         """Remove the directories of builds whose process was killed."""
@@ -102,8 +108,8 @@ class BuilderServer:
                     clear(Path(place))
 
     def _probe(self, request: Request) -> Answer:
-        sent, facts = request.string("bubblewrap"), builder_facts(self._store.root)
-        bubblewrap: Tuple[str, ...] = (facts.bubblewrap,) if facts.sandbox_refusal else ()
+        sent = request.string("bubblewrap")
+        bubblewrap: Tuple[str, ...] = (self._facts.bubblewrap,) if self._facts.sandbox_refusal else ()
         if sent:
             tree = self._store.physical(StorePath.parse(sent))
             loader, libraries, program = (str(tree / part) for part in BUBBLEWRAP_TREE)
