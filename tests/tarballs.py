@@ -1,13 +1,17 @@
-"""Tiny npm packages, made here so that no registry is asked."""
+"""Tiny npm packages, and a registry that has them, made here so that no other is asked."""
 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +44,21 @@ def make_tarball(
 def integrity(content: bytes, algorithm: str = "sha512") -> str:
     """As lock files write it."""
     return f"{algorithm}-{base64.b64encode(hashlib.new(algorithm, content).digest()).decode()}"
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """A registry on the loopback interface with the tarballs that are in a directory. Gives its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=directory)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import pytest
 from deployer.build.limits import Limits
 from deployer.build.node_environment import NodeProject, NpmTarball
 from deployer.packages.npm import NodePlatform, select_packages
-from tests.tarballs import integrity, make_tarball
+from tests.tarballs import integrity, make_tarball, served
 
 pytestmark = pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
 PLACES: dict[str, dict[str, Any]] = {
@@ -42,26 +39,13 @@ PARTS: dict[str, dict[str, Any]] = {
 NEEDS = {"web": "1", "ms": "1", "hub": "1", "whole": "1", "plain": "file:lib/plain"}
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Says nothing."""
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A directory that a web server of this machine shows, and its URL."""
+    """The directory of a registry, and its URL."""
     directory = tmp_path / "registry"
     directory.mkdir()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=directory)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield directory, f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(directory) as url:
+        yield directory, url
 
 
 def name_of(place: str) -> str:

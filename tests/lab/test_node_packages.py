@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import shlex
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ from deployer.packages.locking import lock_packages
 from deployer.store import Store
 from tests.lab.fleet import Fleet
 from tests.lab.standing import shell
-from tests.tarballs import integrity, make_tarball
+from tests.tarballs import integrity, make_tarball, served
 
 PACKAGES: dict[str, Any] = {
     "node": {"kind": "debian", "suite": "bookworm", "packages": ["nodejs"]},
@@ -43,23 +40,12 @@ for one in /proc/{pid}/map_files/*; do stat -Lc '%d:%i %n' "$one"; done |
 """
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A directory that a web server of this machine shows, and its URL."""
+    """The directory of a registry, and its URL."""
     directory = tmp_path_factory.mktemp("registry")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=directory)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield directory, f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(directory) as url:
+        yield directory, url
 
 
 @pytest.fixture(scope="module")
