@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -207,7 +208,7 @@ def measure_absence(bench: Bench, runs: int) -> list[Row]:
     alone: dict[str, list[float]] = {name: [] for name in PORTS}
     for _ in range(runs):
         for name in PORTS:
-            alone[name].append(bench.absence(name, lambda name=name: bench.restart(name)))  # type: ignore[misc]
+            alone[name].append(bench.absence(name, functools.partial(bench.restart, name)))
             tokens[name] += 1
             bench.configure(tokens)
             ours[name].append(bench.absence(name, bench.stage.deploy))
@@ -216,7 +217,9 @@ def measure_absence(bench: Bench, runs: int) -> list[Row]:
 
 def measure_files(bench: Bench, runs: int, *, ansible: bool) -> list[Row]:
     """How long the change of all files takes."""
-    times: dict[str, list[float]] = {"ours": [], "rsync + systemctl": []} | ({"ansible copy": []} if ansible else {})
+    times: dict[str, list[float]] = {"ours": [], "rsync + systemctl": []}
+    if ansible:
+        times["ansible copy"] = []
     for token in range(runs + 1):
         bench.configure_files(token)
         source = bench.files(token)
