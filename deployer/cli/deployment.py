@@ -137,8 +137,8 @@ async def build(project: Project, intention: Intention, changing: Sequence[str],
         from deployer.cli.building import closing_caches
 
         with closing_caches(project.build_settings(display.say)) as settings:
-            cached = project.packages.cached_paths(system.made for system in missing)
-            await fetch_store_paths(project.store, cached, settings, place_of=project.packages.place_of)
+            made = [system.made for system in missing]
+            await fetch_store_paths(project.store, project.packages, made, settings, on_event=display.built)
             derivations = [instantiate(project.store, system, project.packages) for system in missing]
             await realise(project.store, derivations, settings=settings, on_event=display.built)
     add_generations(project.store, {HOST + name: system.output for name, system in systems.items()})

@@ -141,8 +141,7 @@ class Workbench:
             chosen = replace(chosen, vendor=())
         try:
             with closing_caches(chosen) as settings:
-                cached = self.packages.cached_paths(missing)
-                await fetch_store_paths(self.store, cached, settings, place_of=self.packages.place_of)
+                await fetch_store_paths(self.store, self.packages, missing, settings, on_event=display.built)
                 self.packages.write(self.store, missing)
                 await realise(self.store, [item.path for item in missing], settings=settings, on_event=display.built)
         finally:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from deployer.errors import Place
 from deployer.formats import StorePath
-from deployer.formats.storepath import StorePathRefused
 from deployer.packages.debian_trees import debian_tree
 from deployer.packages.derivation_inputs import Made, Source, make_derivation, needed_first
 from deployer.packages.errors import LockOutdated, PackageInvalid, StorePathMissing
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
+from deployer.packages.nix_packages import NixPackages, PinnedAttribute
 from deployer.packages.recipes import (
     DEBIAN_ARCHITECTURES,
     ArchiveRecipe,
@@ -65,6 +65,7 @@ class DerivationMaker:
         self._sources = Sources(store_dir)
         self._places: dict[str, Place] = {}
         self._warnings: dict[str, str] = {}
+        self._nix_packages = NixPackages(lock, lock_file, store_dir)
 
     def make(self, recipe: Recipe, dependency: MakeDependency, find: FindRecipe, python: MakePython) -> Made:
         """The derivation of a recipe; `dependency` makes those of others, `find` tells what they are, `python` makes our own.
@@ -98,6 +99,14 @@ class DerivationMaker:
         """What is worth a word of the package with this output; empty: nothing."""
         return self._warnings.get(output, "")
 
+    def pinned_attribute(self, path: StorePath) -> PinnedAttribute | None:
+        """The attribute of a Nix expression that is this path; None where it is none."""
+        return self._nix_packages.pinned(path)
+
+    def missing_path(self, path: StorePath, reason: str = "") -> StorePathMissing:
+        """That nothing has a path of `cached_paths`."""
+        return self._nix_packages.missing(path, self.place_of(str(path)), reason)
+
     def cached_paths(self, made: Iterable[Made]) -> tuple[StorePath, ...]:
         """The store paths that must be had from binary caches before `write`."""
         return tuple(sorted({source.path for item in needed_first(made) for source in item.sources if source.is_cached}))
@@ -112,7 +121,7 @@ class DerivationMaker:
                     if store.is_valid(source.path):
                         continue
                     if source.is_cached:
-                        raise StorePathMissing(str(source.path), self.place_of(str(source.path)))
+                        raise self.missing_path(source.path)
                     store.add_tree(source.origin.name, source.origin, ignored=source.ignored)
                 store.write_derivation(item.derivation)
 
@@ -291,22 +300,10 @@ class DerivationMaker:
         return self.locked(interpreter_of(recipe, interpreter, package))
 
     def _nix(self, recipe: NixRecipe) -> Made:
-        try:
-            path = StorePath.parse(recipe.path, self._store_dir)
-        except StorePathRefused:
-            raise PackageInvalid(recipe.name, f"{recipe.path} is not in the store {self._store_dir}", recipe.place) from None
+        made, path = self._nix_packages.make(recipe)
         if recipe.place is not None:
             self._places[str(path)] = recipe.place
-        # A link to it, and not the path itself: so that it is made like any other package, by a derivation that refers to it.
-        entries = [{"path": "", "type": "symlink", "target": str(path)}]
-        return make_derivation(
-            recipe.full_name,
-            builder="builtin:tree",
-            system=_BUILTIN,
-            environment={"entries": json.dumps(entries, sort_keys=True)},
-            sources=(Source(path, Path(str(path)), frozenset(), is_cached=True),),
-            store_dir=self._store_dir,
-        )
+        return made
 
     def _deb(self, deb: LockedDeb) -> Made:
         digest = base64.b64encode(bytes.fromhex(deb.sha256)).decode()

@@ -125,12 +125,35 @@ class LockInvalid(ConfigurationError):
         return "Restore it from version control, or delete it and run 'deployer lock'."
 
 
+class NixMissing(ConfigurationError):
+    """A package is an attribute of a Nix expression, and there is no Nix here to evaluate it."""
+
+    package: str
+    file: str
+    place: Place | None = None
+
+    @property
+    def message(self) -> str:
+        """Which package."""
+        return f"package {self.package!r} is made by {self.file}, and this machine has no nix-instantiate to evaluate it"
+
+    @property
+    def remedy(self) -> str:
+        """How to have one, or do without."""
+        return (
+            "Install Nix here (on Debian: apt-get install nix-bin), or leave this package as it is pinned: "
+            "'deployer lock --update NAME' for the others."
+        )
+
+
 class StorePathMissing(ConfigurationError):
     """No binary cache that we may ask has a store path that a package of kind `nix` is."""
 
     path: str
     place: Place | None = None
     reason: str = ""
+    file: str = ""
+    """The Nix expression that it is an attribute of, for people."""
 
     @property
     def message(self) -> str:
@@ -140,7 +163,8 @@ class StorePathMissing(ConfigurationError):
     @property
     def remedy(self) -> str:
         """Where to get it."""
-        return "Name a binary cache that has it by --substituter, and the key that it signs with by --trusted-key."
+        named = "Name a binary cache that has it by --substituter, and the key that it signs with by --trusted-key"
+        return f"{named}; or build where there is a Nix, which makes it of {self.file}." if self.file else f"{named}."
 
 
 class IndexRefused(ConfigurationError):

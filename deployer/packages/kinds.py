@@ -16,6 +16,7 @@ from deployer.packages.errors import PasswordShown
 from deployer.packages.locales import LOCALE
 from deployer.packages.recipes import (
     DEBIAN_ARCHITECTURES,
+    NIXPKGS,
     OMITTABLE,
     OMITTABLE_OF_TREES,
     VERSION_IN_URL,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 PROGRAM_NAME: Final = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9+._@\[-]{0,99}")
 SRI: Final = re.compile(r"sha(256-[A-Za-z0-9+/]{43}=|512-[A-Za-z0-9+/]{86}==)")
 _HOW_TO_HASH: Final = "Write hash: sha256-… (of a file: openssl dgst -sha256 -binary FILE | base64)."
+_ATTRIBUTE: Final = re.compile(r"""[A-Za-z0-9_][A-Za-z0-9_'-]*(\.[A-Za-z0-9_][A-Za-z0-9_'-]*)*""")
+_NIX_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
+_SEARCHED: Final = re.compile(r"<[A-Za-z0-9_+.-]+(/[A-Za-z0-9_+.-]+)*>")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._~-]{0,63}")
 _RESERVED: Final = frozenset(
     {"out", "name", "builder", "system", "src", "toolchain", "inputs", "PATH", "version", "patches", "flags"}
@@ -211,13 +215,55 @@ def _npm(entry: Entry) -> NpmRecipe:
 
 
 def _nix(entry: Entry) -> NixRecipe:
-    path = entry.either("path", entry.text)
+    of_expressions = [key for key in ("file", "arguments") if entry.has(key)]
+    path, attribute = entry.text("path", ""), entry.text("attribute", "")
+    below = entry.below if isinstance(entry.below, NixRecipe) else None
+    if below is not None and not path and not attribute:
+        path, attribute = below.path, below.attribute
+    if bool(path) == bool(attribute):
+        has = "both" if path else "neither"
+        hint = "A 'path' comes from a binary cache; an 'attribute' of a Nix file is evaluated by 'deployer lock'."
+        entry.fault("", f"it must have either 'path' or 'attribute', and has {has}", hint)
     try:
-        StorePath.parse(path, path.rpartition("/")[0] or "/")
+        if path:
+            StorePath.parse(path, path.rpartition("/")[0] or "/")
     except StorePathRefused:
         hint = "Write it whole: /nix/store/, 32 characters, a dash, and the name."
         entry.fault("path", f"{path!r} is no store path", hint)
-    return NixRecipe(name=entry.name, place=entry.place("path") or entry.place(), version=_version(entry), path=path)
+    if attribute and not _ATTRIBUTE.fullmatch(attribute):
+        entry.fault(
+            "attribute", f"{attribute!r} is no path of attributes", "Write names with dots between them: python3.pkgs.numpy."
+        )
+    file = entry.either("file", lambda key: _nix_file(entry, entry.text(key, NIXPKGS)))
+    arguments = entry.mapping("arguments")
+    for name in arguments:
+        if not _NIX_NAME.fullmatch(name):
+            entry.fault("arguments", f"{name!r} is no name of an argument", "Write it such as system.")
+    for key in of_expressions if path else ():
+        entry.fault(key, f"{key!r} means nothing beside a 'path'", "Remove it, or name an 'attribute' of the file.")
+    return NixRecipe(
+        name=entry.name,
+        place=entry.place("attribute" if attribute else "path") or entry.place(),
+        version=_version(entry),
+        path=path,
+        attribute=attribute,
+        file=file,
+        arguments={**(below.arguments if below else {}), **arguments},
+    )
+
+
+def _nix_file(entry: Entry, text: str) -> str:
+    if text.startswith("<"):
+        if not _SEARCHED.fullmatch(text):
+            entry.fault("file", f"{text!r} is nothing that Nix looks up in its search path", "Write it such as <nixpkgs>.")
+        return text
+    if not (entry.directory / text).exists():
+        entry.fault(
+            "file",
+            f"there is no {entry.directory / text}",
+            "A path is relative to packages.yaml: correct it, or create the file.",
+        )
+    return str(entry.directory / text)
 
 
 def _version(entry: Entry) -> str:
@@ -238,6 +284,6 @@ KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe], tuple[s
     "debian": (DebianRecipe, _debian, ("kind", "suite", "packages", "architecture", "links", "programs", "locales", "omit")),
     "python": (PythonRecipe, _python, ("kind", "interpreter", "lock", "index", "extras", "groups", "source", "version")),
     "npm": (NpmRecipe, _npm, ("kind", "interpreter", "lock", "omit", "without_scripts", "registry", "source", "version")),
-    "nix": (NixRecipe, _nix, ("kind", "path", "version")),
+    "nix": (NixRecipe, _nix, ("kind", "path", "attribute", "file", "arguments", "version")),
 }
 """What each kind is read into, how, and all its keys."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian, LockedWheels, WheelPin
+from deployer.formats import StorePath
+from deployer.packages.lockfile import Lock, LockedAttribute, LockedDeb, LockedDebian, LockedWheels, WheelPin
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +16,9 @@ class LockChange:
     package: str
     """Of packages.yaml."""
     input: str
-    """A Debian package, `index SUITE`, or a Python project."""
+    """A Debian package, `index SUITE`, a Python project, or an attribute of a Nix expression."""
     before: str
-    """Its version or date; empty where it was not pinned."""
+    """Its version, date or name in the store; empty where it was not pinned."""
     after: str
     """The same; empty where it no longer is."""
 
@@ -40,6 +41,8 @@ def lock_changes(before: Lock, after: Lock) -> tuple[LockChange, ...]:
     for package in sorted({*before.python, *after.python}):
         was, now = before.python.get(package, no_wheels), after.python.get(package, no_wheels)
         changes += _differences(package, _versions(was.wheels), _versions(now.wheels))
+    for package in sorted({*before.nix, *after.nix}):
+        changes += _differences(package, _names(before.nix.get(package)), _names(after.nix.get(package)))
     return tuple(changes)
 
 
@@ -52,6 +55,10 @@ def _differences(package: str, old: Mapping[str, tuple[str, str]], new: Mapping[
 
 def _dates(locked: LockedDebian) -> dict[str, tuple[str, str]]:
     return {f"index {index.suite}": (index.date, index.sha256) for index in locked.indexes}
+
+
+def _names(locked: LockedAttribute | None) -> dict[str, tuple[str, str]]:
+    return {} if locked is None else {locked.attribute: (StorePath.parse_base(locked.path.rpartition("/")[2]).name, locked.path)}
 
 
 def _versions(items: Iterable[LockedDeb | WheelPin]) -> dict[str, tuple[str, str]]:

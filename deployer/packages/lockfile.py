@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from deployer.errors import Place
+from deployer.formats import StorePath
+from deployer.formats.storepath import StorePathRefused
 from deployer.packages.errors import LockInvalid
+from deployer.packages.recipes import NixRecipe
 from deployer.records import Record, fields_of
 
 LOCK_NAME: Final = "deployer.lock"
 _VERSION: Final = 1
+_OUTPUT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+.-]*")
 _Named = TypeVar("_Named", "LockedDeb", "WheelPin")
 
 
@@ -88,11 +93,34 @@ class LockedWheels(Record):
     wheels: tuple[WheelPin, ...]
 
 
+class LockedAttribute(Record):
+    """What an attribute of a Nix expression came to, and what was asked for then."""
+
+    file: str
+    """The expression, relative to the lock file; or what Nix looks up: `<nixpkgs>`."""
+    attribute: str
+    arguments: Mapping[str, str]
+    path: str
+    """Its store path."""
+    derivation: str
+    """That of the derivation that makes it."""
+    output: str
+    """Which of the derivation's outputs it is."""
+    system: str
+    """What it is built on, as Nix names it: `x86_64-linux`."""
+
+    def answers(self, recipe: NixRecipe, lock_file: Path) -> bool:
+        """Whether it was made for what this recipe asks for."""
+        asked = (recipe.locked_file(lock_file), recipe.attribute, dict(recipe.arguments))
+        return (self.file, self.attribute, dict(self.arguments)) == asked
+
+
 class Lock(Record):
     """A whole lock file."""
 
     debian: Mapping[str, LockedDebian]
     python: Mapping[str, LockedWheels] = field(default_factory=dict)
+    nix: Mapping[str, LockedAttribute] = field(default_factory=dict)
 
     @classmethod
     def read(cls, file: Path) -> Lock:
@@ -111,7 +139,10 @@ class Lock(Record):
             return cls(
                 {name: _locked_debian(entry) for name, entry in document["debian"].items()},
                 {name: LockedWheels(tuple(map(_wheel, entry["wheels"]))) for name, entry in document.get("python", {}).items()},
+                {name: _attribute(entry) for name, entry in document.get("nix", {}).items()},
             )
+        except StorePathRefused as error:
+            raise LockInvalid(error.message, Place(str(file))) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LockInvalid(f"{type(error).__name__}: {error}", Place(str(file))) from None
 
@@ -124,6 +155,9 @@ class Lock(Record):
         if self.python:
             entries = (_entry(name, _list("wheels", _by_name(entry.wheels))) for name, entry in sorted(self.python.items()))
             lines += ["  },", '  "python": {', ",\n".join(entries)]
+        if self.nix:
+            entries = (_entry(name, _attribute_lines(entry)) for name, entry in sorted(self.nix.items()))
+            lines += ["  },", '  "nix": {', ",\n".join(entries)]
         return "\n".join([*lines, "  }", "}", ""])
 
 
@@ -139,6 +173,11 @@ def _debian_lines(entry: LockedDebian) -> Iterable[str]:
         *indexes, last = _list("indexes", entry.indexes)
         yield from (*indexes, f"{last},")
     yield from _list("debs", _by_name(entry.debs))
+
+
+def _attribute_lines(entry: LockedAttribute) -> Iterable[str]:
+    *lines, last = (f"      {json.dumps(key)}: {json.dumps(value, sort_keys=True)}" for key, value in asdict(entry).items())
+    yield from (*(f"{line}," for line in lines), last)
 
 
 def _list(key: str, items: Iterable[LockedDeb | LockedIndex | WheelPin]) -> Iterable[str]:
@@ -182,6 +221,16 @@ def _wheel(entry: Any) -> WheelPin:
     if len(bytes.fromhex(wheel.sha256)) != 32 or not isinstance(wheel.size, int) or "/" in wheel.file or "" in texts:
         raise ValueError(f"the entry of {wheel.name} is not sound")
     return wheel
+
+
+def _attribute(entry: Any) -> LockedAttribute:
+    locked = LockedAttribute(**{field.name: entry[field.name] for field in fields_of(LockedAttribute)})
+    _strings([locked.file, locked.attribute, locked.output, locked.system, *locked.arguments, *locked.arguments.values()])
+    for path in (locked.path, locked.derivation):
+        StorePath.parse(path, path.rpartition("/")[0])
+    if not _OUTPUT.fullmatch(locked.output):
+        raise ValueError(f"{locked.output!r} is no output of a derivation")
+    return locked
 
 
 def _strings(value: Any) -> list[str]:

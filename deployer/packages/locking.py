@@ -1,4 +1,4 @@
-"""Writing deployer.lock: what packages of kind `debian` come to today, and the wheels for requirements that are hashes only."""
+"""Writing deployer.lock: what sets of Debian packages and attributes of Nix come to today, and wheels for mere hashes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployer.errors import Place, near, raise_all
+from deployer.packages.derivations import DEFAULT_STORE_DIR
 from deployer.packages.errors import PackageInvalid, PackageUnknown
 from deployer.packages.loading import read_package_file
 from deployer.packages.lock_changes import LockChange, lock_changes
-from deployer.packages.lockfile import LOCK_NAME, Lock, LockedDebian, LockedWheels
+from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock, LockedAttribute, LockedDebian, LockedWheels
 from deployer.packages.mirrors import Mirror, find_mirrors
+from deployer.packages.nix_expressions import evaluate
 from deployer.packages.package_set import PackageSet
-from deployer.packages.recipes import DebianRecipe, PythonRecipe
+from deployer.packages.recipes import DebianRecipe, NixRecipe, PythonRecipe
 from deployer.packages.solve import solve
 
 
@@ -32,14 +34,15 @@ async def lock_packages(
     """Pin what packages.yaml does not pin itself, and, where `write` holds, write the lock beside it.
 
     With `only`, the others keep what they are pinned to, where that still is what they ask for. Raises `PackageUnknown`,
-    `MirrorsUnknown`, `IndexRefused`, `PythonIndexUnknown`, `PythonIndexFailed`, `PackageInvalid`, `LockInvalid`, and errors of
-    running apt.
+    `MirrorsUnknown`, `IndexRefused`, `PythonIndexUnknown`, `PythonIndexFailed`, `NixMissing`, `PackageInvalid`, `LockInvalid`,
+    and errors of running apt and Nix.
     """
     file = packages.with_name(LOCK_NAME)
     content = read_package_file(packages)
     known = PackageSet(content.recipes, overlays=content.overlays)
-    requests, of_python = known.debian_requests(), known.python_requests()
-    names = [*(request.name for request in requests), *(recipe.name for recipe, _ in of_python)]
+    requests, of_python, of_nix = known.debian_requests(), known.python_requests(), known.nix_requests()
+    asking: list[DebianRequest | PythonRecipe | NixRecipe] = [*requests, *(recipe for recipe, _ in of_python), *of_nix]
+    names = [one.name for one in asking]
     raise_all([PackageUnknown(name, near(name, names), Place(str(packages))) for name in only if name not in names])
     old = Lock.read(file)
     kept = {
@@ -51,12 +54,23 @@ async def lock_packages(
     solved = await solve(stale, mirrors or find_mirrors()) if stale else {}
     debian = {**kept, **solved}
     wheels = {recipe.name: await _wheels(recipe, root, debian, old, only) for recipe, root in of_python}
-    lock = Lock(debian, {name: locked for name, locked in wheels.items() if locked.wheels})
+    lock = Lock(
+        debian,
+        {name: locked for name, locked in wheels.items() if locked.wheels},
+        {recipe.name: await _attribute(recipe, file, old, only) for recipe in of_nix},
+    )
     if write:
         temporary = file.with_name(f".{file.name}.new")
         temporary.write_text(str(lock))
         os.replace(temporary, file)
     return Locking(lock, lock_changes(old, lock))
+
+
+async def _attribute(recipe: NixRecipe, lock_file: Path, old: Lock, only: Collection[str]) -> LockedAttribute:
+    pinned = old.nix.get(recipe.name)
+    if only and recipe.name not in only and pinned is not None and pinned.answers(recipe, lock_file):
+        return pinned
+    return await evaluate(recipe, lock_file, DEFAULT_STORE_DIR)
 
 
 async def _wheels(

@@ -16,9 +16,10 @@ from deployer.formats import Derivation, StorePath
 from deployer.formats.storepath import HASH_LENGTH
 from deployer.packages.derivation_inputs import Made, needed_first
 from deployer.packages.derivations import DEFAULT_STORE_DIR, DerivationMaker, interpreter_of
-from deployer.packages.errors import PackageCycle, PackageUnknown
+from deployer.packages.errors import PackageCycle, PackageUnknown, StorePathMissing
 from deployer.packages.lockfile import LOCK_NAME, DebianRequest, Lock, LockedDebian
-from deployer.packages.recipes import DebianRecipe, Dependency, PythonRecipe, Recipe, is_requirements_file
+from deployer.packages.nix_packages import PinnedAttribute
+from deployer.packages.recipes import DebianRecipe, Dependency, NixRecipe, PythonRecipe, Recipe, is_requirements_file
 
 if TYPE_CHECKING:
     from deployer.store import Store
@@ -169,6 +170,19 @@ class PackageSet:
         recipes = [recipe for recipe in (self.recipes[name] for name in self.names()) if isinstance(recipe, PythonRecipe)]
         asking = [recipe for recipe in recipes if is_requirements_file(recipe.lock)]
         return tuple((item, interpreter_of(item, self._resolve(item.interpreter, item), "python3")) for item in asking)
+
+    def nix_requests(self) -> tuple[NixRecipe, ...]:
+        """The packages whose store paths a lock must pin."""
+        recipes = [recipe for recipe in (self.recipes[name] for name in self.names()) if isinstance(recipe, NixRecipe)]
+        return tuple(recipe for recipe in recipes if recipe.attribute)
+
+    def pinned_attribute(self, path: StorePath) -> PinnedAttribute | None:
+        """The attribute of a Nix expression that is this path, of packages that were referred to; None where it is none."""
+        return self._maker.pinned_attribute(path)
+
+    def missing_path(self, path: StorePath, reason: str) -> StorePathMissing:
+        """That nothing has a path of `cached_paths`."""
+        return self._maker.missing_path(path, reason)
 
     def recipe_of(self, made: Made) -> Recipe | None:
         """The recipe of a derivation; None where it is a part of a package's, or nothing referred to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import field
@@ -14,6 +15,7 @@ from deployer.records import Record
 VERSION_IN_URL: Final = "${version}"
 DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 """Debian's names to those of uname(2)."""
+NIXPKGS: Final = "<nixpkgs>"
 OMITTABLE: Final = ("dev", "optional", "peer")
 """What of a `package-lock.json` can be left out; npm marks by these words what is needed for that alone."""
 OMITTABLE_OF_TREES: Final = ("documentation", "translations")
@@ -151,10 +153,25 @@ class NpmRecipe(Recipe, kw_only=True):
 
 
 class NixRecipe(Recipe, kw_only=True):
-    """A store path that a binary cache has."""
+    """A store path that a binary cache has, said by itself or as an attribute of a Nix expression."""
 
-    path: str
-    """The whole path: `/nix/store/…-name`."""
+    path: str = ""
+    """The whole path: `/nix/store/…-name`; empty where there is an `attribute`, whose path is in the lock."""
+    attribute: str = ""
+    """Of `file`, as `nix-build -A` takes it."""
+    file: str = NIXPKGS
+    """Of the expression: a path, or what Nix looks up in its search path."""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """Strings for the function that the expression is, by name."""
+
+    @property
+    def shown_file(self) -> str:
+        """The expression, for people."""
+        return self.file if self.file.startswith("<") else Path(self.file).name
+
+    def locked_file(self, lock_file: Path) -> str:
+        """The expression as a lock has it, which lies in any directory: relative to that."""
+        return self.file if self.file.startswith("<") else os.path.relpath(self.file, lock_file.parent)
 
 
 def is_requirements_file(path: Path) -> bool:

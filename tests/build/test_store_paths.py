@@ -57,7 +57,7 @@ async def test_it_comes_with_all_that_it_refers_to_and_others_are_made_from_it(t
     )
 
     assert packages.cached_paths([top]) == (tool[0],)
-    await fetch_store_paths(store, packages.cached_paths([top]), settings(KEY), place_of=packages.place_of)
+    await fetch_store_paths(store, packages, [top], settings(KEY))
     packages.write(store, [top])
     await realise(store, [top.path], settings=BuildSettings())
 
@@ -71,9 +71,7 @@ async def test_what_no_trusted_cache_has_is_told_with_its_place_all_together(tmp
     made = [packages.made(name) for name in ("tool", "none")]
 
     with pytest.raises(ManyErrors) as caught:
-        await fetch_store_paths(
-            store, packages.cached_paths(made), settings(SecretKey.generate("stranger")), place_of=packages.place_of
-        )
+        await fetch_store_paths(store, packages, made, settings(SecretKey.generate("stranger")))
 
     none, tool = caught.value.errors
     assert isinstance(none, StorePathMissing)

@@ -12,45 +12,32 @@ import os
 import platform
 import re
 import tempfile
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from deployer.build.engine import OnLine, Progress
 from deployer.build.errors import BuildFailed, BuildTimedOut, HashMismatch, OutputsDiffer
 from deployer.build.graph import Node
 from deployer.build.inputs import Inputs
 from deployer.build.logs import LogWriter, log_file
+from deployer.build.nix_store import DIFFERS, TIMED_OUT, WRONG_HASH, NixStore
 from deployer.build.outputs import admit, examine
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
 from deployer.build.settings import BuildSettings
 from deployer.errors import raise_all
 from deployer.formats.export import read_export
 from deployer.formats.nar import NarRefused
-from deployer.process import ProgramFailed, follow, run
 from deployer.sandbox.scratch import clear, scratch_directory
 from deployer.store import Store
 from deployer.store.exporting import export_paths
 from deployer.store.restoring import Read, exactly
 from deployer.store.trees import Unpacker
 
-_PROGRAM: Final = "nix-store"
 _FEATURES: Final = ("benchmark", "big-parallel", "nixos-test")
 """Those that a Nix has without being told; `kvm` it must be said to have."""
-_AT_ONCE: Final = 500
-"""Paths on one command line."""
-_TAIL: Final = 25
-_TIMED_OUT: Final = 101
-_WRONG_HASH: Final = 102
-_DIFFERS: Final = 104
-"""nix-store(1), exit statuses."""
 _SPECIFIED: Final = re.compile(r"\s*specified:\s+(\S+)")
 _GOT: Final = re.compile(r"\s*got:\s+(\S+)")
-_LONGEST: Final = 24 * 3600.0
-"""Seconds for Nix to end, whatever its farm lets a build wait for. The build's own limit is Nix's to hold."""
-_SENDING: Final = 3600.0
-"""Seconds for the paths of one build to be copied."""
 
 
 class NixEngine:
@@ -63,7 +50,7 @@ class NixEngine:
         self._systems = tuple(systems) or (f"{platform.machine()}-linux",)
         self._features = (*_FEATURES, *features)
         self._jobs = jobs or os.cpu_count() or 1
-        self._environment = {**os.environ, **({"NIX_REMOTE": store_url} if store_url else {})}
+        self._nix = NixStore(store_url)
         self._sending = asyncio.Lock()
 
     async def open(self, store: Store) -> None:
@@ -109,71 +96,42 @@ class NixEngine:
             await asyncio.to_thread(clear, scratch)
 
     async def _send(self, store: Store, paths: Sequence[str], scratch: Path) -> None:
-        wanted = sorted(set(paths))
-        missing: list[str] = []
-        for at in range(0, len(wanted), _AT_ONCE):
-            command = (_PROGRAM, "--check-validity", "--print-invalid", *wanted[at : at + _AT_ONCE])
-            missing += (await run(command, environment=self._environment)).text.split()
+        missing = await self._nix.invalid(paths)
         if not missing:
             return
         with tempfile.TemporaryFile(dir=scratch) as stream:
             await asyncio.to_thread(export_paths, store, missing, stream.write)
             stream.seek(0)
-            await self._follow(("--import",), stdin=stream, timeout=_SENDING)
+            await self._nix.add(stream)
 
     async def _realise(self, store: Store, node: Node, settings: BuildSettings, on_line: OnLine, root: Path) -> None:
         """`root`: where a link keeps the outputs from Nix's collector until they are here."""
-        command = [
-            "--realise",
-            str(node.path),
-            *("--add-root", str(root), "--indirect"),
-            *("--timeout", f"{settings.timeout:.0f}", "--max-silent-time", f"{settings.silence_timeout:.0f}"),
-            *("--cores", str(settings.cores), "--option", "max-build-log-size", str(settings.log_limit)),
-            *(("--keep-failed",) if settings.keep_failed else ()),
-        ]
-        log, tail = LogWriter(log_file(store, str(node.path))), deque[str](maxlen=_TAIL)
+        path, log = str(node.path), LogWriter(log_file(store, str(node.path)))
 
         def tell(line: str) -> None:
             log.write(f"{line}\n".encode())
-            tail.append(line)
             on_line(line)
 
         try:
             for again in ((), ("--check",)) if settings.check else ((),):
-                status = await follow(
-                    (_PROGRAM, *command, *again),
-                    on_line=tell,
-                    timeout=_LONGEST,
-                    environment=self._environment,
-                )
-                if status == _DIFFERS:
-                    raise OutputsDiffer(str(node.path), ", ".join(map(str, node.outputs.values())), "Nix's log", tuple(tail))
-                if status == _TIMED_OUT:
-                    raise BuildTimedOut(str(node.path), settings.timeout, silent=any("silence" in line for line in tail))
-                if status == _WRONG_HASH and (mismatch := _mismatch(node, tail)):
+                ended = await self._nix.realise(path, root, settings, tell, *again)
+                if ended.status == DIFFERS:
+                    raise OutputsDiffer(path, ", ".join(map(str, node.outputs.values())), "Nix's log", ended.tail)
+                if ended.status == TIMED_OUT:
+                    raise BuildTimedOut(path, settings.timeout, silent=ended.was_silent)
+                if ended.status == WRONG_HASH and (mismatch := _mismatch(node, ended.tail)):
                     mismatch.place = settings.place_of(mismatch.what) if settings.place_of else None
                     raise mismatch
-                if status:
-                    raise BuildFailed(str(node.path), status, tuple(tail))
+                if ended.status:
+                    raise BuildFailed(path, ended.status, ended.tail)
         finally:
             await asyncio.to_thread(log.seal)
 
     async def _fetch(self, paths: Sequence[str], scratch: Path, store_dir: str) -> dict[str, Path]:
         with tempfile.TemporaryFile(dir=scratch) as stream:
-            await self._follow(("--export", *paths), stdout=stream, timeout=_SENDING)
+            await self._nix.write(paths, stream)
             stream.seek(0)
             return await asyncio.to_thread(_unpack, stream.read, scratch, store_dir)
-
-    async def _follow(
-        self, arguments: Sequence[str], *, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None, timeout: float
-    ) -> None:
-        said: list[str] = []
-        command = (_PROGRAM, *arguments)
-        status = await follow(
-            command, stdin=stdin, stdout=stdout, on_line=said.append, timeout=timeout, environment=self._environment
-        )
-        if status:
-            raise ProgramFailed(command, status, "\n".join(said))
 
 
 def _mismatch(node: Node, lines: Iterable[str]) -> HashMismatch | None:
