@@ -16,7 +16,7 @@ from typing import Final
 from deployer.build.archives import members
 from deployer.build.debian_root import Deb
 from deployer.build.root_tree import RootTree
-from deployer.build.source_errors import ArchiveRefused
+from deployer.build.source_errors import ProgramsUnnamed, ProgramUnknown
 from deployer.build.tree_writer import TreeWriter
 from deployer.sandbox.launcher import START
 
@@ -44,13 +44,19 @@ class Starter:
 
 
 def isolated_programs(root: Path, own: Sequence[Deb], named: Sequence[str], starter: Starter, destination: Path) -> None:
-    """Make `destination`. Raises `ArchiveRefused` where the tree at `root` has no such programs, or none."""
-    programs = dict(_named(root, named) if named else _of(own))
+    """Make `destination`. Raises `ProgramUnknown` where the tree at `root` has not what is named, `ProgramsUnnamed`."""
+    programs = dict(_named(root, own, named) if named else _of(own))
     if not programs:
-        raise ArchiveRefused(root.name, "usr/bin", "the packages that it names bring no programs: say which in `programs`")
+        raise ProgramsUnnamed(_package(root), programs_in(root))
     with TreeWriter(destination) as writer:
         for name, place in sorted(programs.items()):
             writer.file(("bin", name), [starter.text(place).encode()], executable=True)
+
+
+def programs_in(root: Path) -> frozenset[str]:
+    """The names of all that lies where programs of a root tree do."""
+    directories = (root / directory for directory in _DIRECTORIES)
+    return frozenset(entry.name for directory in directories if directory.is_dir() for entry in directory.iterdir())
 
 
 def _of(own: Iterable[Deb]) -> Iterator[tuple[str, str]]:
@@ -61,20 +67,24 @@ def _of(own: Iterable[Deb]) -> Iterator[tuple[str, str]]:
                 yield name, f"/{directory}/{name}"
 
 
-def _named(root: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _named(root: Path, own: Sequence[Deb], names: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in names:
-        if name.startswith("/"):
-            RootTree(root).inside(name)
-            yield name.rpartition("/")[2], name
-            continue
-        found = next(
-            (
-                directory
-                for directory in _DIRECTORIES
-                if (root / directory / name).is_symlink() or (root / directory / name).is_file()
-            ),
-            None,
-        )
-        if found is None:
-            raise ArchiveRefused(root.name, name, "there is no such program in it")
-        yield name, f"/{found}/{name}"
+        place = _place(root, name)
+        if place is None:
+            raise ProgramUnknown(_package(root), name, programs_in(root), frozenset(dict(_of(own))))
+        yield name.rpartition("/")[2], place
+
+
+def _place(root: Path, name: str) -> str | None:
+    """Where a program is in the tree, by its name or its path; None where it is not there."""
+    if name.startswith("/"):
+        found = RootTree(root).leads_to(name)
+        return name if found is not None and found.is_file() else None
+    # A link may lead to something that only a machine has.
+    places = (f"{directory}/{name}" for directory in _DIRECTORIES)
+    return next((f"/{place}" for place in places if (root / place).is_symlink() or (root / place).is_file()), None)
+
+
+def _package(root: Path) -> str:
+    """Whose tree it is, by the name of its store path."""
+    return root.name.partition("-")[2]

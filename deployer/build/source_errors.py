@@ -5,12 +5,20 @@ DeploymentError
 ├── NotVendored      builds have a vendor directory, and files are not in it
 ├── ArchiveRefused   an archive is broken or hostile
 ├── FilesCollide     two packages bring different files under one name
-└── LocaleUnknown    a root tree has no parts of a locale
+├── LocaleUnknown    a root tree has no parts of a locale
+├── ProgramUnknown   a root tree has no such program
+└── ProgramsUnnamed  nothing says which programs of a root tree are meant
 """
 
 from __future__ import annotations
 
-from deployer.errors import DeploymentError
+from collections.abc import Collection
+from typing import Final
+
+from deployer.errors import DeploymentError, near
+
+_SHOWN: Final = 8
+"""How many programs of a tree are named."""
 
 
 class FetchFailed(DeploymentError):
@@ -107,3 +115,50 @@ class LocaleUnknown(DeploymentError):
         if self.near:
             return f"Did you mean {' or '.join(map(repr, self.near))}?"
         return "Its file /usr/share/i18n/SUPPORTED lists them: write de_DE.UTF-8 for the line 'de_DE.UTF-8 UTF-8'."
+
+
+class ProgramUnknown(DeploymentError):
+    """A root tree has no program of a name."""
+
+    package: str
+    program: str
+    """Its name, or its path in the tree."""
+    programs: Collection[str]
+    """Names of all programs of the tree."""
+    own: Collection[str] = ()
+    """Those of the packages that were asked for, where these are known."""
+
+    @property
+    def message(self) -> str:
+        """Which, of which package."""
+        return f"package {self.package!r} has no program {self.program!r}"
+
+    @property
+    def remedy(self) -> str:
+        """The nearest ones, and what there is."""
+        nearest = near(self.program.rpartition("/")[2], self.programs)
+        meant = f"Did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
+        return f"{meant}It has {_some(self.own or self.programs)}."
+
+
+class ProgramsUnnamed(DeploymentError):
+    """The packages that a root tree is asked for bring no programs, and nothing says which of the others are meant."""
+
+    package: str
+    programs: Collection[str]
+    """Names of all programs of the tree."""
+
+    @property
+    def message(self) -> str:
+        """Of which."""
+        return f"the Debian packages that package {self.package!r} names bring no programs"
+
+    @property
+    def remedy(self) -> str:
+        """What to write."""
+        return f"Say in its `programs` which of the others go on PATH: it has {_some(self.programs)}."
+
+
+def _some(programs: Collection[str]) -> str:
+    names = sorted(programs)
+    return ", ".join([*names[:_SHOWN], *([f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])]) or "none at all"

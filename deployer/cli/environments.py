@@ -187,6 +187,22 @@ class Workbench:
             raise ProgramUnclear(name, tried, tuple(everything[:_SHOWN]))
         return found[0]
 
+    def check_program(self, environment: Environment, name: str, program: str) -> None:
+        """Raises `ProgramUnknown` where neither the package `name` nor the environment's root tree has the program.
+
+        One that is named by its path, or runs by the machine's own `/usr`, is for the machine to find.
+        """
+        from deployer.build.source_errors import ProgramUnknown
+
+        if environment.base is None or "/" in program:
+            return
+        base = self.store.physical(environment.base.output)
+        others = (self.store.physical(made.output) / "bin" for made in environment.members)
+        places = [*(base / place for place in _DIRECTORIES), *others]
+        programs = {entry.name for place in places if place.is_dir() for entry in place.iterdir()}
+        if program not in programs:
+            raise ProgramUnknown(name, program, programs)
+
     def shell(self, environment: Environment, *, pure: bool) -> list[str]:
         """The shell to be in: the user's own where the environment has it. Raises `ShellMissing`."""
         from deployer.environments.errors import ShellMissing

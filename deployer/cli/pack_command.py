@@ -51,6 +51,9 @@ def command(
     environment = bench.compose([name], base=base)
     python, launcher = interpreter(bench.packages, platform.machine(), STORE_DIR), launcher_tree(STORE_DIR)
     needed = (*environment.needed, python, launcher)
+    if program:
+        bench.have(environment.needed)
+        bench.check_program(environment, name, program)
     bench.have(needed)
     contents = bench.store.closure([made.output for made in needed])
     spec = environment.spec(store="", store_directory=STORE_DIR, keep=None)

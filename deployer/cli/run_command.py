@@ -35,8 +35,18 @@ def command(
     machine's. The exit code is the program's own; 125 where it could not be started, 126 where it can't be run, 127 where it is
     not there.
     """
+    from deployer.build.source_errors import ProgramUnknown
+    from deployer.cli.display import print_error
+    from deployer.sandbox.launcher.program import NOT_THERE
+
     bench = Workbench(context.obj, package_file)
     environment = bench.compose([name], base=base)
     bench.have(environment.needed)
+    if program:
+        try:
+            bench.check_program(environment, name, program)
+        except ProgramUnknown as error:
+            print_error(error, as_json=context.obj.as_json)
+            context.exit(NOT_THERE)
     words = [program or bench.program(environment, name), *arguments]
     bench.become(environment, words, keep=kept(pure=pure, keep=keep))

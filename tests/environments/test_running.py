@@ -48,8 +48,15 @@ def test_arguments_and_exit_status_are_the_programs_own(project):
     done = project.deployer("run", "base", "-p", "sh", "--", "-c", 'echo "$1"; exit 7', "sh", "--pure -x *")
 
     assert (done.returncode, done.stdout) == (7, "--pure -x *\n")
-    assert project.deployer("run", "base", "-p", "no-such").returncode == 127
     assert project.deployer("run", "base", "-p", "/usr/share/mark").returncode == 127
+
+
+def test_a_program_that_a_package_has_not_is_told_with_the_nearest(project, refused):
+    done = project.deployer("run", "other", "-p", "which-tol")
+
+    assert done.returncode == 127
+    assert "package 'other' has no program 'which-tol'\n  → Did you mean 'which-tool'? It has cat, env, " in done.stderr
+    assert "Did you mean 'cat'?" in refused("pack", "base", "-p", "ct", "-o", "x")
 
 
 def test_a_signal_reaches_the_program_itself(project):
