@@ -117,6 +117,8 @@ def program(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit. Raises nothing but `SystemExit`."""
     gc.set_threshold(_COLLECT_AFTER)
+    # A Python that was started by its mere name, in an environment without PATH, does not know where it lies.
+    sys.executable = sys.executable or os.readlink("/proc/self/exe")
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run(given))
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deployer.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from deployer.ssh import BecomePassword, ConnectOptions
     from deployer.store import Store
@@ -84,6 +86,27 @@ def store_root() -> Path:
 
 
 def home(variable: str, default: str) -> Path:
-    """A directory of the user's, as the XDG base directory specification has it."""
+    """A directory of the user's, as the XDG base directory specification has it. Raises `HomeUnknown`."""
     given = os.environ.get(variable)
-    return Path(given) if given else Path.home() / default
+    try:
+        return Path(given) if given else Path.home() / default
+    except RuntimeError:
+        raise HomeUnknown(os.getuid(), variable) from None
+
+
+class HomeUnknown(ConfigurationError):
+    """Something is to be kept in the home directory of a user who has none."""
+
+    user: int
+    variable: str
+    """What may name a directory besides HOME."""
+
+    @property
+    def message(self) -> str:
+        """Whose, and why it is not known."""
+        return f"user {self.user} has no home directory: HOME is not set, and there is no account of that number"
+
+    @property
+    def remedy(self) -> str:
+        """What may be set."""
+        return f"Set HOME, or {self.variable}, to a directory of yours; where only the store is needed, --store-root DIR will do."

@@ -190,6 +190,23 @@ class IndexRefused(ConfigurationError):
         return "Check the names of the suites, the mirrors, and this machine's network and proxy settings."
 
 
+class SettingsUnreadable(ConfigurationError):
+    """A file by which this machine, or its user, says where things are fetched from can't be read."""
+
+    file: str
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Which, and why."""
+        return f"{self.file} can't be read: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """By whose it is."""
+        return "Let this user read it. If it is in another user's home, set HOME to this user's own."
+
+
 class MirrorsUnknown(ConfigurationError):
     """Nothing says where .debs come from."""
 

@@ -9,14 +9,16 @@ file `vendor` in the same places.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deployer.packages.errors import MirrorsUnknown
+from deployer.packages.errors import MirrorsUnknown, SettingsUnreadable
 
 VARIABLE: Final = "DEPLOYER_DEBIAN_MIRRORS"
 VENDOR: Final = "DEPLOYER_VENDOR"
@@ -71,15 +73,34 @@ def vendor_url(place: str) -> str:
 
 def settings_files(name: str, environment: Mapping[str, str], root: Path) -> tuple[Path, ...]:
     """Where a file of the user's or of the machine's may be that lists URLs."""
-    home = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "/root"), ".config"))
-    return Path(home, "deployer", name), root / "etc/deployer" / name
+    own, home = environment.get("XDG_CONFIG_HOME"), _home(environment)
+    users = [Path(own)] if own else [home / ".config"] if home else []
+    return *(directory / "deployer" / name for directory in users), root / "etc/deployer" / name
+
+
+def _home(environment: Mapping[str, str]) -> Path | None:
+    """The user's home; None for one who has neither the variable nor an account."""
+    if named := environment.get("HOME"):
+        return Path(named)
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
 
 
 def urls_of(files: Iterable[Path]) -> tuple[str, ...]:
-    """The lines of the first of these files that has any; what follows a `#` is a remark."""
-    texts = (file.read_text() for file in files if file.is_file())
+    """The lines of the first of these files that has any; what follows a `#` is a remark. Raises `SettingsUnreadable`."""
+    texts = (_text(file) for file in files)
     found = (tuple(url for line in text.splitlines() if (url := line.partition("#")[0].strip())) for text in texts)
     return next((urls for urls in found if urls), ())
+
+
+def _text(file: Path) -> str:
+    """Of a file of settings; empty where there is none."""
+    try:
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsUnreadable(str(file), getattr(error, "strerror", None) or str(error)) from None
 
 
 def mirrors_of(suite: str, mirrors: Sequence[Mirror]) -> tuple[Mirror, ...]:
@@ -105,10 +126,10 @@ def _from_apt(directory: Path) -> tuple[Mirror, ...]:
     parts = directory / "sources.list.d"
     found: list[Mirror] = []
     for file in [directory / "sources.list", *sorted(parts.glob("*"))]:
-        if file.suffix == ".list" and file.is_file():
-            found += _one_line(file.read_text(errors="replace"))
-        elif file.suffix == ".sources" and file.is_file():
-            found += _deb822(file.read_text(errors="replace"))
+        read = {".list": _one_line, ".sources": _deb822}.get(file.suffix)
+        # A source with a password in it may be root's alone: then it is not for this user.
+        with contextlib.suppress(PermissionError):
+            found += read(file.read_text(errors="replace")) if read is not None and file.is_file() else ()
     found = [mirror for mirror in found if _is_distribution(mirror)]
     # Those that name the distribution's own keyring are surely its mirrors; an entry without a keyring may be anyone's.
     return tuple(sorted(found, key=lambda mirror: not mirror.signed_by))

@@ -161,6 +161,13 @@ class StoreUnusable(StoreError):
         """Where, and why."""
         return f"the store at {self.path} can't be used: {self.reason}"
 
+    @property
+    def remedy(self) -> str:
+        """What to look at."""
+        return (
+            "See whose it is, and on which disk. On a controller, --store-root names another: each user needs one of their own."
+        )
+
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the kernel says of a disk without room."""

@@ -9,6 +9,8 @@ import weakref
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Optional, Set
 
+from deployer.store.errors import translate
+
 
 @contextlib.contextmanager
 def locked(paths: Iterable[Path]) -> Iterator[None]:
@@ -72,8 +74,14 @@ def _is_still(descriptor: int, path: Path) -> bool:
 
 @contextlib.contextmanager
 def held(path: Path, *, exclusive: bool) -> Iterator[None]:
-    """Hold the collector's lock, which is never unlinked: shared to add paths, exclusive to delete them."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Hold the collector's lock, which is never unlinked: shared to add paths, exclusive to delete them.
+
+    Raises `StoreUnusable` for the store of another user, and `StoreFull`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise translate(error, str(path)) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield

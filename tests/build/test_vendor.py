@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import pwd
 import threading
 
 import pytest
@@ -16,6 +17,7 @@ from deployer.build.limits import FetchLimits
 from deployer.build.source_errors import NotVendored
 from deployer.build.vendor import LIST, VendorDirectory, VendoredFile, vendored_files
 from deployer.packages import PackageSet
+from deployer.packages.errors import SettingsUnreadable
 from deployer.packages.mirrors import find_vendor
 from deployer.packages.recipes import ArchiveRecipe, FetchRecipe
 from deployer.store import Store
@@ -166,3 +168,22 @@ def test_a_machine_says_by_a_variable_or_a_file_where_its_directories_are(tmp_pa
     assert find_vendor(home, root=tmp_path) == ("file:///srv/a%20directory", "https://vendor.example")
     assert find_vendor({**home, "DEPLOYER_VENDOR": "/a file:///b"}, root=tmp_path) == ("file:///a", "file:///b")
     assert find_vendor(home, root=tmp_path / "none") == ()
+
+
+def test_a_users_settings_are_found_by_the_account_where_the_environment_is_empty(tmp_path, monkeypatch):
+    account = pwd.struct_passwd(("ann", "x", 4242, 4242, "", str(tmp_path), "/bin/sh"))
+    (tmp_path / ".config/deployer").mkdir(parents=True)
+    (tmp_path / ".config/deployer/vendor").write_text("/srv/ann\n")
+
+    monkeypatch.setattr(pwd, "getpwuid", lambda user: account)
+    assert find_vendor({}, root=tmp_path) == ("file:///srv/ann",)
+    monkeypatch.setattr(pwd, "getpwuid", lambda user: {}[user])
+    assert find_vendor({}, root=tmp_path) == ()
+
+
+def test_settings_that_cannot_be_read_are_told_and_not_passed_over(tmp_path):
+    (tmp_path / "etc/deployer").mkdir(parents=True)
+    (tmp_path / "etc/deployer/vendor").write_bytes(b"\xff")
+
+    with pytest.raises(SettingsUnreadable, match="etc/deployer/vendor can't be read"):
+        find_vendor({"HOME": str(tmp_path)}, root=tmp_path)

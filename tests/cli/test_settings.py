@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import click
@@ -52,6 +54,20 @@ def test_the_environment_speaks_for_all_commands_and_an_option_goes_before_it(pa
     found = parse("--substituter", "file:///c", "-j", "1", "-k", "-K", "--store-root", "/x")
     assert found.build == BuildChoices(("file:///c",), ("a:x", "b:y"), 2, 1, keep_going=True, keep_failed=True)
     assert found.store_root == Path("/x")
+
+
+def test_a_user_without_a_home_is_told_what_may_be_set(deployer, monkeypatch, tmp_path):
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda user: {}[user])
+
+    told = deployer("store", "gc")
+
+    assert told.code == 2
+    assert f"user {os.getuid()} has no home directory" in told.err
+    assert "Set HOME, or XDG_DATA_HOME" in told.err
+    (tmp_path / "file").touch()
+    assert deployer("store", "add", str(tmp_path / "file"), "--store-root", "store").code == 0
 
 
 def test_limits_of_builds_are_said_as_people_write_amounts(parse):

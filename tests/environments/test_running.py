@@ -68,6 +68,25 @@ def test_a_signal_reaches_the_program_itself(project):
         assert process.wait(10) == -signal.SIGTERM
 
 
+def test_an_empty_environment_is_enough(project):
+    text(project.deployer("package", "build", "base"))
+    options = ["--store-root", str(project.store_root), "shell", "base", "--pure", "-c", "cat /usr/share/mark"]
+
+    # By its mere name: without PATH, a Python does not know then where it lies.
+    done = subprocess.run(
+        ["python3", "-m", "deployer", *options],
+        executable=os.path.realpath(sys.executable),
+        env={"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])},
+        cwd=project.directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert text(done) == "of the tree\n"
+
+
 def test_a_pure_environment_has_what_is_stated_and_what_is_kept(project):
     project.environment |= {"SECRET": "x", "WANTED": "y", "LD_PRELOAD": "/nowhere.so", "TERM": "vt100"}
 

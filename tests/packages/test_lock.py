@@ -1,5 +1,9 @@
 """The lock file, and the mirrors that locked files come from."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +127,21 @@ deb-src http://src.example/ y main
         "http://mirror.example/debian", ("bookworm", "bookworm-updates"), "/usr/share/keyrings/debian-archive-keyring.gpg"
     )
     assert [mirror.url for mirror in found[1:]] == ["http://plain.example/debian"]
+
+
+def test_sources_that_only_root_may_read_are_none_of_an_ordinary_users():
+    with tempfile.TemporaryDirectory() as directory:
+        root = sources(Path(directory), a_list="deb http://name:password@secret.example/ trixie main", b_sources=DEB822)
+        root.chmod(0o755)
+        (root / "etc/apt/sources.list.d/a.list").chmod(0)
+        before = os.geteuid()
+        os.seteuid(before or 65534)
+        try:
+            found = find_mirrors({"HOME": directory}, root=root)
+        finally:
+            os.seteuid(before)
+
+    assert [mirror.url for mirror in found] == ["http://mirror.example/debian"]
 
 
 def test_the_environment_goes_before_settings_and_settings_before_apt(tmp_path):

@@ -6,7 +6,9 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from deployer.store import PathInfo, Store
+import pytest
+
+from deployer.store import PathInfo, Store, StoreUnusable, collect
 from deployer.store.database import _STEPS, Database
 
 
@@ -33,6 +35,18 @@ def test_signatures_are_added_and_none_stands_twice(store):
     store.add_signatures(info("one").path, [])
 
     assert store.query(info("one").path).signatures == ("a:1", "b:2", "c:3")
+
+
+def test_a_store_whose_lock_cannot_be_had_is_told_and_not_used(store):
+    """As that of another user: its files are for that user alone."""
+    store.add_text("x", b"x")
+    (store.layout.state / "gc.lock").unlink()
+    (store.layout.state / "gc.lock").mkdir()
+
+    for use in (lambda: store.keep([]), lambda: collect(store)):
+        with pytest.raises(StoreUnusable, match=r"gc\.lock can't be used") as caught:
+            use()
+        assert "--store-root" in caught.value.remedy
 
 
 def test_what_is_built_here_says_so(store):

@@ -192,7 +192,7 @@ class HttpTransport:
 
     def _login_of_netrc(self) -> tuple[str, str] | None:
         host = urlsplit(self._base).hostname or ""
-        for file in [self._netrc] if self._netrc else [Path.home() / ".netrc", _SYSTEM_NETRC]:
+        for file in [self._netrc] if self._netrc else [Path(os.path.expanduser("~/.netrc")), _SYSTEM_NETRC]:
             try:
                 found = netrc_files.netrc(str(file)).authenticators(host)
             except FileNotFoundError:
