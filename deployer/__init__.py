@@ -1,5 +1,4 @@
 """deployer: declarative, atomic, self-healing deployments over SSH for the Linux servers you already have."""
 
-from typing import Final
-
-__version__: Final = "0.1.0"
+# Not `Final`: a Python that is too old for that is to be told so, by `__main__`.
+__version__ = "0.1.0"

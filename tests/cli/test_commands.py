@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -11,6 +15,7 @@ from deployer.cli.main import COMMANDS, main
 from tests.cli.conftest import QUICKSTART
 
 FLEET = ("-i", str(QUICKSTART / "inventory.yaml"))
+PACKAGE = Path(__file__).parents[2] / "deployer"
 HOSTS = ["watch1", "web1", "web2"]
 
 
@@ -42,6 +47,18 @@ def test_a_wrong_command_line_is_usage(deployer, arguments):
     assert answer.code == 2
     assert "Error: " in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_a_python_that_is_too_old_says_so_and_what_to_do():
+    program = "import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_module('deployer', run_name='__main__')"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "needs Python 3.11 or newer" in done.stderr
+    assert "deployer pack" in done.stderr
+    for file in ("__init__.py", "__main__.py"):
+        ast.parse((PACKAGE / file).read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
 def test_main_ends_the_process_with_the_code(capfd):
