@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from deployer.cli.environments import Workbench, kept, packages_option, surroundings_options
 from deployer.cli.options import build_options, store_option
+
+if TYPE_CHECKING:
+    from deployer.environments import Environment
 
 
 @click.command("run")
@@ -35,18 +39,24 @@ def command(
     machine's. The exit code is the program's own; 125 where it could not be started, 126 where it can't be run, 127 where it is
     not there.
     """
-    from deployer.build.source_errors import ProgramUnknown
-    from deployer.cli.display import print_error
-    from deployer.sandbox.launcher.program import NOT_THERE
-
     bench = Workbench(context.obj, package_file)
     environment = bench.compose([name], base=base)
     bench.have(environment.needed)
     if program:
-        try:
-            bench.check_program(environment, name, program)
-        except ProgramUnknown as error:
-            print_error(error, as_json=context.obj.as_json)
-            context.exit(NOT_THERE)
+        _exit_where_it_is_not_there(context, bench, environment, name, program)
     words = [program or bench.program(environment, name), *arguments]
     bench.become(environment, words, keep=kept(pure=pure, keep=keep))
+
+
+def _exit_where_it_is_not_there(
+    context: click.Context, bench: Workbench, environment: Environment, name: str, program: str
+) -> None:
+    from deployer.build.source_errors import ProgramUnknown
+    from deployer.cli.display import print_error
+    from deployer.sandbox.launcher.program import NOT_THERE
+
+    try:
+        bench.check_program(environment, name, program)
+    except ProgramUnknown as error:
+        print_error(error, as_json=context.obj.as_json)
+        context.exit(NOT_THERE)
