@@ -13,8 +13,9 @@ from deployer.errors import near
 from deployer.formats import StorePath
 from deployer.formats.storepath import StorePathRefused
 from deployer.packages.errors import PasswordShown
-from deployer.packages.locales import LOCALE
+from deployer.packages.locales import LOCALE, is_of_common_character_set
 from deployer.packages.recipes import (
+    CHARACTER_SETS,
     DEBIAN_ARCHITECTURES,
     NIXPKGS,
     OMITTABLE,
@@ -138,10 +139,14 @@ def _debian(entry: Entry) -> DebianRecipe:
     for program in programs:
         if not PROGRAM_NAME.fullmatch(program):
             entry.fault("programs", f"{program!r} is no name of a program", "Write it without its directory: nginx.")
+    omit = _omitted(entry, OMITTABLE_OF_TREES, ())
     locales = entry.either("locales", lambda key: entry.strings(key, ()))
     for locale in locales:
         if not LOCALE.fullmatch(locale):
             entry.fault("locales", f"{locale!r} is no locale with a character set", "Write it such as de_DE.UTF-8.")
+        elif CHARACTER_SETS in omit and not is_of_common_character_set(locale):
+            hint = f"Take the locale in UTF-8, or do not omit {CHARACTER_SETS!r}."
+            entry.fault("locales", f"{locale!r} is of a character set that is left out", hint)
     return DebianRecipe(
         name=entry.name,
         place=entry.place(),
@@ -151,7 +156,7 @@ def _debian(entry: Entry) -> DebianRecipe:
         links={**(below.links if below else {}), **entry.mapping("links")},
         programs=programs,
         locales=locales,
-        omit=_omitted(entry, OMITTABLE_OF_TREES, ()),
+        omit=omit,
     )
 
 

@@ -18,6 +18,8 @@ LOCALE: Final = re.compile(
     r"(?P<language>[A-Za-z]{1,8}(?:_[A-Z]{2})?)\.(?P<charset>[A-Za-z0-9_-]{1,40})(?P<modifier>@[A-Za-z0-9]{1,20})?"
 )
 """Such as `de_DE.UTF-8` or `sr_RS.UTF-8@latin`."""
+_COMMON: Final = frozenset({"utf8", "iso88591", "iso885915", "cp1252"})
+"""Character sets of locales whose conversions stay in a tree that omits character sets."""
 _LOCALEDEF: Final = "/usr/bin/localedef"
 
 
@@ -34,6 +36,11 @@ def directory_of(name: str) -> str:
     charset = re.sub(r"[^A-Za-z0-9]", "", match["charset"]).lower()
     charset = f"iso{charset}" if charset.isdigit() else charset
     return f"{match['language']}.{charset}{match['modifier'] or ''}"
+
+
+def is_of_common_character_set(name: str) -> bool:
+    """Whether a program can speak a locale where only the common character sets are not left out."""
+    return directory_of(name).partition(".")[2].partition("@")[0] in _COMMON
 
 
 def _locale(tree: Made, name: str, store_dir: str) -> Made:

@@ -18,7 +18,8 @@ DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 NIXPKGS: Final = "<nixpkgs>"
 OMITTABLE: Final = ("dev", "optional", "peer")
 """What of a `package-lock.json` can be left out; npm marks by these words what is needed for that alone."""
-OMITTABLE_OF_TREES: Final = ("documentation", "translations")
+CHARACTER_SETS: Final = "character_sets"
+OMITTABLE_OF_TREES: Final = ("documentation", "translations", CHARACTER_SETS)
 """What of a set of Debian packages can be left out."""
 
 Dependency = Union[str, "Recipe"]
@@ -109,7 +110,7 @@ class DebianRecipe(Recipe, kw_only=True):
     locales: tuple[str, ...] = ()
     """Such as `de_DE.UTF-8`: made by what the tree has for it."""
     omit: tuple[str, ...] = ()
-    """What of the packages is left out: `documentation`, `translations`."""
+    """What of the packages is left out: `documentation`, `translations`, `character_sets`."""
 
 
 class PythonRecipe(Recipe, kw_only=True):

@@ -180,6 +180,21 @@ def test_texts_for_people_are_left_out_of_a_root_where_that_is_asked_for(tmp_pat
     assert (share / "man").exists() is (share / "doc/x/more").exists() is ("documentation" not in omitted)
 
 
+COMMON = ["UTF-16.so", "UTF-32.so", "ISO8859-1.so", "CP1252.so", "gconv-modules", "gconv-modules.cache"]
+RARE = ["KOI8-R.so", "ISO8859-2.so", "SJIS.so", "libJIS.so"]
+
+
+@pytest.mark.parametrize("omitted", [[], ["documentation"], ["character_sets", "translations"]], ids="-".join)
+def test_rare_character_sets_are_left_out_of_a_root_where_that_is_asked_for(tmp_path, omitted):
+    files = [f"lib/x86_64-linux-gnu/gconv/{name}" for name in COMMON + RARE] + ["usr/lib/gconv/of-a-program.so"]
+
+    root = make_root(tmp_path, [entry(f"./{name}", b"x") for name in files], omitted=omitted)
+
+    found = set(os.listdir(root / "usr/lib/x86_64-linux-gnu/gconv"))
+    assert found == {*COMMON, *([] if "character_sets" in omitted else RARE)}
+    assert (root / "usr/lib/gconv/of-a-program.so").is_file()
+
+
 def test_a_link_to_a_directory_is_gone_through_inside_the_root(tmp_path):
     link = entry("./usr/share/doc", kind=tarfile.SYMTYPE, target="/../../data")
 

@@ -21,12 +21,13 @@ from tests.lab.standing import shell
 
 FILES = "https://files.python" + "hosted.org/"
 LOCK = Path(__file__).with_name("fastapi.pylock.toml").read_text(encoding="utf-8").replace("https://FILES/", FILES)
+SMALL = {"kind": "debian", "omit": ["documentation", "translations", "character_sets"]}
 PACKAGES: dict[str, Any] = {
     "nginx": {"kind": "debian", "suite": "bullseye", "packages": ["nginx-light"]},
-    "nginx-next": {"kind": "debian", "suite": "trixie", "packages": ["nginx-light"]},
-    "database": {"kind": "debian", "suite": "bookworm", "packages": ["postgresql-15", "dash"], "programs": ["psql"]},
+    "nginx-next": {**SMALL, "suite": "trixie", "packages": ["nginx-light"]},
+    "database": {**SMALL, "suite": "bookworm", "packages": ["postgresql-15", "dash"], "programs": ["psql"]},
     "metrics": {"kind": "debian", "suite": "trixie", "packages": ["prometheus-node-exporter"]},
-    "python": {"kind": "debian", "suite": "bookworm", "packages": ["python3"]},
+    "python": {**SMALL, "suite": "bookworm", "packages": ["python3"]},
     "notes": {"kind": "python", "interpreter": "python", "lock": "pylock.toml", "source": "./source"},
 }
 NOTES = r'''
