@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,9 @@ def command(context: click.Context, selector: str | None, package_file: Path | N
     """Tell which Debian packages in use have newer versions in the indexes of today, for each host.
 
     Every package that a host's system is made from, as deployer.lock pins it, is compared with the suites that it was locked from
-    and with their security suites, whose indexes are fetched and verified as `deployer lock` does. Hosts are not contacted. With
-    --packages, or where there is no inventory, the packages of packages.yaml are compared.
+    and with their security suites, whose indexes are fetched and verified as `deployer lock` does. Toolchains, which are used to
+    build and do not run on the host, are told apart. Hosts are not contacted. With --packages, or where there is no inventory,
+    the packages of packages.yaml are compared.
 
     Exit code 1 where a security suite has a newer version of anything.
     """
@@ -50,21 +52,34 @@ def command(context: click.Context, selector: str | None, package_file: Path | N
         from deployer.packages.mirrors import find_mirrors
         from deployer.packages.updates import find_updates
 
-        distinct = {name: locked for of_host in sets.values() for name, locked in of_host.items()}
+        distinct = {name: locked for of_host in sets.values() for name, locked in of_host.locked.items()}
         found = await find_updates(distinct, find_mirrors()) if distinct else {}
-        updates = {host: tuple(update for name in of_host for update in found[name]) for host, of_host in sets.items()}
+        updates = {host: tuple(update for name in of_host.locked for update in found[name]) for host, of_host in sets.items()}
         if what.settings.as_json:
             for host, due in updates.items():
-                display.data({"host": host or None, "sets": [*sets[host]], "updates": [_document(update) for update in due]})
+                display.data(_document(host, sets[host], due))
         else:
-            _show(updates, display, is_bare=is_bare)
-            _advise(updates, distinct, display, declared=packages.names(), is_bare=is_bare)
+            _show(updates, sets, display)
+            _advise(updates, sets, display, declared=packages.names(), is_bare=is_bare)
         return int(ExitCode.FAILED if any(update.is_security for due in updates.values() for update in due) else ExitCode.DONE)
 
     run(work)
 
 
-def _all_sets(packages: PackageSet) -> dict[str, LockedDebian]:
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """The packages of kind `debian` of a host, or of a file."""
+
+    locked: Mapping[str, LockedDebian]
+    running: Collection[str] | None
+    """Those that are not only toolchains; None where no host says so."""
+
+    def runs(self, name: str) -> bool | None:
+        """Whether something of it may run on the host; None where there is no host."""
+        return None if self.running is None else name in self.running
+
+
+def _all_sets(packages: PackageSet) -> _Sets:
     """The sets of a file of packages. Raises all `LockOutdated` together."""
     from deployer.errors import DeployerError
 
@@ -75,37 +90,46 @@ def _all_sets(packages: PackageSet) -> dict[str, LockedDebian]:
         except DeployerError as error:
             errors.append(error)
     raise_all(errors)
-    return packages.root_trees(made)
+    return _Sets(packages.root_trees(made), None)
 
 
-def _sets_of_hosts(what: Project, selector: str | None) -> dict[str, dict[str, LockedDebian]]:
-    systems = what.systems(what.select(selector))
-    return {host: what.packages.root_trees([system.made]) for host, system in sorted(systems.items())}
-
-
-def _document(update: Update) -> dict[str, JsonValue]:
+def _sets_of_hosts(what: Project, selector: str | None) -> dict[str, _Sets]:
+    systems, trees = what.systems(what.select(selector)), what.packages.root_trees
     return {
-        "set": update.package_set,
-        "package": update.package,
-        "architecture": update.architecture,
-        "locked": update.locked,
-        "newest": update.newest,
-        "suites": [*update.suites],
-        "security": update.is_security,
+        host: _Sets(trees([system.made]), trees([system.made], running=True).keys()) for host, system in sorted(systems.items())
     }
 
 
-def _show(updates: Mapping[str, Sequence[Update]], display: Display, *, is_bare: bool) -> None:
-    """A table for each group of hosts that need the same."""
+def _document(host: str, sets: _Sets, due: Sequence[Update]) -> dict[str, JsonValue]:
+    updates: list[JsonValue] = [
+        {
+            "set": update.package_set,
+            "package": update.package,
+            "architecture": update.architecture,
+            "locked": update.locked,
+            "newest": update.newest,
+            "suites": [*update.suites],
+            "security": update.is_security,
+            "runs": sets.runs(update.package_set),
+        }
+        for update in due
+    ]
+    toolchains: list[JsonValue] = [name for name in sets.locked if sets.runs(name) is False]
+    return {"host": host or None, "sets": [*sets.locked], "toolchains": toolchains, "updates": updates}
+
+
+def _show(updates: Mapping[str, Sequence[Update]], sets: Mapping[str, _Sets], display: Display) -> None:
+    """A table for each group of hosts that need the same: of what runs on them, and of what only builds use."""
     from deployer.ui import table
 
-    groups: dict[tuple[Update, ...], list[str]] = {}
+    groups: dict[tuple[bool, tuple[Update, ...]], list[str]] = {}
     for host, due in updates.items():
-        if due:
-            groups.setdefault(tuple(due), []).append(host)
-    for due, hosts in groups.items():
-        if not is_bare:
-            display.text(f"{' '.join(hosts)}:")
+        for is_toolchain in (False, True):
+            if part := tuple(update for update in due if (sets[host].runs(update.package_set) is False) is is_toolchain):
+                groups.setdefault((is_toolchain, part), []).append(host)
+    for (is_toolchain, due), hosts in sorted(groups.items(), key=lambda group: group[0][0]):
+        if hosts != [""]:
+            display.text(f"{' '.join(hosts)}{', only to build' if is_toolchain else ''}:")
         rows = [(one.package_set, one.package, one.locked, one.newest, " ".join(one.suites)) for one in due]
         display.text(table(("SET", "PACKAGE", "LOCKED", "NEWEST", "SUITES"), rows, display.paint))
     if not groups:
@@ -114,7 +138,7 @@ def _show(updates: Mapping[str, Sequence[Update]], display: Display, *, is_bare:
 
 def _advise(
     updates: Mapping[str, Sequence[Update]],
-    sets: Mapping[str, LockedDebian],
+    sets: Mapping[str, _Sets],
     display: Display,
     *,
     declared: Collection[str],
@@ -125,7 +149,9 @@ def _advise(
     security = {update for update in due if update.is_security}
     if not due:
         return
-    display.say(f"{len(due)} newer versions, {len(security)} of them in a security suite.")
+    used = {update for host, of_host in updates.items() for update in of_host if sets[host].runs(update.package_set) is not False}
+    to_build = f", {len(due - used)} of what only builds use" if due - used else ""
+    display.say(f"{len(due)} newer versions, {len(security)} of them in a security suite{to_build}.")
     wanted = security or due
     names = sorted({update.package_set for update in wanted})
     for name in names:
@@ -133,7 +159,8 @@ def _advise(
             display.say(f"{name!r} comes with deployer: a package of this name and of kind 'debian' takes its place.")
             continue
         suites = sorted({suite for update in wanted if update.package_set == name for suite in update.suites})
-        if missing := [suite for suite in suites if suite not in sets[name].suites]:
+        locked = next(of_host.locked[name] for of_host in sets.values() if name in of_host.locked)
+        if missing := [suite for suite in suites if suite not in locked.suites]:
             display.say(
                 f"Add {' and '.join(missing)} to the suites of {name!r}: without them a lock cannot have the newer versions."
             )

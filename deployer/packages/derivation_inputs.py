@@ -40,6 +40,14 @@ class Made:
         """The path of its only output."""
         return StorePath.parse(self.derivation.outputs["out"].path, self.path.store_dir)
 
+    @property
+    def lasting_inputs(self) -> tuple[Made, ...]:
+        """The inputs that what is made may refer to: all but the toolchain of a build, which sees it as `/usr`."""
+        environment = self.derivation.environment
+        toolchain = environment.get("toolchain", "")
+        is_input_too = toolchain in environment.get("inputs", "").split()
+        return tuple(needed for needed in self.inputs if is_input_too or str(needed.output) != toolchain)
+
 
 def make_source(path: Path, *, store_dir: str, ignored: frozenset[str]) -> Source:
     """Hash a file or directory."""
@@ -86,8 +94,8 @@ def make_derivation(
     )
 
 
-def needed_first(made: Iterable[Made]) -> list[Made]:
-    """Derivations and all that they need, each once, in an order in which they can be written."""
+def needed_first(made: Iterable[Made], *, lasting: bool = False) -> list[Made]:
+    """Derivations and all that they need, each once, in an order in which they can be written. `lasting`: but for toolchains."""
     done: dict[str, Made] = {}
     todo = [(item, False) for item in made]
     while todo:
@@ -98,5 +106,5 @@ def needed_first(made: Iterable[Made]) -> list[Made]:
             done[str(item.path)] = item
             continue
         todo.append((item, True))
-        todo.extend((needed, False) for needed in item.inputs)
+        todo.extend((needed, False) for needed in (item.lasting_inputs if lasting else item.inputs))
     return list(done.values())

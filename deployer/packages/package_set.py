@@ -192,14 +192,15 @@ class PackageSet:
         """The package of kind `debian` in whose tree a path is, of those that were referred to."""
         return self._trees.get(path[: len(self._store_dir) + 1 + HASH_LENGTH])
 
-    def root_trees(self, made: Iterable[Made]) -> dict[str, LockedDebian]:
+    def root_trees(self, made: Iterable[Made], *, running: bool = False) -> dict[str, LockedDebian]:
         """What the lock pins for each package of kind `debian` among these and all that they are made from, by name.
 
-        The Python that deployer brings is one of them, by the name of the package that would take its place.
+        The Python that deployer brings is one of them, by the name of the package that would take its place. `running`: only
+        those of which something may run, and not those that are toolchains of builds and nothing else.
         """
         from deployer.packages.interpreter import pinned_roots
 
-        ordered = needed_first(made)
+        ordered = needed_first(made, lasting=running)
         needed = {item.path for item in ordered}
         known = [(recipe, item) for recipe, item in self._made.values() if item.path in needed]
         found = {recipe.name: self._maker.locked(recipe) for recipe, _ in known if isinstance(recipe, DebianRecipe)}

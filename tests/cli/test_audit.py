@@ -25,6 +25,7 @@ tool: {kind: debian, suite: testing, packages: [tool]}
 other: {kind: debian, suite: testing, packages: [other]}
 unused: {kind: debian, suite: testing, packages: [other]}
 made: {kind: build, toolchain: other, script: "touch $out"}
+linked: {kind: build, toolchain: other, inputs: [tool], script: "touch $out"}
 """
 CONFIGURATIONS = {
     "web.yaml": "etc: {path-of-tool: {text: '${pkgs.tool}'}}",
@@ -120,14 +121,36 @@ def test_what_a_build_was_made_with_is_told_too_and_other_suites_are_no_failure(
         "newest": "1.1",
         "suites": ["testing"],
         "security": False,
+        "runs": False,
     }
     assert answer.code == 0
     assert [json.loads(line) for line in answer.out.splitlines()] == [
-        {"host": "bare1", "sets": [], "updates": []},
-        {"host": "db1", "sets": ["other"], "updates": [update]},
-        {"host": "web1", "sets": ["tool"], "updates": []},
-        {"host": "web2", "sets": ["tool"], "updates": []},
+        {"host": "bare1", "sets": [], "toolchains": [], "updates": []},
+        {"host": "db1", "sets": ["other"], "toolchains": ["other"], "updates": [update]},
+        {"host": "web1", "sets": ["tool"], "toolchains": [], "updates": []},
+        {"host": "web2", "sets": ["tool"], "toolchains": [], "updates": []},
     ]
+
+
+def test_what_only_builds_use_is_told_apart_from_what_may_run_on_a_host(audit, suites, tmp_path):
+    for name in ("db", "web", "bare"):
+        used = {"db": "${pkgs.linked}", "web": "${pkgs.made} ${pkgs.other}", "bare": "${pkgs.made}"}[name]
+        (tmp_path / "work" / f"{name}.yaml").write_text(f"etc: {{paths: {{text: '{used}'}}}}")
+    suites[1].add("other", "1.0+deb1u1")
+    suites[1].add("tool", "1.0+deb1u1")
+    suites[1].publish()
+
+    answer = audit()
+
+    assert answer.code == 1
+    assert [" ".join(line.split()[:2]) for line in answer.out.splitlines() if line] == [
+        *("db1:", "SET PACKAGE", "tool tool"),
+        *("web1 web2:", "SET PACKAGE", "other other"),
+        *("bare1 db1,", "SET PACKAGE", "other other"),
+    ]
+    assert "\nbare1 db1, only to build:\n" in answer.out
+    assert "2 newer versions, 2 of them in a security suite.\n" in answer.err
+    assert "2 newer versions, 2 of them in a security suite, 1 of what only builds use.\n" in audit("db1").err
 
 
 def test_packages_without_an_inventory_are_audited(audit, suites, tmp_path):
@@ -140,6 +163,10 @@ def test_packages_without_an_inventory_are_audited(audit, suites, tmp_path):
     assert answer.code == 1
     assert [line.split()[0] for line in answer.out.splitlines() if line] == ["SET", "other", "unused"]
     assert audit("--packages", "packages.yaml").out == answer.out
+    (document,) = (json.loads(line) for line in audit("--json").out.splitlines())
+    assert document["sets"] == ["other", "tool", "unused"]
+    assert (document["host"], document["toolchains"]) == (None, [])
+    assert {update["runs"] for update in document["updates"]} == {None}
 
 
 def test_an_expired_index_is_an_error_and_not_an_answer(audit, suites):
