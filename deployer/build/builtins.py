@@ -10,7 +10,7 @@ builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object
 builtin:charmap      `root`: a Debian root with `locales` in it; `locale`: the character map that one is compiled by
 builtin:isolated-programs  `root`, `python`, `launcher`, `variable`; `debs` as above, `programs`: starters for programs of a root
 builtin:python-environment  `interpreter`: a Debian root with python3 in it; `version`; `wheels`: a JSON list of {name, file};
-                     `source`: a directory of modules
+                     `source`: a directory of modules; `needs_link`: whether its loader has no `--argv0`
 builtin:node-project  `packages`: a JSON list of {path, file}; `programs`: a JSON list of files to be run; `source`: a directory;
                      `links`, `linked_programs`: JSON objects of path → path: links to directories, and to files that may be there
 builtin:node-programs  `root`: a Debian root with node in it; `project`: of the above; `programs`: a JSON object of name → file;
@@ -225,6 +225,7 @@ def _python_environment(job: BuiltinJob) -> None:
         version=environment["version"],
         wheels=[Wheel(item["name"], job.physical(item["file"])) for item in json.loads(environment["wheels"])],
         source=job.physical(source) if source else None,
+        needs_link=bool(environment.get("needs_link")),
     ).make(job.physical(environment["interpreter"]), job.destination, limits=job.settings.unpack_limits)
 
 

@@ -5,6 +5,12 @@
     lib/python3.N/site-packages  their modules
     pyvenv.cfg                   what makes the interpreter take this directory for its own
 
+Python looks for pyvenv.cfg beside the name that it is started by and one directory up, and calls that name `sys.executable`. The
+loader tells it `bin/python3`. Where the loader cannot (before glibc 2.33), there is more:
+
+    libexec/python3              a link to the interpreter: the name that it is started by
+    00-executable.pth            in site-packages; sets `sys.executable` to `bin/python3`, so that children start by that
+
 It works as an environment made by `python3 -m venv` does, on any host, whatever libraries that has. Nothing of a wheel runs
 while it is unpacked, and byte code is not written.
 """
@@ -41,8 +47,11 @@ if TYPE_CHECKING:
 
 _STARTER: Final = """\
 #!/bin/sh
-exec {loader} --inhibit-cache --library-path {libraries} --argv0 {itself} {program} "$@"
+exec {loader} --inhibit-cache --library-path {libraries} {program} "$@"
 """
+_LINK: Final = "libexec/python3"
+_EXECUTABLE: Final = "00-executable.pth"
+"""Its name comes before those of wheels: what these import may remember `sys.executable`."""
 _SETTINGS: Final = """\
 home = {home}
 include-system-site-packages = false
@@ -73,36 +82,42 @@ class PythonEnvironment:
     wheels: Sequence[Wheel]
     source: Path | None
     """A directory whose modules are put beside those of the wheels."""
+    needs_link: bool
+    """Whether the interpreter is started by a link, as its loader cannot be told a name for it."""
 
     def make(self, root: Path, destination: Path, *, limits: Limits) -> None:
         """Make `destination`; the interpreter's tree lies at `root`. Raises `ArchiveRefused`, `FilesCollide`."""
+        interpreter = RootTree(root)
         with TreeWriter(destination) as writer:
             tree = _Environment(writer, f"{self.logical}/bin/python3", self.version.rpartition(".")[0])
-            for name, text, executable in self._own_files(RootTree(root)):
+            for name, text, executable in self._own_files(interpreter, tree):
                 tree.write(name, io.BytesIO(text.encode()), owner="the interpreter", executable=executable)
             writer.symlink(("bin", "python"), "python3")
+            if self.needs_link:
+                writer.symlink(clean_name(_LINK), self._inside(interpreter, interpreter.program()))
             for wheel in self.wheels:
                 _unpack(wheel, tree, limits)
             if self.source is not None:
                 tree.copy(self.source)
 
-    def _own_files(self, root: RootTree) -> Iterator[tuple[str, str, bool]]:
+    def _own_files(self, root: RootTree, tree: _Environment) -> Iterator[tuple[str, str, bool]]:
         program = root.program()
         elf = root.elf(program)
         if elf is None:
             raise ArchiveRefused(root.directory.name, program.name, "it is no program")
-
-        def logical(path: Path) -> str:
-            return f"{self.interpreter}/{path.relative_to(root.directory)}"
-
+        named = f"--argv0 {tree.interpreter} {self._inside(root, program)}"
         starter = _STARTER.format(
-            loader=logical(root.inside(elf.loader)),
-            libraries=":".join(map(logical, root.library_directories())),
-            itself=f"{self.logical}/bin/python3",
-            program=logical(program),
+            loader=self._inside(root, root.inside(elf.loader)),
+            libraries=":".join(self._inside(root, directory) for directory in root.library_directories()),
+            program=f"{self.logical}/{_LINK}" if self.needs_link else named,
         )
         yield "bin/python3", starter, True
-        yield "pyvenv.cfg", _SETTINGS.format(home=logical(program.parent), version=self.version), False
+        yield "pyvenv.cfg", _SETTINGS.format(home=self._inside(root, program.parent), version=self.version), False
+        if self.needs_link:
+            yield f"{tree.site_packages}/{_EXECUTABLE}", f"import sys; sys.executable = {tree.interpreter!r}\n", False
+
+    def _inside(self, root: RootTree, path: Path) -> str:
+        return f"{self.interpreter}/{path.relative_to(root.directory)}"
 
 
 def _unpack(wheel: Wheel, tree: _Environment, limits: Limits) -> None:

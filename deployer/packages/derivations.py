@@ -259,6 +259,8 @@ class DerivationMaker:
         if recipe.source is not None:
             sources.append(self._source(recipe, recipe.source))
             environment["source"] = str(sources[-1].path)
+        if platform.needs_link:
+            environment["needs_link"] = "1"
         return make_derivation(
             recipe.full_name,
             builder="builtin:python-environment",

@@ -24,10 +24,17 @@ VERSION = subprocess.run(
 ).stdout.strip()
 SHORT = VERSION.rpartition(".")[0]
 REPORT = """
-import json, re, ssl, sys
-def main():
+import json, multiprocessing, re, ssl, subprocess, sys
+def seen():
     maps = open("/proc/self/maps").read()
-    print(json.dumps([sys.argv[1:], sys.prefix, sys.executable, sorted(set(re.findall(r"/\\S+\\.so\\S*", maps)))]))
+    return [sys.argv[1:], sys.prefix, sys.executable, sorted(set(re.findall(r"/\\S+\\.so\\S*", maps)))]
+def main():
+    print(json.dumps(seen()))
+def parent():
+    command = [sys.executable, "-I", "-c", "from app import main; main()", *sys.argv[1:]]
+    started = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(json.dumps([seen(), json.loads(started), pool.apply(seen)]))
 """
 
 
@@ -46,24 +53,36 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(Path(elf.loader).resolve(), tree / elf.loader.lstrip("/"))
     libraries = next(Path("/usr/lib").glob("*-linux-gnu/libc.so.6")).parent
     (tree / libraries.relative_to("/")).mkdir(parents=True)
-    for name in ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", "libssl.so.3", "libcrypto.so.3", "libgcc_s.so.1"):
+    names = "libc.so.6 libm.so.6 libz.so.1 libexpat.so.1 libssl.so.3 libcrypto.so.3 libgcc_s.so.1 libbz2.so.1.0 liblzma.so.5"
+    for name in names.split():
         shutil.copy((libraries / name).resolve(), tree / libraries.relative_to("/") / name)
     return tree
 
 
-def environment(root: Path, at: Path, *wheels: Path, source: Path | None = None) -> Path:
+def environment(root: Path, at: Path, *wheels: Path, source: Path | None = None, needs_link: bool = False) -> Path:
     named = [Wheel(wheel.name, wheel) for wheel in wheels]
-    PythonEnvironment(str(at), str(root), VERSION, named, source).make(root, at, limits=Limits(total_bytes=1 << 20))
+    PythonEnvironment(str(at), str(root), VERSION, named, source, needs_link).make(root, at, limits=Limits(total_bytes=1 << 20))
     return at
 
 
-def test_scripts_run_by_their_interpreter_with_its_own_libraries_only(root: Path, tmp_path: Path):
+@pytest.fixture(params=[False, True], ids=["by name", "by link"])
+def needs_link(request: pytest.FixtureRequest) -> bool:
+    """Either way in which the interpreter is started: the loader of this machine can do both."""
+    return bool(request.param)
+
+
+def test_scripts_run_by_their_interpreter_with_its_own_libraries_only(root: Path, tmp_path: Path, needs_link: bool):
     app = make_wheel(tmp_path, "app", {"app/__init__.py": REPORT}, scripts={"report": "app:main"})
     (tmp_path / "source").mkdir()
     (tmp_path / "source/ours.py").write_text("from app import main\nmain()\n")
-    at = environment(root, tmp_path / "out", app, source=tmp_path / "source")
+    at = environment(root, tmp_path / "out", app, source=tmp_path / "source", needs_link=needs_link)
 
-    commands: list[list[str | Path]] = [[at / "bin/report", "a b"], [at / "bin/python3", "-m", "ours", "a b"]]
+    isolated = "from app import main; main()"
+    commands: list[list[str | Path]] = [
+        [at / "bin/report", "a b"],
+        [at / "bin/python3", "-m", "ours", "a b"],
+        [at / "bin/python", "-I", "-c", isolated, "a b"],
+    ]
     for command in commands:
         ended = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": "/nowhere"})
         arguments, prefix, executable, objects = json.loads(ended.stdout)
@@ -71,6 +90,19 @@ def test_scripts_run_by_their_interpreter_with_its_own_libraries_only(root: Path
         assert arguments == ["a b"]
         assert (prefix, executable) == (str(at), str(at / "bin/python3"))
         assert any("libssl" in name for name in objects)
+        assert [name for name in objects if not name.startswith(str(root))] == []
+
+
+def test_children_are_started_as_their_parent_was(root: Path, tmp_path: Path, needs_link: bool):
+    files = {"app/__init__.py": REPORT, "app.pth": "import multiprocessing.spawn\n"}
+    app = make_wheel(tmp_path, "app", files, scripts={"parent": "app:parent"})
+    at = environment(root, tmp_path / "out", app, needs_link=needs_link)
+
+    ended = subprocess.run([at / "bin/parent", "a b"], capture_output=True, text=True, check=True, env={"PATH": "/nowhere"})
+
+    for arguments, prefix, executable, objects in json.loads(ended.stdout):
+        assert arguments == ["a b"]
+        assert (prefix, executable) == (str(at), str(at / "bin/python3"))
         assert [name for name in objects if not name.startswith(str(root))] == []
 
 

@@ -22,6 +22,7 @@ from deployer.packages.launcher_tree import launcher_tree
 from deployer.packages.locking import lock_packages
 from deployer.store import Store
 from tests.lab.fleet import Fleet
+from tests.lab.mapped import mapped_outside
 from tests.lab.standing import shell
 
 PACKAGES: dict[str, Any] = {
@@ -30,10 +31,6 @@ PACKAGES: dict[str, Any] = {
     "compiler": {"kind": "debian", "suite": "bookworm", "packages": ["tcc", "libc6-dev", "dash"]},
 }
 PORTS = {"redis-old": 6407, "redis-new": 6408}
-MAPPED_OUTSIDE = """
-for one in /proc/{pid}/map_files/*; do stat -Lc '%d:%i %n' "$one"; done |
-    grep -vFf <(find -H {root}/usr -type f -printf '%D:%i \\n')
-"""
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +97,9 @@ def test_two_versions_of_a_service_run_side_by_side_on_hosts_of_three_releases(
         assert "redis_version:7.0." in versions["redis-old"], versions
         assert "redis_version:8." in versions["redis-new"], versions
         assert on(host, cli.format(PORTS["redis-new"], "set greeting kept")) == "OK"
-        assert on(host, f"bash -c {shlex.quote(MAPPED_OUTSIDE.format(pid='1', root=roots['redis-old']))}") != ""
+        assert mapped_outside(machines.lab, host, *roots.values()) != []
         for name, root in roots.items():
-            pid = f"$(systemctl show -p MainPID --value {name})"
-            outside = on(host, f"bash -c {shlex.quote(MAPPED_OUTSIDE.format(pid=pid, root=root))}")
-            assert outside == "", (host.name, name)
+            assert mapped_outside(machines.lab, host, root, service=name) == [], (host.name, name)
         assert on(host, "ls /usr/bin/redis-*").count("No such file") == 1
 
     fleet.configure(configuration("two"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from deployer.packages import PackageSet
 from deployer.packages.locking import lock_packages
 from deployer.store import Store
 from tests.lab.fleet import Fleet
+from tests.lab.mapped import mapped_outside
 from tests.lab.standing import shell
 from tests.tarballs import integrity, make_tarball, served
 
@@ -34,10 +34,6 @@ else fork(__filename, ["child"]).on("message", (version) => {
 });
 """
 COMMANDS = {"started": "${pkgs.shop}/bin/shop 8001", "rooted": "/usr/bin/node ${pkgs.shop}/app/shop.js 8002"}
-MAPPED_OUTSIDE = """
-for one in /proc/{pid}/map_files/*; do stat -Lc '%d:%i %n' "$one"; done |
-    grep -vFf <(find -H {root}/usr -type f -printf '%D:%i \\n')
-"""
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +97,14 @@ def test_a_node_application_runs_alike_on_hosts_that_have_none(machines, fresh_h
     def on(host: LabHost, command: str) -> str:
         return shell(machines.lab, host, command)
 
-    def mapped_outside(host: LabHost, pid: str) -> str:
-        return on(host, f"bash -c {shlex.quote(MAPPED_OUTSIDE.format(pid=pid, root=root))}; true")
-
     fleet.configure(configuration())
     deployed = fleet.deploy()
     assert deployed.exit_code == 0, deployed.text
     for host in hosts:
         for port in (8001, 8002):
             assert on(host, f"curl -sS --max-time 10 http://127.0.0.1:{port}/").startswith("good morning v18."), host.name
-        assert mapped_outside(host, "1") != ""
+        assert mapped_outside(machines.lab, host, root) != []
         for unit in COMMANDS:
-            assert mapped_outside(host, f"$(systemctl show -p MainPID --value {unit})") == "", (host.name, unit)
+            assert mapped_outside(machines.lab, host, root, service=unit) == [], (host.name, unit)
         assert on(host, "setpriv --reuid=4242 --regid=4242 --clear-groups sh -lc say").startswith("good morning v18.")
         assert on(host, "ls /usr/bin/node /usr/share/nodejs 2>/dev/null; true") == ""

@@ -17,6 +17,7 @@ from deployer.packages import PackageSet
 from deployer.packages.locking import lock_packages
 from deployer.store import Store
 from tests.lab.fleet import Fleet
+from tests.lab.mapped import mapped_outside
 from tests.lab.standing import shell
 
 FILES = "https://files.python" + "hosted.org/"
@@ -27,21 +28,30 @@ PACKAGES: dict[str, Any] = {
     "nginx-next": {**SMALL, "suite": "trixie", "packages": ["nginx-light"]},
     "database": {**SMALL, "suite": "bookworm", "packages": ["postgresql-15", "dash"], "programs": ["psql"]},
     "metrics": {"kind": "debian", "suite": "trixie", "packages": ["prometheus-node-exporter"]},
-    "python": {**SMALL, "suite": "bookworm", "packages": ["python3"]},
+    "python": {"kind": "debian", "suite": "bullseye", "packages": ["python3"]},
+    "python-next": {**SMALL, "suite": "trixie", "packages": ["python3"]},
     "notes": {"kind": "python", "interpreter": "python", "lock": "pylock.toml", "source": "./source"},
+    "notes-next": {"kind": "python", "interpreter": "python-next", "lock": "pylock.toml", "source": "./source"},
 }
 NOTES = r'''
 import os
+import platform
 import re
 import sqlite3
+import sys
 from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 
 application = FastAPI()
 database = sqlite3.connect(Path(os.environ["STATE_DIRECTORY"], "notes.sqlite"), isolation_level=None, check_same_thread=False)
 database.execute("CREATE TABLE IF NOT EXISTS notes (text TEXT)")
+
+
+@application.get("/python")
+def python() -> list[str]:
+    """By which Python it runs, and by what it would start another."""
+    return [platform.python_version(), sys.executable]
 
 
 @application.get("/notes")
@@ -60,10 +70,6 @@ def write(text: str) -> None:
 def objects() -> list[str]:
     """The shared objects that it has mapped."""
     return sorted(set(re.findall(r"/\S+\.so\S*", Path("/proc/self/maps").read_text())))
-
-
-if __name__ == "__main__":
-    uvicorn.run(application, host="127.0.0.1", port=8000, log_level="warning")
 '''
 """A small web application: notes in a database of its own, and whose libraries it runs with."""
 NGINX = """\
@@ -86,8 +92,8 @@ POSTGRES = "/usr/lib/postgresql/15/bin"
 MAKE_DATA = f"[ -e /var/lib/base/data ] || {POSTGRES}/initdb --pgdata=/var/lib/base/data --auth=peer >/dev/null"
 
 
-def configuration(nginx: str, greeting: str) -> dict[str, Any]:
-    """The same for all hosts; an upgrade changes nginx's release and what the application is told."""
+def configuration(nginx: str, application: str) -> dict[str, Any]:
+    """The same for all hosts; an upgrade changes the releases that nginx and the application's Python are of."""
     web = {
         "ExecStart": "/usr/sbin/nginx -c /etc/web/nginx.conf",
         "User": "web",
@@ -105,10 +111,10 @@ def configuration(nginx: str, greeting: str) -> dict[str, Any]:
         "KillSignal": "SIGINT",
     }
     notes = {
-        "ExecStart": "${pkgs.notes}/bin/python3 -m notes",
+        # Workers are children that it starts by `sys.executable`.
+        "ExecStart": f"${{pkgs.{application}}}/bin/uvicorn notes:application --workers 2 --log-level warning",
         "User": "notes",
         "StateDirectory": "notes",
-        "Environment": f"GREETING={greeting}",
     }
     metrics = {"ExecStart": "/usr/bin/prometheus-node-exporter --web.listen-address=127.0.0.1:9100", "User": "metrics"}
     services = {"web": web, "base": base, "notes": notes, "metrics": metrics}
@@ -154,6 +160,7 @@ def test_a_web_server_of_packages_runs_alike_on_three_releases_and_keeps_its_dat
     hosts = [fresh_hosts(1, release=release)[0] for release in ("bullseye", "bookworm", "trixie")]
     fleet = Fleet(directory, machines.lab, *hosts)
     fleet.packages = PACKAGES
+    packages = PackageSet.load(directory / "packages.yaml")
 
     def on(host: LabHost, command: str) -> str:
         return shell(machines.lab, host, command)
@@ -167,23 +174,33 @@ def test_a_web_server_of_packages_runs_alike_on_three_releases_and_keeps_its_dat
     def server(host: LabHost) -> str:
         return next(line for line in ask(host, "/notes", "-i").splitlines() if line.lower().startswith("server:"))
 
-    fleet.configure(configuration("nginx", "one"))
+    def check_objects(host: LabHost, nginx: str, interpreter: str, application: str) -> None:
+        root, *trees = (packages.output_path(name) for name in (nginx, interpreter, application))
+        assert mapped_outside(machines.lab, host, root, service="web") == [], host.name
+        outside = mapped_outside(machines.lab, host, *trees, service="notes")
+        assert [line for line in outside if ".so" in line] == [], host.name
+        of_worker = json.loads(ask(host, "/objects"))
+        assert any("pydantic_core" in name for name in of_worker)
+        assert [name for name in of_worker if not name.startswith(tuple(trees))] == [], host.name
+
+    fleet.configure(configuration("nginx", "notes"))
     deployed = fleet.deploy()
     assert deployed.exit_code == 0, deployed.text
     for host in hosts:
         ask(host, "/notes/first", "-X", "POST")
         sql(host, "CREATE TABLE kept (word TEXT); INSERT INTO kept VALUES ('kept')")
         assert "nginx/1.18" in server(host)
-        mapped = json.loads(ask(host, "/objects"))
-        assert any("pydantic_core" in name for name in mapped)
-        assert [name for name in mapped if not name.startswith("/nix/store/")] == [], host.name
+        assert json.loads(ask(host, "/python")) == ["3.9.2", f"{packages.output_path('notes')}/bin/python3"]
+        check_objects(host, "nginx", "python", "notes")
         assert on(host, "ls /usr/sbin/nginx /usr/lib/postgresql /usr/bin/prometheus-node-exporter 2>/dev/null; true") == ""
 
-    fleet.configure(configuration("nginx-next", "two"))
+    fleet.configure(configuration("nginx-next", "notes-next"))
     upgraded = fleet.deploy()
     assert upgraded.exit_code == 0, upgraded.text
     for host in hosts:
         assert "nginx/1.26" in server(host)
+        assert json.loads(ask(host, "/python"))[0].startswith("3.13.")
+        check_objects(host, "nginx-next", "python-next", "notes-next")
         ask(host, "/notes/second", "-X", "POST")
         sql(host, "INSERT INTO kept VALUES ('too')")
 

@@ -21,8 +21,8 @@ _UPSTREAM: Final = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
 _OLDEST_GLIBC: Final = {"x86_64": 5, "aarch64": 17}
 """The first manylinux of each machine, as the minor version of glibc."""
 _LEGACY: Final = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-_STARTS_WITH_NAME: Final = (2, 33)
-"""The first glibc whose loader can be told the name of the program that it starts."""
+_LOADER_TAKES_NAME: Final = (2, 33)
+"""The first glibc whose loader can be told a name for the program that it starts (`--argv0`)."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ class PythonPlatform:
         if not pythons or len(max(pythons)) < 3 or len(glibc) < 2:
             hint = f"Add python3 to the packages of {name!r}, and run 'deployer lock'."
             raise PackageInvalid(asker, f"its interpreter {name!r} has no python3 in it", place, hint)
-        if glibc[:2] < _STARTS_WITH_NAME:
-            wanted = ".".join(map(str, _STARTS_WITH_NAME))
-            reason = f"the C library of its interpreter {name!r} is {glibc[0]}.{glibc[1]}, and must be {wanted} or newer"
-            raise PackageInvalid(asker, reason, place, "Take the interpreter from a newer suite: bookworm, or trixie.")
         major, minor, micro = max(pythons)[:3]
         return cls((major, minor, micro), (glibc[0], glibc[1]), DEBIAN_ARCHITECTURES[architecture])
+
+    @property
+    def needs_link(self) -> bool:
+        """Whether an environment starts Python by a link, as the loader cannot be told a name for it."""
+        return self.glibc < _LOADER_TAKES_NAME
 
     @property
     def short_version(self) -> str:
