@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 import shlex
-import subprocess
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import deployer
 from deployer.build import BuildSettings, realise
 from deployer.environments import compose
 from deployer.environments.packing import Pack, write_pack
@@ -112,26 +113,46 @@ def test_two_versions_of_a_service_run_side_by_side_on_hosts_of_three_releases(
     assert (changed.exit_code, changed.stdout) == (0, ""), changed.text
 
 
-def test_a_pack_of_a_compiler_builds_for_anybody_where_there_is_none(machines, hosts, workshop, tmp_path: Path):
+@pytest.fixture(scope="module")
+def pack(machines, workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack of the compiler."""
     store, packages, _ = workshop
-    (host,) = hosts(1)
-    machine, file = platform.machine(), tmp_path / "compiler.run"
+    machine, file = platform.machine(), tmp_path_factory.mktemp("pack") / "compiler.run"
     environment = compose(packages, ["compiler"], machine=machine, store_dir=store.store_dir)
     python, launcher = (made.output for made in (interpreter(packages, machine, store.store_dir), launcher_tree(store.store_dir)))
     machines.do(realise(store, [launcher_tree(store.store_dir).path], settings=BuildSettings()))
     contents = store.closure([made.output for made in environment.needed] + [python, launcher])
     spec = environment.spec(store="", store_directory=store.store_dir, keep=())
     write_pack(store, Pack(spec, python, launcher, "", contents=contents), file)
-    with file.open("rb") as packed:
-        receive = "d=$(mktemp -d /tmp/pack.XXXX) && chmod 777 $d && cat >$d/run && chmod 755 $d/run && echo $d"
-        copied = ["ssh", "-F", str(machines.lab.ssh_config), host.name, receive]
-        directory = subprocess.run(copied, stdin=packed, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    return file
+
+
+@pytest.mark.parametrize("release", ["bullseye", "bookworm", "trixie"])
+def test_a_pack_of_a_compiler_builds_for_anybody_where_there_is_none(machines, fresh_hosts, pack: Path, release: str):
+    (host,) = fresh_hosts(1, release=release)
+    directory = "/srv/anybody"
+    shell(machines.lab, host, f"mkdir {directory} && chown 4242:4242 {directory}")
+    shutil.copy(pack, host.disk / f"root{directory}/run")
 
     anybody = f"cd {directory} && setpriv --reuid=4242 --regid=4242 --clear-groups env -i HOME={directory} ./run "
     program = 'int printf(const char *, ...); int main(void) { printf("built\\n"); return 3; }\n'
     line = f"printf '%s' {shlex.quote(program)} >p.c && tcc -o p p.c && ./p; echo $?"
     built = shell(machines.lab, host, anybody + f"sh -c {shlex.quote(line)}")
-    there = shell(machines.lab, host, f"command -v gcc cc tcc; ls -ln {directory}/p | cut -d' ' -f3; rm -rf {directory}")
+    there = shell(machines.lab, host, f"command -v gcc cc tcc; ls -ln {directory}/p | cut -d' ' -f3")
 
     assert built.splitlines()[-2:] == ["built", "3"], built
     assert there == "4242"
+
+
+def test_where_python_is_too_old_deployer_says_so_and_names_packs(machines, fresh_hosts):
+    (host,) = fresh_hosts(1, release="bullseye")
+    shutil.copytree(Path(deployer.__file__).parent, host.disk / "root/srv/checkout/deployer")
+
+    told = shell(
+        machines.lab, host, "cd /srv/checkout; setpriv --reuid=4242 env -i python3 -m deployer shell compiler 2>&1; echo $?"
+    )
+
+    first, then, status = told.splitlines()
+    assert first == "error: deployer needs Python 3.11 or newer, and this is 3.9.2"
+    assert "deployer pack" in then
+    assert status == "2"

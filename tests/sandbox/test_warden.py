@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import os
+import platform
 import re
 import shutil
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from deployer.build.errors import BuildFailed
-from deployer.build.sandboxes import open_sandboxes
+from deployer.build.sandboxes import SandboxesRefused, open_sandboxes
 from deployer.sandbox import RunLimits, run_in_sandbox
 from deployer.sandbox.bubbles import Bubbles
 from deployer.sandbox.cells import Cells
@@ -163,6 +164,16 @@ async def test_where_the_kernel_gives_us_no_user_namespaces_that_is_told():
     )
 
     assert done.stdout.startswith("deployer: this machine does not let us make a sandbox: "), done.stderr
+
+
+async def test_where_nothing_may_make_sandboxes_the_error_says_why_and_what_helps(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "vax")
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(SandboxesRefused, match="machines of the kind vax") as caught:
+        await open_sandboxes()
+
+    assert "max_user_namespaces" in caught.value.remedy
 
 
 async def test_where_we_may_make_none_bubblewrap_does(monkeypatch):
