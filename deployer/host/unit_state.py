@@ -1,12 +1,20 @@
-"""All that systemd tells of a unit, and what it means."""
+"""All that systemd tells of a unit, and what it means. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Final, Tuple
 
 from deployer.host.machine import UnitStatus
+
+PROPERTIES: Final = (
+    "Id LoadState ActiveState SubState Result NRestarts MainPID ExecMainStatus Type RemainAfterExit ConditionResult "
+    "ConditionTimestampMonotonic ActiveEnterTimestampMonotonic FragmentPath DropInPaths UnitFileState NeedDaemonReload Job "
+    "MemoryCurrent ControlGroup InvocationID RequiredBy RequisiteOf BoundBy ConsistsOf PropagatesStopTo"
+)
+"""What `state_of` reads."""
+_BONDS: Final = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf", "PropagatesStopTo")
 
 
 @dataclass(frozen=True)
@@ -72,3 +80,41 @@ class UnitState(UnitStatus):
         if self.exit_status:
             details.append(f"status {self.exit_status}")
         return f"{self.active} ({', '.join(details)})"
+
+
+def state_of(said: str, *, shipped: bool) -> UnitState:
+    """What `systemctl show` says of one unit, a line a property, as far as it says anything."""
+    values = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    return UnitState(
+        load=values.get("LoadState", "not-found"),
+        active=values.get("ActiveState", "inactive"),
+        sub=values.get("SubState", "dead"),
+        result=values.get("Result") or "success",
+        n_restarts=_number(values.get("NRestarts")),
+        main_pid=_number(values.get("MainPID")),
+        exit_status=_number(values.get("ExecMainStatus")),
+        type=values.get("Type", ""),
+        remains=values.get("RemainAfterExit") == "yes",
+        condition=values.get("ConditionResult") != "no" or not _number(values.get("ConditionTimestampMonotonic")),
+        fragment=values.get("FragmentPath", ""),
+        drop_ins=tuple(values.get("DropInPaths", "").split()),
+        enabled=values.get("UnitFileState", ""),
+        active_since=_number(values.get("ActiveEnterTimestampMonotonic")) / 1e6,
+        needs_reload=values.get("NeedDaemonReload") == "yes",
+        job=_number(values.get("Job")),
+        memory=_memory(values.get("MemoryCurrent")),
+        control_group=values.get("ControlGroup", ""),
+        shipped=shipped,
+        run=values.get("InvocationID", ""),
+        bound=tuple(dict.fromkeys(other for key in _BONDS for other in values.get(key, "").split())),
+    )
+
+
+def _memory(text: object) -> int:
+    """systemd says `[not set]`, or the largest number there is, where it does not count."""
+    used = _number(text) if isinstance(text, str) and text.isdecimal() else -1
+    return used if used < (1 << 63) else -1
+
+
+def _number(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isdecimal() else 0

@@ -70,12 +70,13 @@ unit("garbage.service", "ExecStart=/bin/true\\n")
 os.symlink("/dev/null", ETC + "hidden.service")
 os.symlink("../not-here.service", ETC + "multi-user.target.wants/not-here.service")
 systemd.daemon_reload()
-failed = systemd.start(["once.service", "stays.service", "not-here.service", "many@a.service", "many@b.service"], 20)
+failed = systemd.change("start", ["once.service", "stays.service", "not-here.service", "many@a.service", "many@b.service"], 20)
 unit("stays.service.d/more.conf", "[Service]\\nNice=1\\n")
 names = ["ssh.service", "once.service", "stays.service", "not-here.service", "many@.service", "garbage.service",
          "hidden.service", "no-such.service", "dbus.socket"]
 states = systemd.states(names)
-answer = [systemd.version(), dict(failed), {name: plain(state) for name, state in states.items()},
+version = int(os.popen("systemctl --version").read().split()[1])
+answer = [version, dict(failed), {name: plain(state) for name, state in states.items()},
           [name for name, state in states.items() if state.is_active], [n for n, s in states.items() if s.is_done]]
 """
     )
@@ -110,10 +111,10 @@ unit("loops.service", "[Service]\\nExecStart=/bin/false\\nRestart=always\\nResta
 unit("needs.service", "[Unit]\\nRequires=bad.service\\nAfter=bad.service\\n[Service]\\nExecStart=/bin/sleep 1000\\n")
 systemd.daemon_reload()
 names = ["good.service", "bad.service", "absent.service", "loops.service", "needs.service", "no-such.service"]
-failed = dict(systemd.start(names, 20))
+failed = dict(systemd.change("start", names, 20))
 active = [name for name, state in systemd.states(names).items() if state.active == "active"]
-answer = [failed, active, list(systemd.log_tail("bad.service", 5)), dict(systemd.restart(["good.service"], 20)),
-          dict(systemd.stop(["good.service", "loops.service", "bad.service"], 20)),
+answer = [failed, active, list(systemd.log_tail("bad.service", 5)), dict(systemd.change("restart", ["good.service"], 20)),
+          dict(systemd.change("stop", ["good.service", "loops.service", "bad.service"], 20)),
           [name for name, state in systemd.states(names).items() if state.is_active]]
 """
     )
@@ -138,8 +139,8 @@ unit("sore.service", "[Service]\\nExecStart=/bin/sleep 1000\\nExecReload=/bin/fa
 unit("deaf.service", "[Service]\\nExecStart=/bin/sleep 1000\\n")
 systemd.daemon_reload()
 names = ["fine.service", "sore.service", "deaf.service"]
-assert not systemd.start(names, 20)
-answer = dict(systemd.reload(names, 20))
+assert not systemd.change("start", names, 20)
+answer = dict(systemd.change("reload", names, 20))
 """
     )
 
@@ -154,11 +155,11 @@ unit("stuck.service", "[Service]\\nExecStart=/bin/sh -c 'trap \\"\\" TERM; while
 unit("after.service", "[Unit]\\nAfter=hangs.service\\n[Service]\\nExecStart=/bin/sleep 1000\\n")
 unit("other.service", "[Service]\\nExecStart=/bin/sleep 1000\\n")
 systemd.daemon_reload()
-assert not systemd.start(["stuck.service"], 20)
+assert not systemd.change("start", ["stuck.service"], 20)
 time.sleep(0.5)
-started, took = timed(lambda: systemd.start(["hangs.service", "after.service", "other.service"], 2))
+started, took = timed(lambda: systemd.change("start", ["hangs.service", "after.service", "other.service"], 2))
 jobs = [state.job for state in systemd.states(["hangs.service", "after.service"]).values()]
-stopped, took_too = timed(lambda: systemd.stop(["stuck.service"], 2))
+stopped, took_too = timed(lambda: systemd.change("stop", ["stuck.service"], 2))
 other = systemd.states(["other.service"])["other.service"].active
 began = time.monotonic()
 systemd.kill("stuck.service")
@@ -183,9 +184,9 @@ def test_a_unit_that_was_started_too_often_may_be_started_again(ask: OnHost) -> 
 unit("often.service", "[Unit]\\nStartLimitBurst=2\\nStartLimitIntervalSec=1000\\n"
      "[Service]\\nType=oneshot\\nExecStart=/usr/bin/test -e /run/go\\n")
 systemd.daemon_reload()
-first = [bool(systemd.start(["often.service"], 20)) for _ in range(4)]
+first = [bool(systemd.change("start", ["often.service"], 20)) for _ in range(4)]
 open("/run/go", "w").close()
-answer = [first, dict(systemd.start(["often.service"], 20))]
+answer = [first, dict(systemd.change("start", ["often.service"], 20))]
 """
     )
 
@@ -261,12 +262,13 @@ def test_the_journal_is_read_from_where_it_was(ask: OnHost) -> None:
 unit("says.service", "[Service]\\nType=oneshot\\nExecStart=/bin/sh -c 'cat /run/words'\\n")
 systemd.daemon_reload()
 open("/run/words", "w").write("old words\\n")
-systemd.start(["says.service"], 20)
+systemd.change("start", ["says.service"], 20)
 cursor = systemd.journal_cursor()
 open("/run/words", "w").write("new \\x1b[31mwords\\n" + "x" * 3000 + "\\n")
-systemd.start(["says.service"], 20)
-answer = [list(systemd.journal_tail(["says.service"], 50, after=cursor)), list(systemd.log_tail("says.service", 50)),
-          list(systemd.journal_tail(["says.service"], 50))]
+systemd.change("start", ["says.service"], 20)
+answer = [list(systemd.journal_lines(after=cursor, unit="says.service", timeout=20)[0]),
+          list(systemd.log_tail("says.service", 50)),
+          list(systemd.journal_lines(after="", unit="says.service", timeout=20)[0])]
 """
     )
     after, last, boot = answer
@@ -275,7 +277,7 @@ answer = [list(systemd.journal_tail(["says.service"], 50, after=cursor)), list(s
         assert "new [31mwords" in lines
         assert "old words" not in lines
     assert "old words" in boot
-    assert max(map(len, boot)) <= 500
+    assert max(map(len, last)) == 500
 
 
 def test_it_works_without_dbus(ask: OnHost) -> None:
@@ -284,10 +286,10 @@ def test_it_works_without_dbus(ask: OnHost) -> None:
 os.system("systemctl stop dbus.socket dbus.service 2>/dev/null")
 unit("good.service", "[Service]\\nExecStart=/bin/sleep 1000\\n")
 systemd.daemon_reload()
-failed = dict(systemd.start(["good.service"], 20))
+failed = dict(systemd.change("start", ["good.service"], 20))
 systemd.start_timer("deployer-test", ["/bin/true"], 100, 100)
 answer = [systemd.states(["dbus.service"])["dbus.service"].active, failed,
-          systemd.states(["good.service"])["good.service"].active, dict(systemd.stop(["good.service"], 20)),
+          systemd.states(["good.service"])["good.service"].active, dict(systemd.change("stop", ["good.service"], 20)),
           systemd.states(["deployer-test.timer"])["deployer-test.timer"].active]
 """
     )
