@@ -9,6 +9,10 @@ PASSWD: Final = "/etc/passwd"
 SHADOW: Final = "/etc/shadow"
 GROUP: Final = "/etc/group"
 GSHADOW: Final = "/etc/gshadow"
+PASSWORD, NUMBER, GID, GECOS, HOME, SHELL = 1, 2, 3, 4, 5, 6
+"""Fields of passwd; the first two are those of the other files too, so far as they have them."""
+EXPIRES: Final = 7
+"""A field of shadow: the day, counted from 1970, from which on nobody gets in."""
 _FEWEST_FIELDS: Final = {PASSWD: 7, SHADOW: 2, GROUP: 4, GSHADOW: 4}
 _MEMBERS: Final = 3
 _LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")

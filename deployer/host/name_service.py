@@ -11,8 +11,9 @@ from typing import Dict, Final, Iterable, List, Mapping, Optional, Sequence
 
 from deployer.errors import DeployerError
 from deployer.formats.manifest import Group, User
+from deployer.host.account_draft import NAME, Elsewhere
 from deployer.host.account_texts import GROUP, PASSWD, AccountTexts
-from deployer.host.accounts import NAME, Elsewhere, plan_accounts
+from deployer.host.accounts import plan_accounts
 from deployer.host.disk import Disk
 from deployer.host.ledger import Ledger
 from deployer.host.machine import SystemPort

@@ -16,7 +16,7 @@ from deployer.formats.state import SETTLED
 from deployer.host import disk as d
 from deployer.host.account_files import Ids, read_accounts
 from deployer.host.account_texts import PASSWD, AccountTexts
-from deployer.host.accounts import SUBORDINATE, plan_accounts
+from deployer.host.accounts import plan_accounts
 from deployer.host.accounts_apply import missing_homes
 from deployer.host.etc import link_target
 from deployer.host.kernel import is_same
@@ -25,6 +25,7 @@ from deployer.host.machine import Machine
 from deployer.host.name_service import accounts_elsewhere
 from deployer.host.paths import CURRENT
 from deployer.host.standing import read_state
+from deployer.host.subordinate_ids import SUBORDINATE
 from deployer.host.unit_faults import unit_faults
 from deployer.host.unit_names import is_template
 

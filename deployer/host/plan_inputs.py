@@ -14,8 +14,8 @@ from deployer.errors import DeployerError
 from deployer.formats import STORE_DIR
 from deployer.formats.manifest import DIRECTORY, FILE, LINK, SYMLINK, EtcEntry, Manifest
 from deployer.formats.messages import Problem
+from deployer.host.account_draft import NOWHERE_ELSE, Elsewhere
 from deployer.host.account_files import FILES, Ids, UnknownOwner, read_accounts
-from deployer.host.accounts import NOWHERE_ELSE, Elsewhere
 from deployer.host.accounts_apply import missing_homes
 from deployer.host.disk import PathRefused
 from deployer.host.etc import ABSENT, fingerprint, link_target

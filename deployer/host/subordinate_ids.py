@@ -13,6 +13,8 @@ from deployer.formats.manifest import User
 
 SUBUID: Final = "/etc/subuid"
 SUBGID: Final = "/etc/subgid"
+SUBORDINATE: Final = "subordinate ids"
+"""What an action says of them."""
 FIRST: Final = 100_000
 """As useradd(8) begins to count."""
 LAST: Final = 4_294_967_294

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from deployer.formats.manifest import Group, Manifest, User
 from deployer.formats.messages import CONFIRMED, ROLLED_BACK, Action
 from deployer.host import account_files
+from deployer.host.account_draft import Elsewhere
 from deployer.host.account_files import AccountsChanged, AccountsLocked, without_edit
 from deployer.host.account_texts import GROUP, PASSWD
-from deployer.host.accounts import Elsewhere, plan_accounts
+from deployer.host.accounts import plan_accounts
 from deployer.host.accounts_apply import apply_accounts
 from deployer.host.activate import Driver
 from deployer.host.ledger import Ledger
