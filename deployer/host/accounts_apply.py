@@ -9,7 +9,9 @@ from deployer.formats.manifest import Manifest, User
 from deployer.formats.messages import Action, Problem
 from deployer.host.account_files import AccountsChanged, Ids, accounts_lock, read_accounts, write_accounts
 from deployer.host.accounts import plan_accounts, purged
-from deployer.host.disk import DIRECTORY, Disk, PathRefused
+from deployer.host.disk import Disk
+from deployer.host.disk_entry import DIRECTORY
+from deployer.host.disk_walk import PathRefused
 from deployer.host.ledger import Ledger, Metadata
 from deployer.host.lost import manifest_of
 from deployer.host.machine import Machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from deployer.host.disk import LINK
+from deployer.host.disk_entry import LINK
 from deployer.host.ledger import Metadata
 from deployer.host.machine import Machine
 from deployer.host.paths import BOOTED

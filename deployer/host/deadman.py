@@ -12,7 +12,7 @@ from typing import Final, Sequence
 
 from deployer.errors import DeploymentError
 from deployer.host import sentinel
-from deployer.host.disk import DIRECTORY
+from deployer.host.disk_entry import DIRECTORY
 from deployer.host.ledger import Metadata
 from deployer.host.machine import ACTIVATION, DEADMAN, RECOVER, SENTINEL, Machine
 from deployer.host.paths import STATE_DIRECTORY

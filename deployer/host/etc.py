@@ -16,7 +16,8 @@ from deployer.formats import manifest as m
 from deployer.formats.manifest import EtcEntry
 from deployer.formats.messages import Action
 from deployer.host.account_files import Ids
-from deployer.host.disk import DIRECTORY, FILE, LINK, OTHER, Disk, Entry
+from deployer.host.disk import Disk
+from deployer.host.disk_entry import DIRECTORY, FILE, LINK, OTHER, Entry
 from deployer.host.ledger import Metadata, Original, OwnedPath, original_from
 from deployer.host.paths import BEFORE, CURRENT, ETC, KEPT, ORIGINALS
 from deployer.host.undo import UndoLog

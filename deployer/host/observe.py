@@ -13,7 +13,7 @@ from deployer.errors import DeployerError
 from deployer.formats.manifest import DIRECTORY, FILE, SYMLINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, DriftItem, Problem
 from deployer.formats.state import SETTLED
-from deployer.host import disk as d
+from deployer.host import disk_entry
 from deployer.host.account_files import Ids, read_accounts
 from deployer.host.account_texts import PASSWD, AccountTexts
 from deployer.host.accounts import plan_accounts
@@ -51,7 +51,7 @@ def etc_difference(machine: Machine, entry: EtcEntry, system: str, ids: Ids) -> 
     path = f"/etc/{entry.path}"
     stands = machine.disk.entry(path)
     if entry.kind in (FILE, DIRECTORY):
-        kind = d.FILE if entry.kind == FILE else d.DIRECTORY
+        kind = disk_entry.FILE if entry.kind == FILE else disk_entry.DIRECTORY
         if stands is None or stands.kind != kind:
             return f"a {kind}", NOTHING if stands is None else f"a {stands.kind}"
         declared = (int(entry.mode, 8), ids.uid(entry.owner), ids.gid(entry.group))
@@ -66,7 +66,7 @@ def etc_difference(machine: Machine, entry: EtcEntry, system: str, ids: Ids) -> 
                 return f"content {wanted[:_ABBREVIATED]}", f"content {content[:_ABBREVIATED]}"
         return "", ""
     target = entry.target if entry.kind == SYMLINK else link_target(entry.path)
-    if stands is None or stands.kind != d.LINK:
+    if stands is None or stands.kind != disk_entry.LINK:
         return f"a link to {target}", NOTHING if stands is None else f"a {stands.kind}"
     return ("", "") if stands.target == target else (f"a link to {target}", f"a link to {stands.target}")
 

@@ -12,7 +12,7 @@ from typing import Dict, FrozenSet, Iterable, Mapping, Optional, Tuple
 from deployer.errors import DeployerError
 from deployer.formats.manifest import DIRECTORY, EtcEntry
 from deployer.formats.messages import Problem
-from deployer.host import disk as d
+from deployer.host import disk_entry
 from deployer.host.disk import Disk
 from deployer.host.ledger import Ledger
 from deployer.host.paths import ETC
@@ -69,7 +69,7 @@ class _Search:
         if found is None:
             return None
         wanted = entry or owned
-        stays = found.kind == d.DIRECTORY and wanted is not None and wanted.kind == DIRECTORY
+        stays = found.kind == disk_entry.DIRECTORY and wanted is not None and wanted.kind == DIRECTORY
         if place in self._mounts and not stays:
             return Problem(place, "something is mounted there", "Unmount it, or do not declare the path.")
         if found.sealed:
@@ -79,7 +79,7 @@ class _Search:
             return Problem(
                 place, message, f"Give it a life of its own first: `cp -p {place} {place}.new && mv {place}.new {place}`."
             )
-        if found.kind == d.DIRECTORY and entry is not None and entry.kind != DIRECTORY and owned is not None:
+        if found.kind == disk_entry.DIRECTORY and entry is not None and entry.kind != DIRECTORY and owned is not None:
             left = leftover_of(self._disk, path, self._declared, self._ledger)
             if left:
                 return Problem(
@@ -95,7 +95,7 @@ class _Search:
                 self._above[directory] = self._in(directory.rpartition("/")[0])
             elif found.sealed:
                 self._above[directory] = _sealed(directory, directory, found.sealed)
-            elif found.kind == d.DIRECTORY and self._disk.is_read_only(directory):
+            elif found.kind == disk_entry.DIRECTORY and self._disk.is_read_only(directory):
                 self._above[directory] = Problem(directory, "it is on a read-only file system", "Remount it writable.")
             else:
                 self._above[directory] = None

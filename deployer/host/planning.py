@@ -11,7 +11,7 @@ from typing import Collection, Final, List, Mapping, Optional, Tuple
 from deployer.formats.etc_readers import reader_of
 from deployer.formats.manifest import DIRECTORY, FILE, LINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, Plan, Problem
-from deployer.host import disk as d
+from deployer.host import disk_entry
 from deployer.host.accounts import AccountEdit, plan_accounts, purged
 from deployer.host.accounts_apply import home_action, keeps_accounts
 from deployer.host.etc import ABSENT, in_order_of_removal, left_as
@@ -200,7 +200,9 @@ def _operation(entry: EtcEntry, before: Optional[EtcEntry], observed: Observed, 
     if owned is not None and is_same and not (repair and stands != wish):
         return ""
     kind = stands.split(" ", 1)[0]
-    replaceable = kind in (d.FILE, d.LINK, ABSENT) or (kind == d.DIRECTORY and DIRECTORY in (entry.kind, owned and owned.kind))
+    replaceable = kind in (disk_entry.FILE, disk_entry.LINK, ABSENT) or (
+        kind == disk_entry.DIRECTORY and DIRECTORY in (entry.kind, owned and owned.kind)
+    )
     if owned is not None and not owned.adopted:
         return "change" if replaceable else _REFUSE
     if stands == wish:
@@ -226,11 +228,11 @@ def _in_the_way(entry: EtcEntry, stands: str, ledger: Ledger) -> Problem:
     kind = stands.split(" ", 1)[0]
     if entry.path in ledger.etc:
         message, remedy = f"somebody put a {kind} in the place of what deployer had there", "Move it out of the way."
-    elif kind in (d.FILE, d.LINK) or (kind == d.DIRECTORY and entry.kind == DIRECTORY):
+    elif kind in (disk_entry.FILE, disk_entry.LINK) or (kind == disk_entry.DIRECTORY and entry.kind == DIRECTORY):
         message = f"a {kind} is there already, and is not deployer's"
         remedy = "Set `replace: true` on the entry: what is there is kept, and returns when the entry goes."
     else:
-        message = f"a {kind if kind != d.OTHER else 'device, socket or pipe'} is there already"
+        message = f"a {kind if kind != disk_entry.OTHER else 'device, socket or pipe'} is there already"
         remedy = "Move it out of the way: only files and links are replaced."
     return Problem(f"{ETC}/{entry.path}", message, remedy)
 

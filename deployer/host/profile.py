@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Dict, Final, Optional
 
-from deployer.host.disk import LINK, Disk
+from deployer.host.disk import Disk
+from deployer.host.disk_entry import LINK
 from deployer.host.paths import CURRENT, PROFILE
 
 _GENERATION: Final = re.compile(r"([1-9][0-9]*)-link")

@@ -8,7 +8,7 @@ from typing import Final, Optional, Tuple
 from deployer.formats.frames import FrameRefused
 from deployer.formats.messages import CONFIRMED, ROLLBACK_FAILED, ROLLING_BACK, Activation, Plan
 from deployer.formats.state import BROKEN, PENDING, SETTLED
-from deployer.host.disk import PathRefused
+from deployer.host.disk_walk import PathRefused
 from deployer.host.journal import JournalDamaged
 from deployer.host.machine import Machine
 from deployer.host.paths import GOOD, JOURNAL, NEXT_LEDGER

@@ -17,7 +17,8 @@ from deployer.formats.messages import Action, Plan
 from deployer.host import deadman
 from deployer.host.account_files import undo_accounts
 from deployer.host.accounts_apply import apply_accounts, keeps_accounts
-from deployer.host.disk import DIRECTORY, LINK, PathRefused
+from deployer.host.disk_entry import DIRECTORY, LINK
+from deployer.host.disk_walk import PathRefused
 from deployer.host.etc import EtcWriter, in_order_of_removal, undo_path
 from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.machine import Machine

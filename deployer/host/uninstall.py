@@ -15,7 +15,8 @@ from deployer.formats.manifest import Manifest
 from deployer.formats.messages import ROLLBACK_FAILED, Action, Plan
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
-from deployer.host.disk import FILE, PathRefused
+from deployer.host.disk_entry import FILE
+from deployer.host.disk_walk import PathRefused
 from deployer.host.etc import fingerprint, fingerprint_of, left_as
 from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.lock import locked

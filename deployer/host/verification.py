@@ -15,7 +15,7 @@ from typing import Dict, Final, Iterator, List, Mapping, Optional, Pattern, Tupl
 from deployer.errors import DeployerError
 from deployer.formats.manifest import FILE, LINK, SYMLINK, EtcEntry, Manifest
 from deployer.formats.messages import Plan, Problem
-from deployer.host import disk as d
+from deployer.host import disk_entry
 from deployer.host.ledger import Ledger, Metadata
 from deployer.host.machine import Machine
 from deployer.host.paths import ETC, STATE_DIRECTORY
@@ -166,7 +166,7 @@ class _Files:
         if owned is None or owned.adopted:
             return self._standing(path)
         original = owned.original
-        if original is None or original.kind != d.FILE:
+        if original is None or original.kind != disk_entry.FILE:
             return None
         with contextlib.suppress(DeployerError, OSError):
             return self._machine.disk.read(original.copy)

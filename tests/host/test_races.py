@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deployer.host.disk import Disk, PathRefused
+from deployer.host.disk import Disk
+from deployer.host.disk_walk import PathRefused
 from deployer.host.etc import EtcWriter
 from deployer.host.ledger import Metadata
 from deployer.host.paths import BEFORE, KEPT, ORIGINALS, STATE_DIRECTORY, TRANSACTION, UNDO
