@@ -45,11 +45,29 @@ class CertificateRefused(DeploymentError):
         return f"the server's certificate is refused: {one_line(self.reason)}"
 
 
+class AnswerBroken(DeploymentError):
+    """What came is no answer of a web server's."""
+
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """Why."""
+        return one_line(self.reason)
+
+
 def ask(check: Check) -> Answer:
     """The answer to a check's request, after as many redirects as it allows.
 
-    Raises `UrlRefused`, `CertificateRefused`, `AddressRefused`, `TimeoutError`, `OSError`, `http.client.HTTPException`.
+    Raises `UrlRefused`, `CertificateRefused`, `AddressRefused`, `AnswerBroken`, `TimeoutError`, `OSError`.
     """
+    try:
+        return _last_answer(check)
+    except http.client.HTTPException as error:
+        raise AnswerBroken(str(error) or type(error).__name__) from None
+
+
+def _last_answer(check: Check) -> Answer:
     deadline = time.monotonic() + check.timeout
     first = _parsed(check.url)
     url, parts, method = check.url, first, check.method

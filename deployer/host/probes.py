@@ -1,9 +1,11 @@
-"""One attempt of a health check, of whichever kind. What comes back is data, never trusted."""
+"""One attempt of a health check, of whichever kind. What comes back is data, never trusted.
+
+Each activation loads this, and few ask web servers: what asks them takes longer to load than all else, and is loaded then.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import http.client
 import os
 import re
 import socket
@@ -14,7 +16,6 @@ from urllib.parse import quote
 
 from deployer.errors import DeployerError
 from deployer.formats.manifest import Check
-from deployer.host.asking import ask
 from deployer.host.control_groups import memory_of
 from deployer.host.dialing import dial, left_until
 from deployer.host.machine import SystemdPort
@@ -77,7 +78,7 @@ class Prober:
             words = f"no answer within {check.timeout:g} s"
         except ImportError as error:
             words = one_line(f"this host's Python has no module {error.name}")
-        except (OSError, http.client.HTTPException, ValueError, OverflowError, re.error) as error:
+        except (OSError, ValueError, OverflowError, re.error) as error:
             words = one_line(str(error)) or type(error).__name__
         return undecided(check, words) if check.kind == "prometheus" else Attempt(False, words)
 
@@ -139,6 +140,8 @@ def _steady(check: Check, state: object) -> Attempt:
 
 
 def _http(check: Check) -> Attempt:
+    from deployer.host.asking import ask
+
     deadline = time.monotonic() + check.timeout
     answer = ask(check)
     return _matching(check, of_answer(check, answer, time.time()), answer.body, deadline)
@@ -200,6 +203,8 @@ def _file(check: Check) -> Attempt:
 
 
 def _prometheus(check: Check) -> Attempt:
+    from deployer.host.asking import ask
+
     url = f"{check.url.rstrip('/')}/api/v1/query?query={quote(check.query, safe='')}"
     answer = ask(dataclasses.replace(check, url=url, method="GET"))
     if answer.status != 200:
