@@ -14,9 +14,11 @@ from deployer.errors import ConfigurationError, Place, near, raise_all
 from deployer.formats import StorePath
 from deployer.formats.manifest import Check, EtcEntry, Manifest
 from deployer.generation.declaration import Content, Declaration, declare
+from deployer.generation.mentions import warnings_of_commands
 from deployer.generation.programs import programs_of
 from deployer.generation.runtime import Runtime
-from deployer.generation.tree_programs import started, units_without_root
+from deployer.generation.told_commands import rootless_commands, started_commands
+from deployer.generation.tree_programs import programs_without_root, started
 from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import Made, Source, make_derivation, make_source
 
@@ -75,7 +77,8 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
     """
     store_dir = runtime.path.store_dir
     declaration = declare(config, store_dir)
-    raise_all(units_without_root(declaration.manifest, config, packages))
+    of_units = tuple(rootless_commands(declaration.manifest, config))
+    raise_all(programs_without_root(of_units, config, packages))
     environment = _environment(config, declaration, packages, store_dir)
     with unrecorded():  # a package is known by its output
         declared, starters = started(declaration.manifest, packages, store_dir)
@@ -105,7 +108,8 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
         sources=tuple(sources),
     )
     used = (*inputs, *(environment.inputs if environment is not None else ()))
-    warnings = (*config.warnings, *packages.warnings_of(used))
+    of_commands = warnings_of_commands((*started_commands(declaration.manifest), *of_units), config, packages)
+    warnings = (*config.warnings, *of_commands, *packages.warnings_of(used))
     return System(manifest, document, made, runtime, warnings, declaration.controller_checks)
 
 

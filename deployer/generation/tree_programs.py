@@ -1,33 +1,31 @@
 """Programs of root trees that a host is told to run: by itself it would give them its own libraries, or none.
 
 A check's command, and one that judges a content, run as what is on PATH does: by a starter, with the tree as `/usr`. A unit is to
-have the tree as its root; one that has not is refused, because only its service knows what else it is to see.
+have the tree as its root; one that has not is refused, because only its service knows what else it is to see. `mentions` has
+what can't be told so surely.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from deployer.errors import ConfigurationError, DeployerError, Place
-from deployer.formats.manifest import Manifest, Unit
+from deployer.formats.manifest import Manifest
+from deployer.generation.command_lines import program_at
 from deployer.generation.programs import starter_of
+from deployer.generation.told_commands import ToldCommand, place_of
 from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import Made
 from deployer.packages.recipes import DebianRecipe
 
 if TYPE_CHECKING:
     from deployer.config import Config
-    from deployer.config.definitions import Definition
 
 ON_PATH: Final = "/var/lib/deployer/profile/current/sw/bin"
 """Where a host has the programs of what `packages` names."""
-_ROOT: Final = re.compile(r"^\s*Root(?:Directory|Image)\s*=\s*\S", re.MULTILINE)
-_COMMAND: Final = re.compile(r"^\s*(Exec[A-Za-z]+)\s*=[ \t]*[@+!:|-]*[\"']?([^\s\"']+)", re.MULTILINE)
 
 
 class ProgramNeedsRoot(ConfigurationError):
@@ -46,7 +44,7 @@ class ProgramNeedsRoot(ConfigurationError):
     def message(self) -> str:
         """Which unit, and what of what."""
         return (
-            f"unit '{self.unit}': {self.directive} is {self.program} of package '{self.package}', whose loader and libraries "
+            f"unit '{self.unit}': {self.directive} runs {self.program} of package '{self.package}', whose loader and libraries "
             "are in the package's tree, where the unit does not look"
         )
 
@@ -59,20 +57,19 @@ class ProgramNeedsRoot(ConfigurationError):
         return f"Put it on PATH by `packages: [{self.package}]`, and run {ON_PATH}/{self.program.rpartition('/')[2]}."
 
 
-def units_without_root(manifest: Manifest, config: Config, packages: PackageSet) -> Iterator[DeployerError]:
-    """What is wrong with the units of a manifest."""
-    for option, units in (("systemd", manifest.units), ("systemd.user", manifest.user_units)):
-        services = config.get(f"{option}.services")
-        for unit in units:
-            texts = _texts(unit)
-            if any(_ROOT.search(text) for text in texts):
-                continue
-            name = unit.name.removesuffix(".service")
-            for directive, program, found in _programs(texts, packages):
-                at = f"{option}.services.{name}.service.{directive}" if name in services else f"{option}.units.{unit.name}"
-                place = _place(config, at, found.recipe.name)
-                is_service = option == "systemd" and name in services
-                yield ProgramNeedsRoot(unit.name, directive, found.inside(program), found.recipe.name, is_service, place)
+def programs_without_root(commands: Iterable[ToldCommand], config: Config, packages: PackageSet) -> Iterator[DeployerError]:
+    """What is wrong with commands of units that have no root."""
+    for command in commands:
+        tree = tree_of(command.program, packages)
+        if tree is not None:
+            yield ProgramNeedsRoot(
+                command.unit,
+                command.directive,
+                tree.inside(command.program),
+                tree.recipe.name,
+                bool(command.service),
+                place_of(config, command, tree.recipe.name),
+            )
 
 
 def started(manifest: Manifest, packages: PackageSet, store_dir: str) -> tuple[Manifest, tuple[Made, ...]]:
@@ -86,7 +83,7 @@ def started(manifest: Manifest, packages: PackageSet, store_dir: str) -> tuple[M
 
 
 @dataclass(frozen=True, slots=True)
-class _Tree:
+class Tree:
     """A root tree that something is in."""
 
     recipe: DebianRecipe
@@ -97,9 +94,10 @@ class _Tree:
         return path.removeprefix(str(self.made.output))
 
 
-def _tree_of(program: str, packages: PackageSet) -> _Tree | None:
+def tree_of(program: str, packages: PackageSet) -> Tree | None:
+    """The root tree that a path of the store is in; not the tree itself."""
     found = packages.tree_around(program)
-    return _Tree(*found) if found is not None and program.startswith(f"{found[1].output}/") else None
+    return Tree(*found) if found is not None and program.startswith(f"{found[1].output}/") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,43 +109,12 @@ class _Starters:
 
     def command(self, command: Sequence[str]) -> tuple[str, ...]:
         """A command whose program is a starter, where it is one of a root tree."""
-        tree = _tree_of(command[0], self.packages) if command else None
+        at = program_at(command) if command else 0
+        tree = tree_of(command[at], self.packages) if command else None
         if tree is None:
             return tuple(command)
-        program = tree.inside(command[0])
-        if command[0] not in self.made:
-            self.made[command[0]] = starter_of(self.packages, tree.recipe, tree.made, program, self.store_dir)
-        return (f"{self.made[command[0]].output}/bin/{program.rpartition('/')[2]}", *command[1:])
-
-
-def _texts(unit: Unit) -> tuple[str, ...]:
-    return tuple(text.replace("\\\n", " ") for text in (unit.text, *unit.drop_ins.values()))
-
-
-def _programs(texts: Sequence[str], packages: PackageSet) -> Iterator[tuple[str, str, _Tree]]:
-    for text in texts:
-        for directive, program in _COMMAND.findall(text):
-            tree = _tree_of(program, packages)
-            if tree is not None:
-                yield directive, program, tree
-
-
-def _place(config: Config, at: str, package: str) -> Place | None:
-    """Where a user says it: the directive, or else where the package is named, which a module made the directive from."""
-    place = config.place_of(at)
-    if place is not None and Path(place.file).suffix != ".py":
-        return place
-    wanted = f"${{pkgs.{package}}}"
-    given = (one for definitions in config.definitions.values() for one in definitions)
-    return next((one.place for one in _nested(given) if isinstance(one.value, str) and wanted in one.value), place)
-
-
-def _nested(definitions: Iterator[Definition]) -> Iterator[Definition]:
-    for definition in definitions:
-        value: Any = definition.value
-        if isinstance(value, Mapping):
-            yield from _nested(iter(value.values()))
-        elif isinstance(value, list):
-            yield from _nested(iter(value))
-        else:
-            yield definition
+        path = command[at]
+        program = tree.inside(path)
+        if path not in self.made:
+            self.made[path] = starter_of(self.packages, tree.recipe, tree.made, program, self.store_dir)
+        return (*command[:at], f"{self.made[path].output}/bin/{program.rpartition('/')[2]}", *command[at + 1 :])

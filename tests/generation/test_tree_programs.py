@@ -61,6 +61,19 @@ def test_what_judges_a_content_is_started_so_too_and_one_program_by_one_starter(
     assert [check.command[0] for check in made.manifest.checks] == [judge[0], "/bin/true"]
 
 
+def test_a_program_behind_one_that_only_starts_it_is_started_in_its_tree(make):
+    made, _ = make(
+        "etc: {redis.conf: {text: x, validate: [/usr/bin/timeout, '5', '${pkgs.redis}/bin/redis-cli', '{file}']}}\n"
+        "checks: {a: {kind: command, command: [/usr/bin/env, LANG=C, '${pkgs.redis}/bin/redis-cli', ping]}}\n"
+    )
+
+    starter = next(item for item in made.made.inputs if item.output.name == "redis-redis-cli")
+    judge = next(entry.validate for entry in made.manifest.etc if entry.path == "redis.conf")
+    assert made.manifest.checks[0].command == ("/usr/bin/env", "LANG=C", f"{starter.output}/bin/redis-cli", "ping")
+    assert judge == ("/usr/bin/timeout", "5", f"{starter.output}/bin/redis-cli", "{file}")
+    assert made.warnings == ()
+
+
 def test_other_packages_and_programs_of_the_host_are_run_as_they_are(make):
     whole = "b: {kind: command, command: ['${pkgs.redis}']}"
     made, packages = make(f"checks: {{a: {{kind: command, command: ['${{pkgs.link}}/x']}}, {whole}}}\n")
@@ -77,6 +90,8 @@ def test_other_packages_and_programs_of_the_host_are_run_as_they_are(make):
         "systemd: {services: {a: {service: {ExecStart: '/bin/cat ${pkgs.redis}/etc/passwd'}}}}\n",
         "systemd: {services: {a: {service: {ExecStart: '${pkgs.link}'}}}}\n",
         "systemd: {services: {a: {service: {ExecStart: /bin/true, WorkingDirectory: '${pkgs.redis}/usr'}}}}\n",
+        "systemd: {services: {a: {service: {ExecStart: /bin/true, ExecPaths: '${pkgs.redis}/usr/bin/redis-cli'}}}}\n",
+        "systemd: {services: {a: {service: {ExecStart: '/usr/bin/env A=${pkgs.redis}/bin/x /bin/true'}}}}\n",
     ],
 )
 def test_a_unit_may_run_what_it_can_see(make, text):
@@ -99,6 +114,20 @@ SERVICE = "systemd:\n  services:\n    a:\n      service:\n        {}: /bin/true\
         ),
         (SERVICE.format("ExecStart", "ExecStop", '"-${pkgs.redis}/bin/cli"'), "ExecStop", "/bin/cli", 6, "systemd.roots"),
         (SERVICE.format("ExecStart", "ExecReload", RELOAD), "ExecReload", "/x/y", 6, "systemd.roots"),
+        (
+            SERVICE.format("ExecStart", "ExecStop", "-/usr/bin/env A=1 nice -n 5 ${pkgs.redis}/bin/cli x"),
+            "ExecStop",
+            "/bin/cli",
+            6,
+            "systemd.roots",
+        ),
+        (
+            SERVICE.format("ExecStart", "ExecStop", "/bin/true ; @${pkgs.redis}/bin/cli x"),
+            "ExecStop",
+            "/bin/cli",
+            6,
+            "systemd.roots",
+        ),
         (
             "systemd:\n  user:\n    services:\n      a: {service: {ExecStart: '${pkgs.redis}/bin/x'}}\n",
             "ExecStart",

@@ -90,6 +90,8 @@ http {
 PSQL = "runuser -u postgres -- sh -lc {}"
 POSTGRES = "/usr/lib/postgresql/15/bin"
 MAKE_DATA = f"[ -e /var/lib/base/data ] || {POSTGRES}/initdb --pgdata=/var/lib/base/data --auth=peer >/dev/null"
+ANSWERS = ["/usr/bin/env", "PGCONNECT_TIMEOUT=5", f"${{pkgs.database}}{POSTGRES}/pg_isready", "-q", "-h", "/run/postgresql"]
+"""The starter is behind a program of the host's own."""
 
 
 def configuration(nginx: str, application: str) -> dict[str, Any]:
@@ -132,6 +134,7 @@ def configuration(nginx: str, application: str) -> dict[str, Any]:
         "checks": {
             "site": {"kind": "http", "url": "http://127.0.0.1:8080/notes"},
             "metrics": {"kind": "http", "url": "http://127.0.0.1:9100/metrics"},
+            "base-answers": {"kind": "command", "command": ANSWERS},
         },
     }
 
