@@ -6,6 +6,7 @@ configuration it keeps how to reach the network (`Acquire::…`), and never what
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,11 @@ it is content with `usr-is-merged` too, which is empty."""
 _NEVER: Final = "Package: {}\nPin: release *\nPin-Priority: -1\n"
 NO_PREFERENCES: Final = ("-o", "Dir::Etc::preferencesparts=-")
 """Options of apt's programs with which it may take what it otherwise never does."""
+
+
+def has_apt() -> bool:
+    """Whether this machine has it."""
+    return shutil.which("apt-get") is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,8 @@ class IndexRefused(ConfigurationError):
     def remedy(self) -> str:
         """By what is wrong with it."""
         words = " ".join(self.reasons).lower()
+        if "no keyring" in words:
+            return "Copy Debian's keyring (debian-archive-keyring.gpg) to ~/.config/deployer/debian-keyring.gpg."
         if "expired" in words or "not valid yet" in words or "older than" in words:
             return "Name a mirror that is up to date (DEPLOYER_DEBIAN_MIRRORS), and check the clock of this machine."
         if "sign" in words or "pubkey" in words:

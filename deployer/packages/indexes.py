@@ -30,7 +30,7 @@ async def read_indexes(lists: Path, suites: Sequence[str], keyrings: Iterable[Pa
     for suite in suites:
         release, signature = _release_of(suite, lists)
         checked = await run(["gpgv", "--status-fd", "1", *rings, *signature, release], check=False)
-        keys = sorted({match["primary"] or match["key"] for match in _GOOD.finditer(checked.text)})
+        keys = good_keys(checked.text)
         if not keys:
             reasons = checked.stderr.decode(errors="replace").strip().splitlines()
             raise IndexRefused((suite,), ("it has no good signature", *reasons[-3:]))
@@ -39,7 +39,7 @@ async def read_indexes(lists: Path, suites: Sequence[str], keyrings: Iterable[Pa
         if date is None:
             raise IndexRefused((suite,), ("its Release file has no date",))
         moment = parsedate_to_datetime(date[1]).astimezone(UTC)
-        found.append(LockedIndex(suite, f"{moment:%Y-%m-%dT%H:%M:%SZ}", hashlib.sha256(content).hexdigest(), tuple(keys)))
+        found.append(LockedIndex(suite, f"{moment:%Y-%m-%dT%H:%M:%SZ}", hashlib.sha256(content).hexdigest(), keys))
     return tuple(found)
 
 
@@ -51,6 +51,11 @@ def _release_of(suite: str, lists: Path) -> tuple[Path, tuple[Path, ...]]:
     for release in lists.glob(f"{pattern}_Release"):
         return release, (release.with_name(f"{release.name}.gpg"),)
     raise IndexRefused((suite,), ("the mirror has no Release file of it",))
+
+
+def good_keys(status: str) -> tuple[str, ...]:
+    """The fingerprints of the primary keys of good signatures, as gpgv's `--status-fd` tells them (GnuPG: doc/DETAILS)."""
+    return tuple(sorted({match["primary"] or match["key"] for match in _GOOD.finditer(status)}))
 
 
 def trusted_keyrings() -> tuple[Path, ...]:

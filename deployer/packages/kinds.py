@@ -43,6 +43,7 @@ _HOW_TO_HASH: Final = "Write hash: sha256-… (of a file: openssl dgst -sha256 -
 _ATTRIBUTE: Final = re.compile(r"""[A-Za-z0-9_][A-Za-z0-9_'-]*(\.[A-Za-z0-9_][A-Za-z0-9_'-]*)*""")
 _NIX_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
 _SEARCHED: Final = re.compile(r"<[A-Za-z0-9_+.-]+(/[A-Za-z0-9_+.-]+)*>")
+_SUITE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._~-]{0,63}")
 _RESERVED: Final = frozenset(
     {"out", "name", "builder", "system", "src", "toolchain", "inputs", "PATH", "version", "patches", "flags"}
@@ -134,6 +135,12 @@ def _debian(entry: Entry) -> DebianRecipe:
     architecture = entry.either("architecture", lambda key: entry.text(key, "amd64"))
     if architecture not in DEBIAN_ARCHITECTURES:
         entry.fault("architecture", f"there is no architecture {architecture!r}", f"Use {' or '.join(DEBIAN_ARCHITECTURES)}.")
+    suites = entry.either("suite", entry.strings, "suites")
+    for suite in suites:
+        if not _SUITE.fullmatch(suite):
+            entry.fault(
+                "suite", f"{suite!r} is no name of a suite", "Write it as apt's sources have it: bookworm, bookworm-updates."
+            )
     below = entry.below if isinstance(entry.below, DebianRecipe) else None
     programs = entry.either("programs", lambda key: entry.strings(key, ()))
     for program in programs:
@@ -150,7 +157,7 @@ def _debian(entry: Entry) -> DebianRecipe:
     return DebianRecipe(
         name=entry.name,
         place=entry.place(),
-        suites=entry.either("suite", entry.strings, "suites"),
+        suites=suites,
         packages=entry.either("packages", entry.strings),
         architecture=architecture,
         links={**(below.links if below else {}), **entry.mapping("links")},

@@ -1,7 +1,8 @@
 """Where .debs come from, and all else: the machine's own business, never the repository's.
 
 The first of these that names a mirror wins: `DEPLOYER_DEBIAN_MIRRORS` (URLs separated by spaces), the file `debian-mirrors` in
-`$XDG_CONFIG_HOME/deployer` or `/etc/deployer` (one URL a line), the apt sources of this machine (read, never written).
+`$XDG_CONFIG_HOME/deployer` or `/etc/deployer` (one URL a line), the apt sources of this machine (read, never written). Those that
+are named by their URLs sign with a key of `debian-keyring.gpg` in the same places, else with the distribution's own.
 
 A machine may have vendor directories in place of the network, for .debs and whatever else is fetched: `DEPLOYER_VENDOR`, or the
 file `vendor` in the same places.
@@ -21,6 +22,7 @@ from typing import Final
 from deployer.packages.errors import MirrorsUnknown, SettingsUnreadable
 
 VARIABLE: Final = "DEPLOYER_DEBIAN_MIRRORS"
+KEYRING: Final = "debian-keyring.gpg"
 VENDOR: Final = "DEPLOYER_VENDOR"
 _KEYRINGS: Final = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
@@ -50,10 +52,10 @@ def find_mirrors(environment: Mapping[str, str] | None = None, *, root: Path = P
     """The mirrors that this machine uses, in the order to ask them. Raises `MirrorsUnknown`."""
     environment = os.environ if environment is None else environment
     if named := environment.get(VARIABLE, "").split():
-        return tuple(Mirror(url, signed_by=_keyring()) for url in named)
+        return tuple(Mirror(url, signed_by=_keyring(environment, root)) for url in named)
     settings = settings_files("debian-mirrors", environment, root)
     if urls := urls_of(settings):
-        return tuple(Mirror(url, signed_by=_keyring()) for url in urls)
+        return tuple(Mirror(url, signed_by=_keyring(environment, root)) for url in urls)
     if found := _from_apt(root / "etc/apt"):
         return found
     raise MirrorsUnknown((VARIABLE, *map(str, settings), str(root / "etc/apt")))
@@ -171,5 +173,7 @@ def _deb822(text: str) -> Iterable[Mirror]:
             yield Mirror(url, tuple(fields.get("suites", "").split()), signed_by)
 
 
-def _keyring() -> str:
-    return next((str(file) for file in _KEYRINGS if file.exists()), "")
+def _keyring(environment: Mapping[str, str], root: Path) -> str:
+    """What mirrors that are named by their URLs sign with."""
+    files = (*settings_files(KEYRING, environment, root), *_KEYRINGS)
+    return next((str(file) for file in files if file.exists()), "")

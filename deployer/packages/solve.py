@@ -1,43 +1,65 @@
-"""Solving a set of Debian packages with apt, in a state of its own (see `apt`)."""
+"""Solving sets of Debian packages: by apt in a state of its own (see `apt`), or by resolvelib where there is no apt."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deployer.packages.apt import CONVERTER, NO_PREFERENCES, Apt
+from deployer.packages.apt import CONVERTER, NO_PREFERENCES, Apt, has_apt
 from deployer.packages.errors import PackageInvalid
-from deployer.packages.lockfile import DebianRequest, LockedDeb, LockedDebian
+from deployer.packages.lockfile import DebianRequest, LockedDeb, LockedDebian, LockedIndex
 from deployer.packages.mirrors import Mirror, mirrors_of
 from deployer.packages.unsolvable import unsolvable, version_not_found
 
 _INSTALL: Final = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>[a-z0-9-]+)\]\)", re.MULTILINE)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]*(=[A-Za-z0-9.+~:-]+)?")
 
+_Solved = tuple[tuple[LockedIndex, ...], Mapping[str, tuple[LockedDeb, ...]]]
+"""The indexes, and what each request comes to."""
+
 
 async def solve(requests: Sequence[DebianRequest], mirrors: Sequence[Mirror]) -> dict[str, LockedDebian]:
     """What each request comes to today. Raises `MirrorsUnknown`, `IndexRefused`, `PackageInvalid`."""
+    for request in requests:
+        for name in request.packages:
+            if not _NAME.fullmatch(name):
+                raise PackageInvalid(request.name, f"{name!r} is no name of a Debian package", request.place)
     locked: dict[str, LockedDebian] = {}
-    states = {(request.suites, request.architecture) for request in requests}
-    for suites, architecture in sorted(states):
-        with tempfile.TemporaryDirectory(prefix="deployer-apt-") as directory:
-            chosen = {suite: mirrors_of(suite, mirrors)[0] for suite in suites}
-            apt = await Apt.prepare(Path(directory), chosen, architecture)
-            for request in requests:
-                if (request.suites, request.architecture) == (suites, architecture):
-                    debs = await _solve(apt, request)
-                    locked[request.name] = LockedDebian(suites, request.packages, architecture, debs, apt.indexes)
+    by_apt = has_apt()
+    for suites, architecture in sorted({(request.suites, request.architecture) for request in requests}):
+        chosen = {suite: mirrors_of(suite, mirrors)[0] for suite in suites}
+        alike = [request for request in requests if (request.suites, request.architecture) == (suites, architecture)]
+        indexes, found = await (_by_apt if by_apt else _without_apt)(alike, chosen, architecture)
+        for request in alike:
+            locked[request.name] = LockedDebian(suites, request.packages, architecture, found[request.name], indexes)
     return locked
+
+
+async def _without_apt(requests: Sequence[DebianRequest], chosen: Mapping[str, Mirror], architecture: str) -> _Solved:
+    # Its library is needed on such machines only.
+    from deployer.packages.debian_index import DebianIndex
+    from deployer.packages.debian_resolution import resolve
+    from deployer.packages.signed_suite import read_suite
+
+    suites = await asyncio.gather(*(read_suite(mirror, suite, architecture) for suite, mirror in chosen.items()))
+    files = [(one.packages, one.priority) for one in suites]
+    index = await asyncio.to_thread(DebianIndex, files, architecture)
+    solved = {request.name: await asyncio.to_thread(resolve, request, index) for request in requests}
+    return tuple(one.index for one in suites), solved
+
+
+async def _by_apt(requests: Sequence[DebianRequest], chosen: Mapping[str, Mirror], architecture: str) -> _Solved:
+    with tempfile.TemporaryDirectory(prefix="deployer-apt-") as directory:
+        apt = await Apt.prepare(Path(directory), chosen, architecture)
+        return apt.indexes, {request.name: await _solve(apt, request) for request in requests}
 
 
 async def _solve(apt: Apt, request: DebianRequest) -> tuple[LockedDeb, ...]:
     """The whole closure of a request."""
-    for name in request.packages:
-        if not _NAME.fullmatch(name):
-            raise PackageInvalid(request.name, f"{name!r} is no name of a Debian package", request.place)
     asked = any(name.partition("=")[0] == CONVERTER for name in request.packages)
     options = ["-q", "--simulate", "--no-install-recommends", *(NO_PREFERENCES if asked else ())]
     install = ["apt-get", *options, "install", "--", *request.packages]

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from deployer.errors import DeployerError, raise_all
-from deployer.packages.apt import Apt
+from deployer.packages.apt import Apt, has_apt
 from deployer.packages.debian_version import DebianVersion
 from deployer.packages.errors import IndexRefused
-from deployer.packages.lockfile import LockedDebian
+from deployer.packages.lockfile import LockedDebian, LockedIndex
 from deployer.packages.mirrors import Mirror, mirrors_of
+from deployer.packages.signed_suite import read_suite
 
 SECURITY: Final = "-security"
 _ROLLING: Final = frozenset({"sid", "unstable", "experimental", "rc-buggy"})
@@ -105,16 +106,25 @@ async def _versions(
 
 
 async def _ask(mirror: Mirror, suite: str, architecture: str, *, since: str, wanted: set[str]) -> Mapping[str, DebianVersion]:
+    index, packages = await (_by_apt if has_apt() else _without_apt)(mirror, suite, architecture)
+    if index.date < since:
+        # Otherwise a mirror that lags, or somebody who keeps one back, would have us say that all is well.
+        raise IndexRefused((suite,), (f"it is of {index.date}, older than the one that was locked, of {since}",))
+    return newest_versions(packages, wanted)
+
+
+async def _without_apt(mirror: Mirror, suite: str, architecture: str) -> tuple[LockedIndex, bytes]:
+    read = await read_suite(mirror, suite, architecture)
+    return read.index, read.packages
+
+
+async def _by_apt(mirror: Mirror, suite: str, architecture: str) -> tuple[LockedIndex, bytes]:
     with tempfile.TemporaryDirectory(prefix="deployer-apt-") as directory:
         apt = await Apt.prepare(Path(directory), {suite: mirror}, architecture)
         (index,) = apt.indexes
-        if index.date < since:
-            # Otherwise a mirror that lags, or somebody who keeps one back, would have us say that all is well.
-            raise IndexRefused((suite,), (f"it is of {index.date}, older than the one that was locked, of {since}",))
         targets = await apt.ask("apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages")
-        if not targets.text:
-            return {}
-        return newest_versions((await apt.ask(_CAT, "cat-file", *targets.text.splitlines())).stdout, wanted)
+        files = targets.text.splitlines()
+        return index, (await apt.ask(_CAT, "cat-file", *files)).stdout if files else b""
 
 
 def newest_versions(index: bytes, wanted: set[str]) -> dict[str, DebianVersion]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployer.packages.errors import LockInvalid, MirrorsUnknown
-from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian, LockedWheels, WheelPin
+from deployer.packages.lockfile import Lock, LockedAttribute, LockedDeb, LockedDebian, LockedWheels, WheelPin
 from deployer.packages.mirrors import Mirror, find_mirrors
 
 words = st.text("abcxyz0123456789.+-", min_size=1, max_size=12)
@@ -45,7 +45,17 @@ wheels_by_package = st.dictionaries(
     ),
     max_size=3,
 )
-locks = st.builds(Lock, debian, wheels_by_package)
+store_paths = st.builds(
+    "/nix/store/{}-{}".format, st.sampled_from(["0" * 32, "a" * 32]), words.filter(lambda word: word[0] != ".")
+)
+attributes = st.dictionaries(
+    words,
+    st.builds(
+        LockedAttribute, words, words, st.dictionaries(words, words, max_size=2), store_paths, store_paths, st.just("out"), words
+    ),
+    max_size=3,
+)
+locks = st.builds(Lock, debian, wheels_by_package, attributes)
 
 
 @given(locks)
@@ -153,6 +163,15 @@ def test_the_environment_goes_before_settings_and_settings_before_apt(tmp_path):
     assert [mirror.url for mirror in find_mirrors(settings, root=tmp_path)] == ["http://settings.example/"]
     environment = {**settings, "DEPLOYER_DEBIAN_MIRRORS": "http://a.example http://b.example"}
     assert [mirror.url for mirror in find_mirrors(environment, root=tmp_path)] == ["http://a.example", "http://b.example"]
+
+
+def test_mirrors_named_by_their_urls_sign_with_the_keyring_beside_these(tmp_path):
+    settings = {"XDG_CONFIG_HOME": str(tmp_path / "home"), "DEPLOYER_DEBIAN_MIRRORS": "http://a.example"}
+    for directory in (tmp_path / "etc/deployer", tmp_path / "home/deployer"):
+        directory.mkdir(parents=True)
+        (directory / "debian-keyring.gpg").touch()
+        (mirror,) = find_mirrors(settings, root=tmp_path)
+        assert mirror.signed_by == str(directory / "debian-keyring.gpg")
 
 
 def test_without_any_mirror_the_error_tells_how_to_name_one(tmp_path):

@@ -13,7 +13,10 @@ from deployer.packages.lockfile import LOCK_NAME, Lock
 from deployer.packages.locking import lock_packages
 from tests.packages.repository import Repository, signing_key
 
-pytestmark = pytest.mark.skipif(not shutil.which("apt-get") or not shutil.which("gpg"), reason="apt or gpg is not installed")
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("apt-get") or not shutil.which("gpg"), reason="apt or gpg is not installed"),
+    pytest.mark.usefixtures("solver"),
+]
 PACKAGES = """
 tool: {kind: debian, suite: testing, packages: [tool]}
 other: {kind: debian, suite: testing, packages: [other]}
@@ -21,7 +24,7 @@ other: {kind: debian, suite: testing, packages: [other]}
 
 
 @pytest.fixture
-def repository(tmp_path, keys):
+def repository(tmp_path, keys, solver):
     """A published suite with `tool`, which needs `lib`, and `other`."""
     (tmp_path / "mirror").mkdir()
     made = Repository(tmp_path / "mirror", keys[1], keys[0])
@@ -124,6 +127,7 @@ async def test_an_index_that_a_stranger_signed_is_refused(lock, repository, tmp_
     ("packages", "message", "remedy"),
     [
         ("[tol]", "no index of testing has a package 'tol'", "Did you mean 'tool'"),
+        ("[mta]", "no index of testing has a package 'mta', but several", "Name one of them: other-mta, small-mta."),
         ("[tool=9]", "no index of testing has version 9 of tool", "Those that are there: 1.0."),
         ("[needy]", r"needy : Depends: lib \(>= 2\)", "another version"),
         ("[foe, other]", "foe : Conflicts: other", "Leave one of them out"),
@@ -133,6 +137,8 @@ async def test_an_index_that_a_stranger_signed_is_refused(lock, repository, tmp_
 async def test_what_cannot_be_solved_is_told_in_words_that_help(lock, repository, packages, message, remedy):
     repository.add("needy", "1", Depends="lib (>= 2)")
     repository.add("foe", "1", Conflicts="other")
+    repository.add("small-mta", "1", Provides="mta")
+    repository.add("other-mta", "1", Provides="mta")
     repository.publish()
 
     with pytest.raises(PackageInvalid, match=message) as caught:

@@ -12,12 +12,11 @@ import pytest
 
 from deployer.build import realise
 from deployer.errors import ManyErrors, Place
-from deployer.packages import PackageSet
+from deployer.packages import PackageSet, web
 from deployer.packages.errors import LockOutdated, PackageInvalid, PackageUnknown, PythonIndexFailed, PythonIndexUnknown
 from deployer.packages.lock_changes import LockChange
 from deployer.packages.lockfile import LOCK_NAME, Lock, LockedDebian, LockedWheels, WheelPin
 from deployer.packages.locking import lock_packages
-from deployer.packages.python import simple_index
 from deployer.packages.python.index_settings import VARIABLE, find_indexes
 from deployer.packages.python.simple_index import SimpleIndex
 from deployer.store import Store
@@ -36,7 +35,7 @@ ROOT = LockedDebian(("bookworm",), ("python3",), "amd64", debs())
 def index(monkeypatch):
     """An index that this machine asks, and that does not make it wait."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(simple_index, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(web, "FIRST_WAIT", 0.001)
     with serving(PythonIndex()) as made:
         monkeypatch.setenv(VARIABLE, made.url)
         yield made

@@ -24,7 +24,7 @@ other: {kind: debian, suite: testing, packages: [other]}
 
 
 @pytest.fixture
-def suites(tmp_path, keys):
+def suites(tmp_path, keys, solver):
     """A suite with `tool`, which needs `lib`, and `other`; and its security suite, which is empty."""
     (tmp_path / "mirror").mkdir()
     made = Repository(tmp_path / "mirror", keys[1], keys[0])

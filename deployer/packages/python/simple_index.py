@@ -5,34 +5,21 @@ Only `deployer lock` asks. What an index says is no more than that a file may be
 
 from __future__ import annotations
 
-import http.client
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from typing import Any, Final
 from urllib.parse import parse_qsl, urldefrag, urljoin, urlsplit
 
-import tenacity
-
 from deployer.packages.errors import PythonIndexFailed
-from deployer.packages.logins import request_to
 from deployer.packages.python.wheels import filename_of
+from deployer.packages.web import Answer, Unreadable, read
 
 _ACCEPT: Final = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _JSON: Final = "application/vnd.pypi.simple.v1+json"
-_TIMEOUT: Final = 30.0
-"""Seconds without an answer."""
-_ATTEMPTS: Final = 4
-FIRST_WAIT: Final = 1.0
-"""Seconds before the second attempt."""
 _LONGEST: Final = 128 << 20
 """Bytes of a page: those of projects with ten thousands of files are some tens of MB."""
-_RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_ABSENT: Final = frozenset({404, 410})
-"""How servers say that they have no such project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +33,6 @@ class IndexFile:
     size: int = 0
     """Bytes; 0 where the index does not tell."""
     requires_python: str = ""
-
-
-class _Trouble(Exception):
-    """Worth another attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +49,10 @@ class SimpleIndex:
         answer = self._ask(page, "GET")
         if answer is None:
             return ()
-        place, kind, body = answer
         try:
-            found = _from_json(json.loads(body)) if kind == _JSON else _from_html(body.decode(errors="replace"))
-            found = [_absolute(place, file) for file in found]
+            is_json = answer.kind == _JSON
+            found = _from_json(json.loads(answer.body)) if is_json else _from_html(answer.body.decode(errors="replace"))
+            found = [_absolute(answer.url, file) for file in found]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._failed(f"what it says of {project} is not of the simple API ({type(error).__name__}: {error})") from None
         for file in found:
@@ -84,44 +67,14 @@ class SimpleIndex:
         answer = self._ask(file.url, "HEAD")
         if answer is None:
             raise self._failed(f"it names {file.url}, and that is not there")
-        return replace(file, size=int(answer[2] or 0))
+        return replace(file, size=answer.length)
 
-    def _ask(self, url: str, method: str) -> tuple[str, str, bytes] | None:
-        """Where the answer came from, of what kind it is, and its content (its length for HEAD); None for nothing there."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Trouble),
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(multiplier=FIRST_WAIT, max=10, jitter=FIRST_WAIT),
-            reraise=True,
-        )
+    def _ask(self, url: str, method: str) -> Answer | None:
+        """What is there; None for nothing."""
         try:
-            return retrying(self._attempt, url, method)
-        except _Trouble as trouble:
-            raise self._failed(str(trouble)) from None
-
-    def _attempt(self, url: str, method: str) -> tuple[str, str, bytes] | None:
-        request = request_to(url, method=method, headers={"Accept": _ACCEPT})
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-                length = str(answer.headers.get("Content-Length") or "")
-                body = length.encode() if method == "HEAD" else answer.read(_LONGEST + 1)
-                if len(body) > _LONGEST:
-                    raise self._failed(f"{url} is longer than {_LONGEST} bytes")
-                return answer.url, answer.headers.get_content_type(), body
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code in _ABSENT:
-                return None
-            if error.code in _RETRIED_STATUS:
-                raise _Trouble(f"{url} answered {error.code} {error.reason}") from None
-            hint = "; write the name and the password into ~/.netrc" if error.code == 401 else ""
-            raise self._failed(f"{url} answered {error.code} {error.reason}{hint}") from None
-        except urllib.error.URLError as error:
-            if isinstance(error.reason, FileNotFoundError) or urlsplit(url).scheme == "file":
-                return None
-            raise _Trouble(f"{url}: {error.reason}") from None
-        except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            raise _Trouble(f"{url}: {error or type(error).__name__}") from None
+            return read(url, method=method, accept=_ACCEPT, longest=_LONGEST)
+        except Unreadable as error:
+            raise self._failed(str(error)) from None
 
     def _failed(self, reason: str) -> PythonIndexFailed:
         return PythonIndexFailed(self.url, reason)
