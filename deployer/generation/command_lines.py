@@ -51,15 +51,16 @@ def unit_commands(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
                 command = []
 
 
-def program_at(command: Sequence[str]) -> int:
-    """Which word is the program that runs in the end: `/usr/bin/env LANG=C PROGRAM` runs the third."""
-    at = 0
-    while (prefix := _PREFIXES.get(command[at].rpartition("/")[2])) is not None:
-        started = _started_by(prefix, command, at + 1)
-        if started >= len(command):
+def programs_at(command: Sequence[str]) -> tuple[int, ...]:
+    """Which words are programs, each started by the one before: the first and the third of `/usr/bin/env LANG=C PROGRAM`."""
+    found, at = list[int](), 0
+    while at < len(command):
+        found.append(at)
+        prefix = _PREFIXES.get(command[at].rpartition("/")[2])
+        if prefix is None:
             break
-        at = started
-    return at
+        at = _started_by(prefix, command, at + 1)
+    return tuple(found)
 
 
 def _started_by(prefix: _Prefix, command: Sequence[str], at: int) -> int:

@@ -28,21 +28,26 @@ def warnings_of_commands(commands: Iterable[ToldCommand], config: Config, packag
     on_path = _on_path(config, packages)
     for command in commands:
         found = {package: _instead_of_mention(command, package, program) for package, program in _mentioned(command, packages)}
-        if command.program in on_path and not command.finds_more:
-            found[on_path[command.program]] = _instead_of_name(command)
+        name = command.programs[-1]
+        if name in on_path and not command.finds_more and not _trees_around(command, packages):
+            found[on_path[name]] = _instead_of_name(name)
         for package, warning in found.items():
             place = place_of(config, command, package)
             yield f"{place}: {command.whose}: {warning}" if place else f"{command.whose}: {warning}"
 
 
 def _mentioned(command: ToldCommand, packages: PackageSet) -> Iterator[tuple[str, str]]:
-    """Programs of root trees, with their packages, in words that are not what runs."""
-    own = tree_of(command.program, packages)
+    """Programs of root trees, with their packages, that what runs is told of and that are not of its own tree."""
+    around = _trees_around(command, packages)
     for path in _PATH.findall("\n".join(command.arguments)):
         tree = tree_of(path, packages)
-        in_its_tree = tree is not None and own is not None and tree.made is own.made
-        if tree is not None and not in_its_tree and PurePosixPath(path).parent.name in _DIRECTORIES:
+        if tree is not None and tree.recipe.name not in around[-1:] and PurePosixPath(path).parent.name in _DIRECTORIES:
             yield tree.recipe.name, tree.inside(path)
+
+
+def _trees_around(command: ToldCommand, packages: PackageSet) -> list[str]:
+    """The packages whose trees are entered one after another; what the last program starts runs in the last."""
+    return [tree.recipe.name for program in command.programs if (tree := tree_of(program, packages)) is not None]
 
 
 def _on_path(config: Config, packages: PackageSet) -> dict[str, str]:
@@ -57,17 +62,16 @@ def _on_path(config: Config, packages: PackageSet) -> dict[str, str]:
 
 def _instead_of_mention(command: ToldCommand, package: str, program: str) -> str:
     name = program.rpartition("/")[2]
-    told = f"if {command.program} runs {program} of package '{package}', that gets the host's libraries, or none. "
-    on_path = f"put {package} in `packages` and write {ON_PATH}/{name}"
+    told = f"if {command.programs[-1]} runs {program} of package '{package}', that gets the host's libraries, or none. "
+    on_path = f"{package} in `packages` and write {ON_PATH}/{name}"
     if command.judges:
         return f"{told}Begin the command with ${{pkgs.{package}}}{program}"
     if command.service:
-        return f"{told}Give the service its tree, `systemd.roots: {{{command.service}: '${{pkgs.{package}}}'}}`, or {on_path}"
+        return f"{told}Give the service its tree, `systemd.roots: {{{command.service}: '${{pkgs.{package}}}'}}`, or put {on_path}"
     if command.unit:
-        return f"{told}{on_path.capitalize()}"
-    return f"{told}Begin the command with ${{pkgs.{package}}}{program}, or {on_path}"
+        return f"{told}Put {on_path}"
+    return f"{told}Begin the command with ${{pkgs.{package}}}{program}, or put {on_path}"
 
 
-def _instead_of_name(command: ToldCommand) -> str:
-    name = command.program
+def _instead_of_name(name: str) -> str:
     return f"'{name}' is looked for among the host's own programs only. For that of `packages` write {ON_PATH}/{name}"

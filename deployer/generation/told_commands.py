@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deployer.errors import Place
 from deployer.formats.manifest import Manifest
-from deployer.generation.command_lines import program_at, unit_commands
+from deployer.generation.command_lines import programs_at, unit_commands
 
 if TYPE_CHECKING:
     from deployer.config import Config
@@ -40,14 +40,14 @@ class ToldCommand:
     """Whether its unit, or its user, may say where programs are found by their names."""
 
     @property
-    def program(self) -> str:
-        """What runs in the end."""
-        return self.words[program_at(self.words)]
+    def programs(self) -> tuple[str, ...]:
+        """What runs, each started by the one before."""
+        return tuple(self.words[at] for at in programs_at(self.words))
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What that is told."""
-        return self.words[program_at(self.words) + 1 :]
+        """What the last of them is told."""
+        return self.words[programs_at(self.words)[-1] + 1 :]
 
     @property
     def finds_more(self) -> bool:

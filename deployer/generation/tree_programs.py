@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from deployer.errors import ConfigurationError, DeployerError, Place
 from deployer.formats.manifest import Manifest
-from deployer.generation.command_lines import program_at
+from deployer.generation.command_lines import programs_at
 from deployer.generation.programs import starter_of
 from deployer.generation.told_commands import ToldCommand, place_of
 from deployer.packages import PackageSet
@@ -60,12 +60,13 @@ class ProgramNeedsRoot(ConfigurationError):
 def programs_without_root(commands: Iterable[ToldCommand], config: Config, packages: PackageSet) -> Iterator[DeployerError]:
     """What is wrong with commands of units that have no root."""
     for command in commands:
-        tree = tree_of(command.program, packages)
+        found = ((program, tree_of(program, packages)) for program in command.programs)
+        program, tree = next((one for one in found if one[1] is not None), ("", None))
         if tree is not None:
             yield ProgramNeedsRoot(
                 command.unit,
                 command.directive,
-                tree.inside(command.program),
+                tree.inside(program),
                 tree.recipe.name,
                 bool(command.service),
                 place_of(config, command, tree.recipe.name),
@@ -108,13 +109,17 @@ class _Starters:
     """By the program that each starts."""
 
     def command(self, command: Sequence[str]) -> tuple[str, ...]:
-        """A command whose program is a starter, where it is one of a root tree."""
-        at = program_at(command) if command else 0
-        tree = tree_of(command[at], self.packages) if command else None
-        if tree is None:
-            return tuple(command)
-        path = command[at]
+        """A command whose programs are starters, where they are of root trees and not started in that tree already."""
+        words, around = list(command), ""
+        for at in programs_at(command):
+            tree = tree_of(command[at], self.packages)
+            if tree is not None and tree.recipe.name != around:
+                words[at] = self._starter(tree, command[at])
+                around = tree.recipe.name
+        return tuple(words)
+
+    def _starter(self, tree: Tree, path: str) -> str:
         program = tree.inside(path)
         if path not in self.made:
             self.made[path] = starter_of(self.packages, tree.recipe, tree.made, program, self.store_dir)
-        return (*command[:at], f"{self.made[path].output}/bin/{program.rpartition('/')[2]}", *command[at + 1 :])
+        return f"{self.made[path].output}/bin/{program.rpartition('/')[2]}"

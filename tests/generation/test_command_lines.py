@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deployer.generation.command_lines import program_at, unit_commands
+from deployer.generation.command_lines import programs_at, unit_commands
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,9 @@ def test_commands_of_a_unit_are_taken_into_words_as_systemd_does(line, commands)
 def test_a_program_that_only_starts_another_is_looked_past(command, program):
     words = command.split()
 
-    assert words[program_at(words)] == program
+    assert words[programs_at(words)[-1]] == program
+
+
+def test_all_programs_that_start_one_another_are_told():
+    assert programs_at(("/usr/bin/env", "A=1", "nice", "-n", "5", "/bin/a", "env")) == (0, 2, 5)
+    assert programs_at(()) == ()

@@ -68,9 +68,11 @@ def test_a_service_is_to_have_the_tree_as_its_root(warnings, command):
 
 
 def test_another_unit_is_to_run_what_is_on_path(warnings):
-    (warning,) = warnings(f"systemd: {{units: {{a.socket: {{text: \"[Socket]\\nExecStopPre=/bin/sh -c '{CLI}'\\n\"}}}}}}\n")
+    (warning,) = warnings(
+        "systemd: {units: {a.socket: {text: \"[Socket]\\nExecStopPre=/bin/sh -c '${pkgs.redis}/bin/Rx'\\n\"}}}\n"
+    )
 
-    assert warning.endswith(f"unit 'a.socket': {LOST}. Put redis in `packages` and write {ON_PATH}/redis-cli")
+    assert warning.endswith(f"or none. Put redis in `packages` and write {ON_PATH}/Rx")
 
 
 def test_where_a_module_makes_the_command_the_line_that_names_the_package_is_told(warnings):
@@ -95,6 +97,8 @@ def test_a_program_by_its_name_is_not_the_packages(warnings, command):
         service('/bin/sh -c "cat ${pkgs.redis}/etc/passwd; echo ${pkgs.redis}/usr/bin"'),
         service("/bin/sh -c ${pkgs.link}/bin/x"),
         f"checks: {{a: {{kind: command, command: ['{CLI}', '{CLI}', '${{pkgs.redis}}/bin/sh']}}}}\n",
+        f"checks: {{a: {{kind: command, command: [/usr/bin/env, '{CLI}', '{CLI}']}}}}\n",
+        "packages: [redis]\nchecks: {a: {kind: command, command: ['${pkgs.python}/usr/bin/env', redis-cli]}}\n",
         "packages: [redis]\n" + service("/usr/bin/env redis-server"),
         "packages: [redis]\n" + service("/usr/bin/env PATH=/opt/bin redis-cli"),
         "packages: [redis]\n" + service("/usr/bin/env redis-cli", Environment="PATH=/opt/bin"),

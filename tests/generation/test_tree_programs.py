@@ -14,7 +14,9 @@ from deployer.packages import PackageSet
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
 
 REDIS = LockedDebian(("bookworm",), ("redis",), "amd64", (LockedDeb("redis", "1", "amd64", "pool/redis.deb", 1, "00" * 32),))
+TOOLS = LockedDebian(("bookworm",), ("coreutils",), "amd64", REDIS.debs)
 PACKAGES = """\
+tools: {kind: debian, suite: bookworm, packages: [coreutils]}
 redis: {kind: debian, suite: bookworm, packages: [redis]}
 link: {kind: fetch, file: packages.yaml}
 """
@@ -26,7 +28,7 @@ def make(tmp_path: Path):
 
     def system(text: str) -> tuple[System, PackageSet]:
         (tmp_path / "packages.yaml").write_text(PACKAGES)
-        (tmp_path / "deployer.lock").write_text(str(Lock({"redis": REDIS})))
+        (tmp_path / "deployer.lock").write_text(str(Lock({"redis": REDIS, "tools": TOOLS})))
         (tmp_path / "web.yaml").write_text(text)
         packages = PackageSet.load(tmp_path / "packages.yaml")
         config = Evaluator(packages=packages).evaluate(HostView("web1"), tmp_path / "web.yaml")
@@ -72,6 +74,20 @@ def test_a_program_behind_one_that_only_starts_it_is_started_in_its_tree(make):
     assert made.manifest.checks[0].command == ("/usr/bin/env", "LANG=C", f"{starter.output}/bin/redis-cli", "ping")
     assert judge == ("/usr/bin/timeout", "5", f"{starter.output}/bin/redis-cli", "{file}")
     assert made.warnings == ()
+
+
+def test_what_starts_a_program_is_started_in_its_own_tree_and_each_tree_is_entered_once(make):
+    entered = "[/usr/bin/env, '${pkgs.tools}/bin/nice', '${pkgs.tools}/bin/timeout', '5', '${pkgs.redis}/bin/redis-cli']"
+    made, packages = make(f"checks: {{a: {{kind: command, command: {entered}}}}}\n")
+
+    starters = {item.output.name: f"{item.output}/bin" for item in made.made.inputs}
+    assert made.manifest.checks[0].command == (
+        "/usr/bin/env",
+        f"{starters['tools-nice']}/nice",
+        f"{packages.output_path('tools')}/bin/timeout",
+        "5",
+        f"{starters['redis-redis-cli']}/redis-cli",
+    )
 
 
 def test_other_packages_and_programs_of_the_host_are_run_as_they_are(make):
@@ -125,6 +141,13 @@ SERVICE = "systemd:\n  services:\n    a:\n      service:\n        {}: /bin/true\
             SERVICE.format("ExecStart", "ExecStop", "/bin/true ; @${pkgs.redis}/bin/cli x"),
             "ExecStop",
             "/bin/cli",
+            6,
+            "systemd.roots",
+        ),
+        (
+            SERVICE.format("ExecStart", "ExecStop", "${pkgs.redis}/bin/nice /bin/true"),
+            "ExecStop",
+            "/bin/nice",
             6,
             "systemd.roots",
         ),
