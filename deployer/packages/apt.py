@@ -6,6 +6,7 @@ configuration it keeps how to reach the network (`Acquire::…`), and never what
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ CONVERTER: Final = "usrmerge"
 """Merges the /usr of a system by a script, for which it needs all of Perl. Our trees are merged from the start, and what asks for
 it is content with `usr-is-merged` too, which is empty."""
 _NEVER: Final = "Package: {}\nPin: release *\nPin-Priority: -1\n"
-NO_PREFERENCES: Final = ("-o", "Dir::Etc::preferencesparts=-")
+NO_PREFERENCES: Final = ("-o", f"Dir::Etc::preferencesparts={os.devnull}")
 """Options of apt's programs with which it may take what it otherwise never does."""
 
 
@@ -68,11 +69,11 @@ class Apt:
             "Dir::State::status": directory / "status",
             "Dir::Cache": directory / "cache",
             "Dir::Etc::sourcelist": directory / "sources.list",
-            "Dir::Etc::sourceparts": "-",
-            "Dir::Etc::main": "-",
-            "Dir::Etc::parts": "-",
+            "Dir::Etc::sourceparts": os.devnull,
+            "Dir::Etc::main": os.devnull,
+            "Dir::Etc::parts": os.devnull,
             "Dir::Etc::preferencesparts": directory / "etc/preferences.d",
-            "Dir::Etc::preferences": "-",
+            "Dir::Etc::preferences": os.devnull,
             "APT::Architecture": architecture,
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",

@@ -143,7 +143,9 @@ class Lock(Record):
             )
         except StorePathRefused as error:
             raise LockInvalid(error.message, Place(str(file))) from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except KeyError as error:
+            raise LockInvalid(f"an entry lacks {error}", Place(str(file))) from None
+        except (TypeError, ValueError, AttributeError) as error:
             raise LockInvalid(f"{type(error).__name__}: {error}", Place(str(file))) from None
 
     def __str__(self) -> str:

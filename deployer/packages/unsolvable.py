@@ -28,7 +28,7 @@ def unsolvable(request: DebianRequest, printed: str, *, names: Collection[str], 
         return unknown_version(request, missing[2], missing[1], versions)
     if _UNMET in printed:
         unmet = printed.partition(_UNMET)[2].partition("\nE:")[0].rstrip().splitlines()
-        return not_together(request, (line.strip() for line in unmet if not line.startswith("W:")))
+        return not_together(request, (line.strip() for line in unmet))
     told = " | ".join(line for line in printed.splitlines() if line.startswith("E:"))
     return PackageInvalid(request.name, f"apt cannot solve it: {told or printed.strip()}", request.place)
 

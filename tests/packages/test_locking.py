@@ -169,6 +169,15 @@ async def test_what_would_merge_a_tree_is_left_out_of_one_that_is_merged_unless_
     }
 
 
+async def test_an_index_that_is_not_there_is_told_in_one_line(lock):
+    with pytest.raises(IndexRefused) as caught:
+        await lock("tool: {kind: debian, suite: tesing, packages: [tool]}")
+
+    (reason,) = caught.value.reasons
+    assert "dists/tesing" in reason or "tesing Release" in reason
+    assert "names of the suites" in caught.value.remedy
+
+
 async def test_only_what_is_there_can_be_updated(lock):
     with pytest.raises(PackageUnknown) as caught:
         await lock(only=["tolo"])
