@@ -14,6 +14,7 @@ from deployer.packages.errors import PackageInvalid
 from deployer.packages.lockfile import DebianRequest, LockedDeb, LockedDebian, LockedIndex
 from deployer.packages.mirrors import Mirror, mirrors_of
 from deployer.packages.unsolvable import unsolvable, version_not_found
+from deployer.packages.web import Unreadable, read
 
 _INSTALL: Final = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>[a-z0-9-]+)\]\)", re.MULTILINE)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]*(=[A-Za-z0-9.+~:-]+)?")
@@ -31,12 +32,24 @@ async def solve(requests: Sequence[DebianRequest], mirrors: Sequence[Mirror]) ->
     locked: dict[str, LockedDebian] = {}
     by_apt = has_apt()
     for suites, architecture in sorted({(request.suites, request.architecture) for request in requests}):
-        chosen = {suite: mirrors_of(suite, mirrors)[0] for suite in suites}
+        chosen = {suite: await asyncio.to_thread(_mirror_with, suite, mirrors_of(suite, mirrors)) for suite in suites}
         alike = [request for request in requests if (request.suites, request.architecture) == (suites, architecture)]
         indexes, found = await (_by_apt if by_apt else _without_apt)(alike, chosen, architecture)
         for request in alike:
             locked[request.name] = LockedDebian(suites, request.packages, architecture, found[request.name], indexes)
     return locked
+
+
+def _mirror_with(suite: str, mirrors: Sequence[Mirror]) -> Mirror:
+    """The first mirror that has a suite. Security suites often lie on a mirror of their own, and its URL does not tell."""
+    for mirror in mirrors if len(mirrors) > 1 else ():
+        for name in ("InRelease", "Release"):
+            try:
+                if read(f"{mirror.url.rstrip('/')}/dists/{suite}/{name}", method="HEAD", longest=0) is not None:
+                    return mirror
+            except Unreadable:
+                break
+    return mirrors[0]  # what is wrong is told when it is asked
 
 
 async def _without_apt(requests: Sequence[DebianRequest], chosen: Mapping[str, Mirror], architecture: str) -> _Solved:

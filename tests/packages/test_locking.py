@@ -11,6 +11,7 @@ from deployer.packages.errors import IndexRefused, PackageInvalid, PackageUnknow
 from deployer.packages.lock_changes import LockChange
 from deployer.packages.lockfile import LOCK_NAME, Lock
 from deployer.packages.locking import lock_packages
+from deployer.packages.mirrors import Mirror
 from tests.packages.repository import Repository, signing_key
 
 pytestmark = [
@@ -176,6 +177,19 @@ async def test_an_index_that_is_not_there_is_told_in_one_line(lock):
     (reason,) = caught.value.reasons
     assert "dists/tesing" in reason or "tesing Release" in reason
     assert "names of the suites" in caught.value.remedy
+
+
+async def test_each_suite_comes_from_the_mirror_that_has_it(repository, tmp_path, keys):
+    (tmp_path / "other").mkdir()
+    security = Repository(tmp_path / "other", keys[1], keys[0], suite="testing-security")
+    security.add("lib", "1.1")
+    security.publish()
+    mirrors = [Mirror(f"file://{one.directory}", signed_by=str(one.key)) for one in (repository, security)]
+    (tmp_path / "packages.yaml").write_text("tool: {kind: debian, suite: [testing, testing-security], packages: [tool]}")
+
+    locking = await lock_packages(tmp_path / "packages.yaml", mirrors=mirrors)
+
+    assert {deb.name: deb.version for deb in locking.lock.debian["tool"].debs} == {"lib": "1.1", "tool": "1.0"}
 
 
 async def test_only_what_is_there_can_be_updated(lock):
