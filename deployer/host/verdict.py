@@ -14,7 +14,8 @@ from deployer.host.machine import Machine
 from deployer.host.next_boot import read_next_boot
 from deployer.host.observe import observe
 from deployer.host.paths import CURRENT, JOURNAL_MARK
-from deployer.host.planning import observe_for_plan, plan_activation
+from deployer.host.plan_inputs import observe_for_plan
+from deployer.host.planning import plan_activation
 from deployer.host.refusals import SystemLost
 from deployer.host.standing import PRIVATE, read_ledger
 from deployer.host.transaction import BOOT, TEST

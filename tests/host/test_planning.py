@@ -16,7 +16,8 @@ from deployer.host.etc import left_as
 from deployer.host.ledger import Ledger, OwnedPath
 from deployer.host.lock import locked
 from deployer.host.machine import UnitStatus
-from deployer.host.planning import Observed, plan_activation
+from deployer.host.plan_inputs import Observed
+from deployer.host.planning import plan_activation
 from deployer.host.prepare import lay_out, prepare
 from deployer.host.standing import read_request
 from deployer.host.verdict import observe_now, plan_for

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from deployer.formats.manifest import EtcEntry, Manifest, Unit
 from deployer.host.ledger import Ledger
 from deployer.host.machine import UnitStatus
-from deployer.host.planning import Observed, plan_activation
+from deployer.host.plan_inputs import Observed
+from deployer.host.planning import plan_activation
 from deployer.host.unit_changes import unit_changes
 from deployer.host.unit_faults import unit_faults
 from deployer.host.unit_state import UnitState
