@@ -26,7 +26,8 @@ from deployer.host.paths import ETC, NEXT_LEDGER
 from deployer.host.preloading import PRELOADED, remove_preloads
 from deployer.host.transaction import Record
 from deployer.host.unit_changes import look_at_units, planned_changes, unit_changes
-from deployer.host.unit_jobs import UnitJobs, as_if_running
+from deployer.host.unit_jobs import UnitJobs, as_if_running, queue_for_boot
+from deployer.host.units_back import UnitsBack
 from deployer.host.user_units import UserUnits
 
 _PRIVATE = Metadata(0o600, 0, 0)
@@ -96,7 +97,7 @@ class Switch:
         for name in changes.reread:
             self._note(Action("unit", "change", name, changes.because.get(name, "")))
         if booting:
-            units.queue_for_boot(self._previous, self._next)
+            queue_for_boot(self._machine.systemd, self._previous, self._next)
         else:
             units.start(changes, states)
             users.start()
@@ -215,7 +216,7 @@ class Switch:
     def back(self, *, booting: bool) -> None:
         """Put everything back as the undo log says. At boot nothing is waited for."""
         records = self._undo.records()
-        units = UnitJobs(self._machine, self._previous, self._next)
+        units = UnitsBack(self._machine, self._previous, self._next)
         of_host = [record for record in records if not record.get("user")]
         users = UserUnits(self._machine, self._previous, self._next)
         if not booting and records:

@@ -18,6 +18,8 @@ from deployer.formats.messages import Action
 from deployer.host.machine import Machine, SystemdPort, UnitStatus
 from deployer.host.unit_changes import UnitChanges, look_at_units, unit_changes
 from deployer.host.unit_jobs import UnitJobs
+from deployer.host.unit_records import UNITS_BEFORE
+from deployer.host.units_back import UnitsBack
 
 KIND: Final = "user-unit"
 """Of actions: their target is `USER/UNIT`."""
@@ -89,7 +91,9 @@ class UserUnits:
             if user not in managers:
                 continue
             changes = user_unit_changes(self._previous, self._next, statuses)
-            pending = _Pending(self._jobs(user, managers[user], statuses), changes, self._is_declared(user))
+            pending = _Pending(
+                UnitJobs(*self._change_of(user, managers[user], statuses), user=user), changes, self._is_declared(user)
+            )
             self._pending[user] = pending
             pending.jobs.record(statuses, changes)
             for action in changes.skipped:
@@ -106,16 +110,16 @@ class UserUnits:
 
     def stop_what_came(self, records: Sequence[Mapping[str, Any]]) -> None:
         """In a rollback: what runs, and did not before."""
-        for user, jobs in self._jobs_of(records):
+        for user, units in self._units_of(records):
             with self._told(user):
-                jobs.stop_what_came(_of_user(records, user))
+                units.stop_what_came(_of_user(records, user))
 
     def bring_back(self, records: Sequence[Mapping[str, Any]], troubles: List[str]) -> None:
         """In a rollback, once the files are as they were."""
-        for user, jobs in self._jobs_of(records):
+        for user, units in self._units_of(records):
             mine: List[str] = []
             try:
-                jobs.bring_back(_of_user(records, user), mine, booting=False)
+                units.bring_back(_of_user(records, user), mine, booting=False)
             except DeployerError as error:
                 mine.append(error.message)
             for trouble in mine:
@@ -125,20 +129,23 @@ class UserUnits:
 
     # -- details ---------------------------------------------------------------------------------------------------------
 
-    def _jobs_of(self, records: Sequence[Mapping[str, Any]]) -> Iterator[Tuple[str, UnitJobs]]:
-        users = {str(record["user"]) for record in records if record["op"] == "units" and record.get("user")}
+    def _units_of(self, records: Sequence[Mapping[str, Any]]) -> Iterator[Tuple[str, UnitsBack]]:
+        users = {str(record["user"]) for record in records if record["op"] == UNITS_BEFORE and record.get("user")}
         managers = self._machine.systemd.user_managers() if users else {}
         for user in sorted(users & set(managers)):
             with self._told(user):
                 statuses = look_at_user_units(self._machine.systemd, self._previous, self._next).get(user, {})
-                yield user, self._jobs(user, managers[user], statuses)
+                yield user, UnitsBack(*self._change_of(user, managers[user], statuses), user=user)
 
-    def _jobs(self, user: str, manager: SystemdPort, statuses: Mapping[str, UnitStatus]) -> UnitJobs:
+    def _change_of(
+        self, user: str, manager: SystemdPort, statuses: Mapping[str, UnitStatus]
+    ) -> Tuple[Machine, Manifest, Manifest]:
+        """The machine as one user's manager has it, and what changes there."""
         machine = dataclasses.replace(self._machine, systemd=manager)
         previous, following = (_for_user(manifest, statuses) for manifest in (self._previous, self._next))
         if not self._is_declared(user):
             previous, following = _in_short(previous), _in_short(following)
-        return UnitJobs(machine, previous, following, user=user)
+        return machine, previous, following
 
     def _is_declared(self, user: str) -> bool:
         return any(user == account.name for one in (self._previous, self._next) for account in one.users)
