@@ -58,7 +58,9 @@ def route_to(host: Host) -> tuple[Hop, ...]:
     for text in reversed(connection.jump or jumps):
         match = _JUMP.fullmatch(text.removeprefix("ssh://"))
         if not match:
-            raise SshConfigUnusable(host.name, str(_config_of(connection)), f"the jump host {escaped(text)} can't be read")
+            raise SshConfigUnusable(
+                host.name, str(_config_of(host.name, connection)), f"the jump host {escaped(text)} can't be read"
+            )
         port = int(match["port"]) if match["port"] else None
         hop, _ = _hop(host.name, connection, match["address"].strip("[]"), port, match["user"], text, final=False)
         hops.insert(0, hop)
@@ -69,7 +71,7 @@ def _hop(
     name: str, connection: Connection, address: str, port: int | None, user: str | None, label: str, *, final: bool
 ) -> tuple[Hop, tuple[str, ...]]:
     """A hop, and the jump hosts that the SSH configuration wants before it."""
-    config = _config_of(connection)
+    config = _config_of(name, connection)
     given: dict[str, Any] = {
         "config": [str(config)] if config is not None else None,
         "port": () if port in {None, SSH_PORT} else port,
@@ -82,8 +84,8 @@ def _hop(
     said: Any = found.config
     agent_path = said.get("IdentityAgent", None) or os.environ.get("SSH_AUTH_SOCK", "")
     agent = bool(agent_path) and agent_path != "none"
-    from_config = [Path(str(file)).expanduser() for file in said.get("IdentityFile", ())]
-    usual = [Path(file).expanduser() for file in USUAL_IDENTITIES]
+    from_config = [_expanded(name, str(file)) for file in said.get("IdentityFile", ())]
+    usual = [_expanded(name, file) for file in USUAL_IDENTITIES]
     files = list(connection.identity_files) or from_config or usual
     identities = load_identities(name, files, required=bool(connection.identity_files), agent=agent)
     only = bool(connection.identity_files) or bool(said.get("IdentitiesOnly", False))
@@ -110,7 +112,7 @@ def _hop(
         options["encryption_algs"] = _FIRST_CIPHER
     accept_new = connection.host_key_policy == "accept-new"
     pinned = connection.host_keys if final else ()
-    trust = Trust(name, _known_hosts_files(connection, said, accept_new), pinned)
+    trust = Trust(name, _known_hosts_files(name, connection, said, accept_new), pinned)
     hop = Hop(
         host=name,
         target=address,
@@ -128,23 +130,32 @@ def _hop(
     return hop, _jumps_of(said.get("ProxyJump", None))
 
 
-def _config_of(connection: Connection) -> Path | None:
+def _config_of(name: str, connection: Connection) -> Path | None:
     """The SSH configuration that applies."""
     if connection.ssh_config is not None:
         return connection.ssh_config
-    usual = Path(_USER_CONFIG).expanduser()
-    return usual if usual.is_file() else None
+    usual = _expanded(name, _USER_CONFIG)
+    return usual if os.path.isfile(usual) else None
 
 
-def _known_hosts_files(connection: Connection, said: Any, accept_new: bool) -> list[Path]:
+def _known_hosts_files(name: str, connection: Connection, said: Any, accept_new: bool) -> list[Path]:
     if connection.known_hosts is not None:
         return [connection.known_hosts, *([our_file()] if accept_new else [])]
     user = [str(file) for file in said.get("UserKnownHostsFile", USUAL_KNOWN_HOSTS[:2])]
     system = [str(file) for file in said.get("GlobalKnownHostsFile", USUAL_KNOWN_HOSTS[2:])]
-    return [*(Path(file).expanduser() for file in [*user, *system] if file != "none"), our_file()]
+    return [*(_expanded(name, file) for file in [*user, *system] if file != "none"), our_file()]
 
 
 def _jumps_of(text: object) -> tuple[str, ...]:
     if not isinstance(text, str) or text.lower() == "none":
         return ()
     return tuple(part.strip() for part in text.split(","))
+
+
+def _expanded(name: str, file: str) -> Path:
+    """A file as SSH names it, with `~` for a home."""
+    try:
+        return Path(file).expanduser()
+    except RuntimeError:
+        reason = "there is no such home; set HOME where this user has no account"
+        raise SshConfigUnusable(name, file, reason) from None

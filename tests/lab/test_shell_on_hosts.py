@@ -106,6 +106,10 @@ class Person:
             (home / name).write_text(text)
         assert shell(self.lab, self.host, f"chown -R {self.name}: {self.home}") == ""
 
+    def compilers(self) -> str:
+        """Those that the host itself has."""
+        return shell(self.lab, self.host, COMPILERS)
+
     def looked_at(self) -> Standing:
         """How the host stands, but for this home."""
         return standing(self.lab, self.host)
@@ -161,6 +165,7 @@ def test_anybody_has_a_compiler_in_an_empty_environment_on_hosts_that_have_none(
     people = [Person(machines.lab, fresh_hosts(1, release=release)[0]) for release in ("bookworm", "trixie")]
 
     with ThreadPoolExecutor() as at_once:
+        assert [*at_once.map(Person.compilers, people)] == ["", ""]
         (*_,) = at_once.map(lambda person: person.arrive(luggage), people)
         before = [*at_once.map(Person.looked_at, people)]
         (*_,) = at_once.map(Person.install, people)
@@ -169,7 +174,7 @@ def test_anybody_has_a_compiler_in_an_empty_environment_on_hosts_that_have_none(
 
     for person, was, came in zip(people, before, after, strict=True):
         assert came == was
-        assert shell(person.lab, person.host, COMPILERS) == ""
+        assert person.compilers() == ""
         assert shell(person.lab, person.host, STRAY.format(user=person.name)) == ""
 
 

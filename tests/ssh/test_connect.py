@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 import socket
 
 import pytest
@@ -19,9 +21,11 @@ from deployer.ssh import (
     JumpHostFailed,
     NotSsh,
     RemoteCommandTimedOut,
+    SshConfigUnusable,
     Unreachable,
     connect,
 )
+from deployer.ssh.route import route_to
 from tests.ssh.sshd import free_port, host, keygen
 
 
@@ -191,6 +195,25 @@ async def test_the_users_configuration_is_honoured(server, home):
     )
 
     assert (await run(host("web9", address="web9", ssh_config=config))).stdout == b"hello\n"
+
+
+async def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", lambda user: {}[user])
+
+    with pytest.raises(SshConfigUnusable, match=r"~/\.ssh/config can't be used: .* set HOME"):
+        await connect(host(address="127.0.0.1"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_home_that_this_user_may_not_look_into_is_told(home):
+    home.chmod(0o700)
+    os.seteuid(12345)
+    try:
+        with pytest.raises(SshConfigUnusable, match="Permission denied"):
+            route_to(host(address="127.0.0.1"))
+    finally:
+        os.seteuid(0)
 
 
 async def test_turning_checks_off_in_the_configuration_does_not(server, home):
