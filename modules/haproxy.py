@@ -194,22 +194,10 @@ def service(config: ConfigView) -> dict[str, object]:
     }
 
 
-@module.defines("users")
-def account(config: ConfigView) -> dict[str, object]:
-    """Where nobody brings it."""
-    return {} if config["services.haproxy.package"] in (None, "host") else {"haproxy": {"description": "HAProxy"}}
-
-
-@module.defines("requires.accounts")
-def hosts_account(config: ConfigView) -> dict[str, list[str]]:
-    """The host's package has made it."""
-    return {"haproxy": ["`services.haproxy`"]} if config["services.haproxy.package"] == "host" else {}
-
-
-@module.defines("requires.paths")
-def hosts_program(config: ConfigView) -> dict[str, list[str]]:
-    """What the host must bring."""
-    return {HOSTS_OWN: ["`services.haproxy`"]} if config["services.haproxy.package"] == "host" else {}
+@module.package_or_host("services.haproxy", users={"haproxy": {"description": "HAProxy"}})
+def hosts_programs(config: ConfigView) -> list[str]:
+    """What the host must bring, where it is the host's own."""
+    return [HOSTS_OWN]
 
 
 @module.defines("ports")

@@ -250,10 +250,10 @@ def answers(config: ConfigView) -> dict[str, object]:
     return made
 
 
-@module.defines("requires.paths")
-def programs(config: ConfigView) -> dict[str, list[str]]:
-    """What the host must bring."""
-    return {HOSTS_OWN: ["`services.nginx`"]} if config["services.nginx.package"] == "host" else {}
+@module.package_or_host("services.nginx")
+def hosts_programs(config: ConfigView) -> list[str]:
+    """What the host must bring, where it is the host's own."""
+    return [HOSTS_OWN]
 
 
 @module.asserts

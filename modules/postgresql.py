@@ -217,25 +217,10 @@ def hosts_server(config: ConfigView) -> list[str]:
     return [f"postgresql@{config['services.postgresql.version']}-main.service"]
 
 
-@module.defines("users")
-def account(config: ConfigView) -> dict[str, object]:
-    """Where nobody brings it."""
-    brought = config["services.postgresql.package"] == "host" or not wanted(config)
-    return {} if brought else {"postgres": {"description": "PostgreSQL", "shell": "/bin/sh"}}
-
-
-@module.defines("requires.accounts")
-def hosts_account(config: ConfigView) -> dict[str, list[str]]:
-    """The host's package has made it."""
-    return {"postgres": ["`services.postgresql`"]} if config["services.postgresql.package"] == "host" else {}
-
-
-@module.defines("requires.paths")
-def hosts_programs(config: ConfigView) -> dict[str, list[str]]:
-    """What the host must bring."""
-    if not wanted(config) or config["services.postgresql.package"] != "host":
-        return {}
-    return {f"{programs_of(config)}/postgres": ["`services.postgresql`"]}
+@module.package_or_host("services.postgresql", users={"postgres": {"description": "PostgreSQL", "shell": "/bin/sh"}})
+def hosts_programs(config: ConfigView) -> list[str]:
+    """What the host must bring, where it is the host's own."""
+    return [f"{programs_of(config)}/postgres"] if wanted(config) else []
 
 
 @module.defines("ports")

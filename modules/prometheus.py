@@ -147,24 +147,16 @@ def prometheus(config: ConfigView) -> dict[str, object]:
     }
 
 
-@module.defines("users")
-def account(config: ConfigView) -> dict[str, object]:
-    """Where nobody brings it."""
-    return {} if config["services.prometheus.package"] in (None, "host") else {"prometheus": {"description": "Prometheus"}}
+@module.package_or_host("services.node_exporter")
+def hosts_exporter(config: ConfigView) -> list[str]:
+    """What the host must bring, where it is the host's own."""
+    return [EXPORTER]
 
 
-@module.defines("requires.accounts")
-def hosts_account(config: ConfigView) -> dict[str, list[str]]:
-    """The host's package has made it."""
-    return {"prometheus": ["`services.prometheus`"]} if config["services.prometheus.package"] == "host" else {}
-
-
-@module.defines("requires.paths")
-def hosts_programs(config: ConfigView) -> dict[str, list[str]]:
-    """What the host must bring."""
-    needed = {EXPORTER: ["`services.node_exporter`"]} if config["services.node_exporter.package"] == "host" else {}
-    both = {program: ["`services.prometheus`"] for program in (PROMETHEUS, PROMTOOL)}
-    return needed | (both if config["services.prometheus.package"] == "host" else {})
+@module.package_or_host("services.prometheus", users={"prometheus": {"description": "Prometheus"}})
+def hosts_programs(config: ConfigView) -> list[str]:
+    """What the host must bring, where it is the host's own."""
+    return [PROMETHEUS, PROMTOOL]
 
 
 @module.defines("ports")

@@ -101,22 +101,10 @@ def service(config: ConfigView) -> dict[str, object]:
     }
 
 
-@module.defines("users")
-def account(config: ConfigView) -> dict[str, object]:
-    """Where nobody brings it."""
-    return {} if config["services.redis.package"] in (None, "host") else {"redis": {"description": "Redis"}}
-
-
-@module.defines("requires.accounts")
-def hosts_account(config: ConfigView) -> dict[str, list[str]]:
-    """The host's package has made it."""
-    return {"redis": ["`services.redis`"]} if config["services.redis.package"] == "host" else {}
-
-
-@module.defines("requires.paths")
-def hosts_program(config: ConfigView) -> dict[str, list[str]]:
-    """What the host must bring."""
-    return {HOSTS_OWN: ["`services.redis`"]} if config["services.redis.package"] == "host" else {}
+@module.package_or_host("services.redis", users={"redis": {"description": "Redis"}})
+def hosts_programs(config: ConfigView) -> list[str]:
+    """What the host must bring, where it is the host's own."""
+    return [HOSTS_OWN]
 
 
 @module.defines("ports")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from deployer.config.types import NOTHING, OptionType
@@ -93,6 +94,8 @@ Contribution = Callable[[ConfigView], Any]
 Assertion = Callable[[ConfigView], Iterator[Fault]]
 _C = TypeVar("_C", bound=Contribution)
 _A = TypeVar("_A", bound=Assertion)
+Programs = Callable[[ConfigView], Iterable[str]]
+_P = TypeVar("_P", bound=Programs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,32 @@ class Module:
         def remember(function: _C) -> _C:
             self.contributions.append(Contributed(path, function, place))
             return function
+
+        return remember
+
+    def package_or_host(self, service: str, users: Mapping[str, Any] = MappingProxyType({})) -> Callable[[_P], _P]:
+        """Mark the function that names the host's programs for a service whose `package` may be `host`.
+
+        Then the host must have them, and the accounts of that name; where the package is one of ours, these `users` are made.
+        """
+        place = _caller()
+
+        def remember(programs: _P) -> _P:
+            def needed(config: ConfigView, names: Iterable[str]) -> dict[str, list[str]]:
+                return {name: [f"`{service}`"] for name in names} if config[f"{service}.package"] == "host" else {}
+
+            def paths(config: ConfigView) -> dict[str, list[str]]:
+                return needed(config, programs(config))
+
+            def accounts(config: ConfigView) -> dict[str, list[str]]:
+                return needed(config, users)
+
+            def made(config: ConfigView) -> Mapping[str, Any]:
+                return {} if config[f"{service}.package"] in (None, "host") else users
+
+            for path, value in (("requires.paths", paths), ("requires.accounts", accounts), ("users", made)):
+                self.contributions.append(Contributed(path, value, place))
+            return programs
 
         return remember
 
