@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
+from deployer.packages.debian.solving import solve
 from deployer.packages.interpreter import LOCK_FILE, MACHINES, PACKAGES, SUITES, recipe_name
 from deployer.packages.lockfile import DebianRequest, Lock
 from deployer.packages.mirrors import find_mirrors
-from deployer.packages.solve import solve
 
 TAKEN = {
     *("libc6", "libexpat1", "libffi8", "libgcc-s1", "libsqlite3-0", "libssl3", "zlib1g"),

@@ -18,8 +18,8 @@ from deployer.errors import ExitCode, JsonValue, raise_all
 if TYPE_CHECKING:
     from deployer.cli.project import Project
     from deployer.packages import PackageSet
+    from deployer.packages.debian.updates import Update
     from deployer.packages.lockfile import LockedDebian
-    from deployer.packages.updates import Update
 
 
 @click.command("audit")
@@ -49,8 +49,8 @@ def command(context: click.Context, selector: str | None, package_file: Path | N
     sets = {"": _all_sets(packages)} if is_bare else _sets_of_hosts(what, chosen or None)
 
     async def work() -> int:
+        from deployer.packages.debian.updates import find_updates
         from deployer.packages.mirrors import find_mirrors
-        from deployer.packages.updates import find_updates
 
         distinct = {name: locked for of_host in sets.values() for name, locked in of_host.locked.items()}
         found = await find_updates(distinct, find_mirrors()) if distinct else {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from deployer.errors import Place
 from deployer.formats import StorePath
-from deployer.packages.debian_trees import debian_tree
+from deployer.packages.debian.trees import debian_tree
 from deployer.packages.derivation_inputs import Made, Source, make_derivation, needed_first
 from deployer.packages.errors import LockOutdated, PackageInvalid, StorePathMissing
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian

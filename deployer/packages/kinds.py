@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from deployer.errors import near
 from deployer.formats import StorePath
 from deployer.formats.storepath import StorePathRefused
+from deployer.packages.debian.locales import LOCALE, is_of_common_character_set
 from deployer.packages.errors import PasswordShown
-from deployer.packages.locales import LOCALE, is_of_common_character_set
 from deployer.packages.recipes import (
     CHARACTER_SETS,
     DEBIAN_ARCHITECTURES,

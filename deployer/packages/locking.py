@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployer.errors import Place, near, raise_all
+from deployer.packages.debian.solving import solve
 from deployer.packages.derivations import DEFAULT_STORE_DIR
 from deployer.packages.errors import PackageInvalid, PackageUnknown
 from deployer.packages.loading import read_package_file
@@ -17,7 +18,6 @@ from deployer.packages.mirrors import Mirror, find_mirrors
 from deployer.packages.nix_expressions import evaluate
 from deployer.packages.package_set import PackageSet
 from deployer.packages.recipes import DebianRecipe, NixRecipe, PythonRecipe
-from deployer.packages.solve import solve
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from deployer.packages.apt import Apt
-from deployer.packages.debian_index import DebianIndex
-from deployer.packages.debian_resolution import resolve
+from deployer.packages.debian.apt import Apt
+from deployer.packages.debian.package_index import DebianIndex
+from deployer.packages.debian.resolution import resolve
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.lockfile import DebianRequest
 from tests.packages.repository import Repository

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployer.packages.debian_version import DebianVersion
+from deployer.packages.debian.version import DebianVersion
 
 numbers = st.sampled_from(["0", "00", "1", "01", "2", "9", "10", "123"])
 signs = st.sampled_from([".", "+", "~", "~~", "-", "a", "Z", "rc", "+b", "~deb", ".a", "+~"])

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from deployer.packages.debian.updates import find_updates
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.locking import Locking, lock_packages
 from deployer.packages.mirrors import find_mirrors
-from deployer.packages.updates import find_updates
 from tests.packages.conftest import without_apt
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(not shutil.which("apt-get"), reason="apt is not installed")]

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from deployer.packages import PackageSet
+from deployer.packages.debian.locales import directory_of
 from deployer.packages.errors import PackageInvalid
-from deployer.packages.locales import directory_of
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
 
 TREE = "tree: {kind: debian, suite: bookworm, packages: [redis, locales]%s}"

@@ -9,9 +9,9 @@ import shutil
 
 import pytest
 
+from deployer.packages.debian.signed_suite import read_suite
 from deployer.packages.errors import IndexRefused
 from deployer.packages.mirrors import Mirror
-from deployer.packages.signed_suite import read_suite
 from tests.packages.repository import Repository, gpg
 
 pytestmark = pytest.mark.skipif(not shutil.which("gpgv") or not shutil.which("gpg"), reason="GnuPG is not installed")

@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 
 from deployer.packages import PackageSet
+from deployer.packages.debian.updates import Update, find_updates, newest_versions, security_suite, suites_to_ask
 from deployer.packages.errors import IndexRefused, MirrorsUnknown
 from deployer.packages.interpreter import LOCK_FILE, interpreter
 from deployer.packages.lockfile import Lock, LockedDebian
 from deployer.packages.locking import lock_packages
 from deployer.packages.mirrors import Mirror, mirrors_of
-from deployer.packages.updates import Update, find_updates, newest_versions, security_suite, suites_to_ask
 from tests.packages.repository import Repository
 
 apt = pytest.mark.skipif(not shutil.which("apt-get") or not shutil.which("gpg"), reason="apt or gpg is not installed")

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from deployer.packages.debian_version import DebianVersion
+from deployer.packages.debian.relations import Alternatives, Relation, parse_relations
+from deployer.packages.debian.version import DebianVersion
 from deployer.packages.lockfile import LockedDeb
-from deployer.packages.relations import Alternatives, Relation, parse_relations
 
 _NAME: Final = re.compile(rb"Package: (\S+)\n")
 _FIELD: Final = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from deployer.errors import DeployerError, raise_all
-from deployer.packages.apt import Apt, has_apt
-from deployer.packages.debian_version import DebianVersion
+from deployer.packages.debian.apt import Apt, has_apt
+from deployer.packages.debian.signed_suite import read_suite
+from deployer.packages.debian.version import DebianVersion
 from deployer.packages.errors import IndexRefused
 from deployer.packages.lockfile import LockedDebian, LockedIndex
 from deployer.packages.mirrors import Mirror, mirrors_of
-from deployer.packages.signed_suite import read_suite
 
 SECURITY: Final = "-security"
 _ROLLING: Final = frozenset({"sid", "unstable", "experimental", "rc-buggy"})

@@ -19,8 +19,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
+from deployer.packages.debian.signatures import good_keys, trusted_keyrings
 from deployer.packages.errors import IndexRefused
-from deployer.packages.indexes import good_keys, trusted_keyrings
 from deployer.packages.lockfile import LockedIndex
 from deployer.packages.mirrors import Mirror
 from deployer.packages.web import Unreadable, read

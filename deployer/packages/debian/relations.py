@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from deployer.packages.debian_version import DebianVersion
+from deployer.packages.debian.version import DebianVersion
 
 _RELATION: Final = re.compile(
     r"\s*(?P<name>[a-z0-9][a-z0-9+.-]*)(?::(?P<qualifier>[a-z0-9-]+))?"

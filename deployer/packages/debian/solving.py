@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deployer.packages.apt import CONVERTER, NO_PREFERENCES, Apt, has_apt
+from deployer.packages.debian.apt import CONVERTER, NO_PREFERENCES, Apt, has_apt
+from deployer.packages.debian.unsolvable import unsolvable, version_not_found
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.lockfile import DebianRequest, LockedDeb, LockedDebian, LockedIndex
 from deployer.packages.mirrors import Mirror, mirrors_of
-from deployer.packages.unsolvable import unsolvable, version_not_found
 from deployer.packages.web import Unreadable, read
 
 _INSTALL: Final = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>[a-z0-9-]+)\]\)", re.MULTILINE)
@@ -54,9 +54,9 @@ def _mirror_with(suite: str, mirrors: Sequence[Mirror]) -> Mirror:
 
 async def _without_apt(requests: Sequence[DebianRequest], chosen: Mapping[str, Mirror], architecture: str) -> _Solved:
     # Its library is needed on such machines only.
-    from deployer.packages.debian_index import DebianIndex
-    from deployer.packages.debian_resolution import resolve
-    from deployer.packages.signed_suite import read_suite
+    from deployer.packages.debian.package_index import DebianIndex
+    from deployer.packages.debian.resolution import resolve
+    from deployer.packages.debian.signed_suite import read_suite
 
     suites = await asyncio.gather(*(read_suite(mirror, suite, architecture) for suite, mirror in chosen.items()))
     files = [(one.packages, one.priority) for one in suites]

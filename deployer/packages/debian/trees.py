@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from deployer.packages.debian.locales import locales_of
 from deployer.packages.derivation_inputs import Made, make_derivation
 from deployer.packages.errors import PackageInvalid
-from deployer.packages.locales import locales_of
 from deployer.packages.lockfile import LockedDeb
 from deployer.packages.recipes import DEBIAN_ARCHITECTURES, DebianRecipe
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deployer.packages.debian_version import DebianVersion
-from deployer.packages.relations import Relation, exactly, parse_relations
+from deployer.packages.debian.relations import Relation, exactly, parse_relations
+from deployer.packages.debian.version import DebianVersion
 
 
 def relation(name, operator="", version=""):

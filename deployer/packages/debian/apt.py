@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deployer.packages.indexes import read_indexes, refusal, trusted_keyrings
+from deployer.packages.debian.signatures import read_indexes, refusal, trusted_keyrings
 from deployer.packages.lockfile import LockedIndex
 from deployer.packages.mirrors import Mirror
 from deployer.process import Completed, run

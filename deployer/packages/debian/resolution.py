@@ -13,12 +13,12 @@ from typing import Final, Union
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 from resolvelib.structs import RequirementInformation
 
-from deployer.packages.apt import CONVERTER
-from deployer.packages.debian_index import DebianIndex, DebianPackage
-from deployer.packages.debian_version import DebianVersion
+from deployer.packages.debian.apt import CONVERTER
+from deployer.packages.debian.package_index import DebianIndex, DebianPackage
+from deployer.packages.debian.relations import Alternatives, Relation, exactly
+from deployer.packages.debian.unsolvable import not_together, only_provided, unknown_name, unknown_version
+from deployer.packages.debian.version import DebianVersion
 from deployer.packages.lockfile import DebianRequest, LockedDeb
-from deployer.packages.relations import Alternatives, Relation, exactly
-from deployer.packages.unsolvable import not_together, only_provided, unknown_name, unknown_version
 
 _ROUNDS: Final = 100_000
 """Steps after which a set that has no solution yet is given up."""
