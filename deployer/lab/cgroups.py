@@ -22,6 +22,7 @@ from deployer.process import ProgramFailed, run
 
 _PARENT: Final = "deployer-lab"
 _KILL_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.02
 
 
 def has_systemd() -> bool:
@@ -76,18 +77,21 @@ async def empty(group: Path) -> bool:
                 os.kill(process, signal.SIGKILL)
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(_POLL_SECONDS)
     return True
 
 
-def remove(group: Path) -> bool:
-    """Remove an empty group with all groups below it, and its parents where nothing else is in them."""
-    for directory, _, _ in os.walk(group, topdown=False):
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                os.rmdir(directory)
-            except OSError:
-                return False
+async def remove(group: Path, *, seconds: float = _KILL_SECONDS) -> bool:
+    """Remove a group with all groups below it, and its parents where nothing else is in them; whether it is gone in the end.
+
+    The kernel lists no process whose last thread has begun to end, and keeps the group busy until that thread has left it: on a
+    busy machine that takes a while. `seconds` is how long that is waited for.
+    """
+    deadline = time.monotonic() + seconds
+    while not _removed(group):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_POLL_SECONDS)
     for parent in (group.parent, group.parent.parent):
         with contextlib.suppress(OSError):
             os.rmdir(parent)
@@ -103,6 +107,18 @@ async def stop_unit(unit: str) -> bool:
         state = await run(["systemctl", "is-active", unit], check=False)
         return state.text != "active"
     return False
+
+
+def _removed(group: Path) -> bool:
+    """Try to remove a group, the groups below it first; whether it is gone."""
+    for directory, _, _ in os.walk(group, topdown=False):
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+    return True
 
 
 def _mounted() -> tuple[Path, ...]:

@@ -244,7 +244,7 @@ async def _undo_one(entry: Entry) -> bool:
         case "unit":
             return await cgroups.stop_unit(entry.name)
         case "cgroup":
-            return await cgroups.empty(path) and cgroups.remove(path)
+            return await cgroups.empty(path) and await cgroups.remove(path)
         case "mount":
             return await disks.unmount(path)
         case "namespace":

@@ -158,7 +158,7 @@ async def _kill(host: LabHost) -> None:
         return
     for group in cgroups.groups_of(await cgroups.hierarchies(), host.lab, host.name):
         await cgroups.empty(group)
-        cgroups.remove(group)
+        await cgroups.remove(group)
 
 
 async def end(pid_file: Path, root: Path) -> None:

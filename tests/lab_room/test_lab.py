@@ -22,6 +22,7 @@ from deployer.lab import (
     NoSuchLab,
     NoSuchLabHost,
     OutOfAddresses,
+    cgroups,
     down,
     down_orphans,
     inside,
@@ -161,6 +162,21 @@ async def test_stopping_a_service_on_one_host_leaves_the_other_alone():
         answer = subprocess.run([*second, "systemctl is-active systemd-logind"], check=False, capture_output=True, timeout=20)
 
     assert answer.stdout == b"active\n"
+
+
+async def test_a_control_group_is_gone_once_what_ends_in_it_has_left_and_is_not_waited_for_for_ever():
+    groups = cgroups.groups_of(await cgroups.hierarchies(), NAME, "host1")
+    cgroups.make(groups)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        for group in groups:
+            (group / "cgroup.procs").write_text(str(process.pid))
+        assert [await cgroups.remove(group, seconds=0) for group in groups] == [False] * len(groups)
+
+        removals = [asyncio.create_task(cgroups.remove(group)) for group in groups]
+        await asyncio.sleep(0)  # each has found its group busy
+
+    assert await asyncio.gather(*removals) == [True] * len(groups)
+    assert traces() == []
 
 
 async def test_the_command_line_reports_errors_with_a_remedy_and_no_traceback():
