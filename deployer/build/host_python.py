@@ -36,7 +36,7 @@ exec "$here/lib/ld.so" --inhibit-cache --library-path "$here/lib" --argv0 "$0" "
 
 
 def host_python(root: Path, destination: Path) -> None:
-    """Make the tree `destination` out of the root tree `root`. Raises `ArchiveRefused` where that has no Python to take."""
+    """Make the tree `destination` out of the root tree `root`. Raises `InterpreterMissing`, `ArchiveRefused`."""
     tree = RootTree(root)
     program = tree.program()
     version = program.name

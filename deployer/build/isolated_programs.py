@@ -47,7 +47,7 @@ def isolated_programs(root: Path, own: Sequence[Deb], named: Sequence[str], star
     """Make `destination`. Raises `ProgramUnknown` where the tree at `root` has not what is named, `ProgramsUnnamed`."""
     programs = dict(_named(root, own, named) if named else _of(own))
     if not programs:
-        raise ProgramsUnnamed(_package(root), programs_in(root))
+        raise ProgramsUnnamed(RootTree(root).package, programs_in(root))
     with TreeWriter(destination) as writer:
         for name, place in sorted(programs.items()):
             writer.file(("bin", name), [starter.text(place).encode()], executable=True)
@@ -71,7 +71,7 @@ def _named(root: Path, own: Sequence[Deb], names: Iterable[str]) -> Iterator[tup
     for name in names:
         place = _place(root, name)
         if place is None:
-            raise ProgramUnknown(_package(root), name, programs_in(root), frozenset(dict(_of(own))))
+            raise ProgramUnknown(RootTree(root).package, name, programs_in(root), frozenset(dict(_of(own))))
         yield name.rpartition("/")[2], place
 
 
@@ -83,8 +83,3 @@ def _place(root: Path, name: str) -> str | None:
     # A link may lead to something that only a machine has.
     places = (f"{directory}/{name}" for directory in _DIRECTORIES)
     return next((f"/{place}" for place in places if (root / place).is_symlink() or (root / place).is_file()), None)
-
-
-def _package(root: Path) -> str:
-    """Whose tree it is, by the name of its store path."""
-    return root.name.partition("-")[2]

@@ -22,7 +22,7 @@ from deployer.build.elf import is_elf
 from deployer.build.isolated_programs import Starter
 from deployer.build.limits import Limits
 from deployer.build.root_tree import RootTree
-from deployer.build.source_errors import ArchiveRefused
+from deployer.build.source_errors import ArchiveRefused, InterpreterMissing
 from deployer.build.tree_writer import NameRefusedError, TreeWriter, clean_name
 from deployer.build.unpack import unpack_into
 
@@ -107,8 +107,11 @@ class NodePrograms:
     """Name → file, as a path of the project. One that is not there is left out, as npm leaves it out."""
 
     def make(self, root: Path, project: Path, destination: Path) -> None:
-        """Make `destination`; Node's tree lies at `root`, and the project at `project`. Raises `ArchiveRefused`."""
-        RootTree(root).inside(_NODE)
+        """Make `destination`; Node's tree lies at `root`. Raises `ArchiveRefused`, `InterpreterMissing`."""
+        tree = RootTree(root)
+        node = tree.leads_to(_NODE)
+        if node is None or not node.is_file():
+            raise InterpreterMissing(tree.package, _NODE, "nodejs")
         with TreeWriter(destination) as writer:
             writer.symlink(("app",), self.project)
             self._write(writer, "node", (_NODE,))

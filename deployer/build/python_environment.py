@@ -86,7 +86,7 @@ class PythonEnvironment:
     """Whether the interpreter is started by a link, as its loader cannot be told a name for it."""
 
     def make(self, root: Path, destination: Path, *, limits: Limits) -> None:
-        """Make `destination`; the interpreter's tree lies at `root`. Raises `ArchiveRefused`, `FilesCollide`."""
+        """Make `destination`; Python's tree lies at `root`. Raises `InterpreterMissing`, `ArchiveRefused`, `FilesCollide`."""
         interpreter = RootTree(root)
         with TreeWriter(destination) as writer:
             tree = _Environment(writer, f"{self.logical}/bin/python3", self.version.rpartition(".")[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deployer.build.elf import Elf, NotElf, is_elf, read_elf
-from deployer.build.source_errors import ArchiveRefused
+from deployer.build.source_errors import ArchiveRefused, InterpreterMissing
 
 _PROGRAM: Final = re.compile(r"python3\.\d+")
 _UNWINDER: Final = "libgcc_s.so.1"
@@ -27,11 +27,16 @@ class RootTree:
 
     directory: Path
 
+    @property
+    def package(self) -> str:
+        """Whose tree it is, by the name of its store path."""
+        return self.directory.name.partition("-")[2]
+
     def program(self) -> Path:
-        """Its newest python3. Raises `ArchiveRefused` where there is none."""
+        """Its newest python3. Raises `InterpreterMissing`."""
         found = sorted(path for path in (self.directory / "usr/bin").glob("python3.*") if _PROGRAM.fullmatch(path.name))
         if not found:
-            raise ArchiveRefused(self.directory.name, "usr/bin", "there is no python3 in it")
+            raise InterpreterMissing(self.package, "/usr/bin/python3.*", "python3")
         return found[-1]
 
     def elf(self, path: Path) -> Elf | None:

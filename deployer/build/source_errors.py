@@ -1,13 +1,14 @@
 """What can go wrong while something is fetched, unpacked or put together.
 
 DeploymentError
-├── FetchFailed      nothing could be fetched
-├── NotVendored      builds have a vendor directory, and files are not in it
-├── ArchiveRefused   an archive is broken or hostile
-├── FilesCollide     two packages bring different files under one name
-├── LocaleUnknown    a root tree has no parts of a locale
-├── ProgramUnknown   a root tree has no such program
-└── ProgramsUnnamed  nothing says which programs of a root tree are meant
+├── FetchFailed         nothing could be fetched
+├── NotVendored         builds have a vendor directory, and files are not in it
+├── ArchiveRefused      an archive is broken or hostile
+├── FilesCollide        two packages bring different files under one name
+├── InterpreterMissing  a root tree has not the program that an environment is for
+├── LocaleUnknown       a root tree has no parts of a locale
+├── ProgramUnknown      a root tree has no such program
+└── ProgramsUnnamed     nothing says which programs of a root tree are meant
 """
 
 from __future__ import annotations
@@ -95,6 +96,27 @@ class FilesCollide(DeploymentError):
     def remedy(self) -> str:
         """How to end it."""
         return "Leave one of the two out."
+
+
+class InterpreterMissing(DeploymentError):
+    """A root tree has not the program that is to run an environment, though the names of its Debian packages promise one."""
+
+    tree: str
+    """Whose tree it is."""
+    program: str
+    """As a path of the tree."""
+    debian_package: str
+    """What brings it."""
+
+    @property
+    def message(self) -> str:
+        """Which program, and of which package."""
+        return f"the tree of package {self.tree!r} has no {self.program}, which is to run packages that name it as `interpreter`"
+
+    @property
+    def remedy(self) -> str:
+        """How to have it there."""
+        return f"Have Debian's own {self.debian_package!r} among its `packages`, and run 'deployer lock'."
 
 
 class LocaleUnknown(DeploymentError):

@@ -10,7 +10,7 @@ import pytest
 
 from deployer.build.elf import NotElf, read_elf
 from deployer.build.host_python import host_python
-from deployer.build.source_errors import ArchiveRefused
+from deployer.build.source_errors import ArchiveRefused, InterpreterMissing
 
 PROGRAM = Path(shutil.which("true") or "/bin/true").resolve()
 
@@ -74,8 +74,11 @@ def test_links_of_the_tree_lead_nowhere_else(root: Path, tmp_path: Path):
 def test_a_tree_without_python_is_refused(root: Path, tmp_path: Path):
     (root / "usr/bin/python3.99").unlink()
 
-    with pytest.raises(ArchiveRefused, match="there is no python3 in it"):
+    root = root.rename(tmp_path / f"{'0' * 32}-python")
+
+    with pytest.raises(InterpreterMissing, match="the tree of package 'python' has no /usr/bin/python3") as caught:
         host_python(root, tmp_path / "out")
+    assert "Have Debian's own 'python3' among its `packages`, and run 'deployer lock'" in caught.value.remedy
 
 
 def test_what_is_cut_off_or_broken_is_refused_by_name():

@@ -15,7 +15,7 @@ from deployer.build.elf import read_elf
 from deployer.build.isolated_programs import Starter
 from deployer.build.limits import Limits
 from deployer.build.node_environment import NodePrograms, NodeProject, NpmTarball
-from deployer.build.source_errors import ArchiveRefused
+from deployer.build.source_errors import ArchiveRefused, InterpreterMissing
 from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import make_derivation, make_source
 from deployer.sandbox.launcher import DIRECTORY
@@ -171,10 +171,12 @@ def test_what_is_no_tarball_is_refused(tmp_path, content):
 
 
 def test_a_root_without_node_is_refused(tmp_path):
-    (tmp_path / "root").mkdir()
+    root = tmp_path / f"{'0' * 32}-node"
+    root.mkdir()
 
-    with pytest.raises(ArchiveRefused, match="it leads to no file"):
-        programs(tmp_path / "root", project(tmp_path / "project"), tmp_path / "out")
+    with pytest.raises(InterpreterMissing, match="the tree of package 'node' has no /usr/bin/node") as caught:
+        programs(root, project(tmp_path / "project"), tmp_path / "out")
+    assert "Have Debian's own 'nodejs' among its `packages`, and run 'deployer lock'" in caught.value.remedy
 
 
 async def test_they_are_builders_of_derivations_that_give_the_same_each_time(root, tmp_path, workshop):
