@@ -65,12 +65,12 @@ def luggage(machines, store_with_pythons: Path, tmp_path_factory: pytest.TempPat
 
 async def pack_up(directory: Path, store_root: Path) -> None:
     """Fill it, where there is a network: as docs/how-to/build-without-a-network.md has it."""
-    wheels = ("--wheel-dir", directory / "wheels")
+    build = ("-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", "--wheel-dir", directory / "wheels")
     download = ("-m", "pip", "download", "-q", "--only-binary", ":all:", "--dest", directory / "wheels")
     locked = ("--no-deps", "--requirement", ROOT / "requirements.lock")
     options = ("--packages", "packages.yaml", "--store-root", store_root)
     for commands in (
-        [("-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", *wheels, ROOT), ("-m", "deployer", "lock")],
+        [(*build, ROOT), ("-m", "deployer", "lock")],
         [
             (*download, *locked),
             (*download, *locked, "--python-version", "3.13"),
@@ -144,8 +144,8 @@ class Person:
         assert done.returncode == 0, done.stderr
 
 
-def has_a_compiler(person: Person) -> None:
-    """What this is about."""
+def compile_in_all_ways(person: Person) -> None:
+    """By `shell`, `run` and `develop`; files come from the vendor directory that an option names, then a file of the user's."""
     line = "gcc -O2 -o {0} p.c && ./{0}; echo $?; id -u"
     first = person.deployer("shell", "compiler", "--pure", "--vendor", "vendor", "-c", line.format("p"))
     again = person.deployer("shell", "compiler", "--pure", "-c", line.format("p"))
@@ -169,7 +169,7 @@ def test_anybody_has_a_compiler_in_an_empty_environment_on_hosts_that_have_none(
         (*_,) = at_once.map(lambda person: person.arrive(luggage), people)
         before = [*at_once.map(Person.looked_at, people)]
         (*_,) = at_once.map(Person.install, people)
-        (*_,) = at_once.map(has_a_compiler, people)
+        (*_,) = at_once.map(compile_in_all_ways, people)
         after = [*at_once.map(Person.looked_at, people)]
 
     for person, was, came in zip(people, before, after, strict=True):
