@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -84,7 +85,8 @@ def _refused(recipe: NixRecipe, done: Completed) -> PackageInvalid:
         hint = "Name an attribute that is a derivation, as 'nix-build -A' takes it."
         return PackageInvalid(recipe.name, f"{what} is no derivation", recipe.place, hint)
     words = "\n".join([f"Nix can't evaluate {what}", *(f"    {line}" for line in said)])
-    return PackageInvalid(recipe.name, words, recipe.place, f"Try it alone: nix-instantiate {recipe.file} -A {recipe.attribute}")
+    alone = shlex.join(_command(recipe, ("-A", recipe.attribute)))
+    return PackageInvalid(recipe.name, words, recipe.place, f"Try it alone: {alone}")
 
 
 def _documents(text: str) -> Iterator[object]:
