@@ -221,7 +221,7 @@ class DerivationMaker:
         lock = str(self._lock_file)
         if locked is None:
             raise LockOutdated(recipe.name, lock, "does not pin it", recipe.place)
-        if (locked.suites, locked.packages, locked.architecture) != (recipe.suites, recipe.packages, recipe.architecture):
+        if not locked.answers(recipe):
             raise LockOutdated(recipe.name, lock, "pins another set of packages", recipe.place)
         return locked
 

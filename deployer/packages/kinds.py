@@ -17,6 +17,7 @@ from deployer.packages.errors import PasswordShown
 from deployer.packages.recipes import (
     CHARACTER_SETS,
     DEBIAN_ARCHITECTURES,
+    MAIN,
     NIXPKGS,
     OMITTABLE,
     OMITTABLE_OF_TREES,
@@ -141,6 +142,10 @@ def _debian(entry: Entry) -> DebianRecipe:
             entry.fault(
                 "suite", f"{suite!r} is no name of a suite", "Write it as apt's sources have it: bookworm, bookworm-updates."
             )
+    components = entry.either("components", lambda key: entry.strings(key, (MAIN,)))
+    for component in components:
+        if not _SUITE.fullmatch(component):
+            entry.fault("components", f"{component!r} is no name of a component", "Write it such as main, contrib, universe.")
     below = entry.below if isinstance(entry.below, DebianRecipe) else None
     programs = entry.either("programs", lambda key: entry.strings(key, ()))
     for program in programs:
@@ -158,6 +163,7 @@ def _debian(entry: Entry) -> DebianRecipe:
         name=entry.name,
         place=entry.place(),
         suites=suites,
+        components=components,
         packages=entry.either("packages", entry.strings),
         architecture=architecture,
         links={**(below.links if below else {}), **entry.mapping("links")},
@@ -293,7 +299,11 @@ KINDS: Final[Mapping[str, tuple[type[Recipe], Callable[[Entry], Recipe], tuple[s
         _build,
         ("kind", "script", "source", "inputs", "toolchain", "environment", "version", "patches", "flags"),
     ),
-    "debian": (DebianRecipe, _debian, ("kind", "suite", "packages", "architecture", "links", "programs", "locales", "omit")),
+    "debian": (
+        DebianRecipe,
+        _debian,
+        ("kind", "suite", "components", "packages", "architecture", "links", "programs", "locales", "omit"),
+    ),
     "python": (PythonRecipe, _python, ("kind", "interpreter", "lock", "index", "extras", "groups", "source", "version")),
     "npm": (NpmRecipe, _npm, ("kind", "interpreter", "lock", "omit", "without_scripts", "registry", "source", "version")),
     "nix": (NixRecipe, _nix, ("kind", "path", "attribute", "file", "arguments", "version")),

@@ -13,7 +13,7 @@ from deployer.errors import Place
 from deployer.formats import StorePath
 from deployer.formats.storepath import StorePathRefused
 from deployer.packages.errors import LockInvalid
-from deployer.packages.recipes import NixRecipe
+from deployer.packages.recipes import MAIN, DebianRecipe, NixRecipe
 from deployer.records import Record, fields_of
 
 LOCK_NAME: Final = "deployer.lock"
@@ -55,6 +55,7 @@ class DebianRequest(Record):
     packages: tuple[str, ...]
     architecture: str
     place: Place | None = None
+    components: tuple[str, ...] = (MAIN,)
 
 
 class LockedDebian(Record):
@@ -65,10 +66,12 @@ class LockedDebian(Record):
     architecture: str
     debs: tuple[LockedDeb, ...]
     indexes: tuple[LockedIndex, ...] = ()
+    components: tuple[str, ...] = (MAIN,)
 
-    def answers(self, request: DebianRequest) -> bool:
+    def answers(self, request: DebianRequest | DebianRecipe) -> bool:
         """Whether it was made for exactly this request."""
-        return (self.suites, self.packages, self.architecture) == (request.suites, request.packages, request.architecture)
+        asked = (request.suites, request.components, request.packages, request.architecture)
+        return (self.suites, self.components, self.packages, self.architecture) == asked
 
 
 class WheelPin(Record):
@@ -169,6 +172,8 @@ def _entry(name: str, lines: Iterable[str]) -> str:
 
 def _debian_lines(entry: LockedDebian) -> Iterable[str]:
     yield f'      "suites": {json.dumps(entry.suites)},'
+    if entry.components != (MAIN,):
+        yield f'      "components": {json.dumps(entry.components)},'
     yield f'      "packages": {json.dumps(entry.packages)},'
     yield f'      "architecture": {json.dumps(entry.architecture)},'
     if entry.indexes:
@@ -197,6 +202,7 @@ def _locked_debian(entry: Any) -> LockedDebian:
         str(entry["architecture"]),
         tuple(_locked_deb(deb) for deb in entry["debs"]),
         tuple(_locked_index(index) for index in entry.get("indexes", [])),
+        tuple(_strings(entry.get("components", [MAIN]))),
     )
 
 

@@ -163,7 +163,9 @@ class PackageSet:
     def debian_requests(self) -> tuple[DebianRequest, ...]:
         """What a lock must pin."""
         recipes = [recipe for recipe in (self.recipes[name] for name in self.names()) if isinstance(recipe, DebianRecipe)]
-        return tuple(DebianRequest(item.name, item.suites, item.packages, item.architecture, item.place) for item in recipes)
+        return tuple(
+            DebianRequest(one.name, one.suites, one.packages, one.architecture, one.place, one.components) for one in recipes
+        )
 
     def python_requests(self) -> tuple[tuple[PythonRecipe, DebianRecipe], ...]:
         """The packages whose wheels a lock must pin, each with its interpreter. Raises what is wrong with these."""

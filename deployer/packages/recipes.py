@@ -15,6 +15,8 @@ from deployer.records import Record
 VERSION_IN_URL: Final = "${version}"
 DEBIAN_ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 """Debian's names to those of uname(2)."""
+MAIN: Final = "main"
+"""The component of a suite that all Debian systems have; Ubuntu's `universe` is another."""
 NIXPKGS: Final = "<nixpkgs>"
 OMITTABLE: Final = ("dev", "optional", "peer")
 """What of a `package-lock.json` can be left out; npm marks by these words what is needed for that alone."""
@@ -109,6 +111,8 @@ class DebianRecipe(Recipe, kw_only=True):
     """What goes on PATH; empty: the programs of `packages`, and not those of what they depend on."""
     locales: tuple[str, ...] = ()
     """Such as `de_DE.UTF-8`: made by what the tree has for it."""
+    components: tuple[str, ...] = (MAIN,)
+    """Of the suites."""
     omit: tuple[str, ...] = ()
     """What of the packages is left out: `documentation`, `translations`, `character_sets`."""
 

@@ -28,6 +28,8 @@ class Repository:
     """Where the secret key is."""
     suite: str = "testing"
     stanzas: dict[tuple[str, str], str] = field(default_factory=dict)
+    components: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Of those stanzas that are not of `main`."""
 
     @property
     def mirror(self) -> Mirror:
@@ -64,15 +66,19 @@ class Repository:
     def publish(self, *, age: timedelta = timedelta(), valid_for: timedelta | None = None, signed: bool = True) -> datetime:
         """Write the indexes, `age` ago. Returns the date of the Release file."""
         indexes = self.directory / "dists" / self.suite
-        (indexes / "main/binary-amd64").mkdir(parents=True, exist_ok=True)
-        packages = "\n".join(self.stanzas.values()).encode()
-        (indexes / "main/binary-amd64/Packages").write_bytes(packages)
+        components, sums = {"main", *self.components.values()}, "SHA256:\n"
+        for component in sorted(components):
+            (indexes / component / "binary-amd64").mkdir(parents=True, exist_ok=True)
+            stanzas = (text for key, text in self.stanzas.items() if self.components.get(key, "main") == component)
+            packages = "\n".join(stanzas).encode()
+            (indexes / component / "binary-amd64/Packages").write_bytes(packages)
+            sums += f" {hashlib.sha256(packages).hexdigest()} {len(packages)} {component}/binary-amd64/Packages\n"
         date = datetime.now(UTC).replace(microsecond=0) - age
-        fields = {"Origin": "Test", "Suite": self.suite, "Codename": self.suite, "Architectures": "amd64", "Components": "main"}
+        fields = {"Origin": "Test", "Suite": self.suite, "Codename": self.suite, "Architectures": "amd64"}
+        fields["Components"] = " ".join(sorted(components))
         fields["Date"] = format_datetime(date, usegmt=True)
         if valid_for is not None:
             fields["Valid-Until"] = format_datetime(date + valid_for, usegmt=True)
-        sums = f"SHA256:\n {hashlib.sha256(packages).hexdigest()} {len(packages)} main/binary-amd64/Packages\n"
         (indexes / "Release").write_text("".join(f"{key}: {value}\n" for key, value in fields.items()) + sums)
         (indexes / "InRelease").unlink(missing_ok=True)
         if signed:

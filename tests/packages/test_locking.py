@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from deployer.packages.errors import IndexRefused, PackageInvalid, PackageUnknown
+from deployer.packages import PackageSet
+from deployer.packages.debian.updates import find_updates
+from deployer.packages.errors import IndexRefused, LockOutdated, PackageInvalid, PackageUnknown
 from deployer.packages.lock_changes import LockChange
 from deployer.packages.lockfile import LOCK_NAME, Lock
 from deployer.packages.locking import lock_packages
@@ -190,6 +192,30 @@ async def test_each_suite_comes_from_the_mirror_that_has_it(repository, tmp_path
     locking = await lock_packages(tmp_path / "packages.yaml", mirrors=mirrors)
 
     assert {deb.name: deb.version for deb in locking.lock.debian["tool"].debs} == {"lib": "1.1", "tool": "1.0"}
+
+
+async def test_other_components_than_main_are_read_where_they_are_asked_for(lock, repository, tmp_path):
+    repository.add("server", "1", Depends="lib")
+    repository.components["server", "1"] = "universe"
+    repository.publish()
+    text = "server: {{kind: debian, suite: testing, packages: [server], components: {}}}"
+
+    with pytest.raises(PackageInvalid, match="no index of testing has a package 'server'"):
+        await lock(text.format("[main]"))
+    locked = (await lock(text.format("[main, universe]"))).lock.debian["server"]
+
+    assert [deb.name for deb in locked.debs] == ["lib", "server"]
+    assert Lock.read(tmp_path / LOCK_NAME).debian["server"] == locked
+    (tmp_path / "packages.yaml").write_text(text.format("[universe, main]"))
+    with pytest.raises(LockOutdated, match="pins another set"):
+        PackageSet.load(tmp_path / "packages.yaml").check()
+
+    security = Repository(repository.directory, repository.key, repository.home, suite="testing-security")
+    security.add("server", "2")
+    security.components["server", "2"] = "universe"
+    security.publish()
+    (update,) = (await find_updates({"server": locked}, [repository.mirror, security.mirror]))["server"]
+    assert (update.newest, update.is_security) == ("2", True)
 
 
 async def test_only_what_is_there_can_be_updated(lock):

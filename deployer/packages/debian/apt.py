@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from deployer.packages.debian.signatures import read_indexes, refusal, trusted_keyrings
 from deployer.packages.lockfile import LockedIndex
 from deployer.packages.mirrors import Mirror
+from deployer.packages.recipes import MAIN
 from deployer.process import Completed, run
 
 _UPDATE_TIMEOUT: Final = 300.0
@@ -51,7 +52,9 @@ class Apt:
     """The signed index of each suite."""
 
     @classmethod
-    async def prepare(cls, directory: Path, chosen: Mapping[str, Mirror], architecture: str) -> Apt:
+    async def prepare(
+        cls, directory: Path, chosen: Mapping[str, Mirror], architecture: str, components: Sequence[str] = (MAIN,)
+    ) -> Apt:
         """Write a private configuration into `directory` and fetch the lists of each suite from the mirror chosen for it.
 
         Raises `IndexRefused`, `ProgramMissing`, `ProgramTimedOut`.
@@ -60,7 +63,7 @@ class Apt:
             (directory / name).mkdir(parents=True)
         (directory / "etc/preferences.d/merged").write_text(_NEVER.format(CONVERTER))
         (directory / "status").touch()
-        (directory / "sources.list").write_text("".join(_sources(chosen, architecture)))
+        (directory / "sources.list").write_text("".join(_sources(chosen, architecture, components)))
         reach = (await run(["apt-config", "dump"])).text
         lines = [line for line in reach.splitlines() if line.startswith("Acquire::")]
         settings = {
@@ -95,7 +98,7 @@ class Apt:
         return await run(arguments, environment=self.environment, timeout=timeout, check=check)
 
 
-def _sources(chosen: Mapping[str, Mirror], architecture: str) -> Iterable[str]:
+def _sources(chosen: Mapping[str, Mirror], architecture: str, components: Sequence[str]) -> Iterable[str]:
     for suite, mirror in chosen.items():
         key = f" signed-by={mirror.signed_by}" if mirror.signed_by else ""
-        yield f"deb [arch={architecture}{key}] {mirror.url} {suite} main\n"
+        yield f"deb [arch={architecture}{key}] {mirror.url} {suite} {' '.join(components)}\n"

@@ -23,10 +23,10 @@ from deployer.packages.debian.signatures import good_keys, trusted_keyrings
 from deployer.packages.errors import IndexRefused
 from deployer.packages.lockfile import LockedIndex
 from deployer.packages.mirrors import Mirror
+from deployer.packages.recipes import MAIN
 from deployer.packages.web import Unreadable, read
 from deployer.process import run
 
-COMPONENT: Final = "main"
 _FIELD: Final = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _LONGEST_RELEASE: Final = 16 << 20
 _LONGEST_INDEX: Final = 512 << 20
@@ -46,23 +46,24 @@ class SignedSuite:
 
     index: LockedIndex
     packages: bytes
-    """Its `Packages` file."""
+    """The `Packages` files of its components, one after another."""
     priority: int
     """As apt counts: 500, or less where it says that nothing of it is to be taken by itself (apt_preferences(5))."""
 
 
-async def read_suite(mirror: Mirror, suite: str, architecture: str) -> SignedSuite:
+async def read_suite(mirror: Mirror, suite: str, architecture: str, components: Sequence[str] = (MAIN,)) -> SignedSuite:
     """Read and verify a suite. Raises `IndexRefused`, `ProgramMissing` without gpgv, `LoginsUnreadable`."""
     base = f"{mirror.url.rstrip('/')}/dists/{suite}"
     try:
         content, text, keys = await _release(base, suite, mirror)
         fields = {match[1]: match[2] for match in _FIELD.finditer(text)}
         date = _date_of(suite, fields, datetime.now(UTC))
-        packages = await asyncio.to_thread(_packages, base, suite, architecture, fields)
+        places = [f"{component}/binary-{architecture}/Packages" for component in components]
+        files = [await asyncio.to_thread(_packages, base, suite, place, fields) for place in places]
     except Unreadable as error:
         raise IndexRefused((suite,), (str(error),)) from None
     index = LockedIndex(suite, f"{date:%Y-%m-%dT%H:%M:%SZ}", hashlib.sha256(content).hexdigest(), keys)
-    return SignedSuite(index, packages, _priority(fields))
+    return SignedSuite(index, b"\n\n".join(files), _priority(fields))
 
 
 async def _release(base: str, suite: str, mirror: Mirror) -> tuple[bytes, str, tuple[str, ...]]:
@@ -117,9 +118,9 @@ def _date_of(suite: str, fields: Mapping[str, str], now: datetime) -> datetime:
     return date
 
 
-def _packages(base: str, suite: str, architecture: str, fields: Mapping[str, str]) -> bytes:
+def _packages(base: str, suite: str, plain: str, fields: Mapping[str, str]) -> bytes:
+    """The file that is called `plain`, however it is packed."""
     sums = {name: (int(size), digest) for digest, size, name in _sums(fields.get("SHA256", ""))}
-    plain = f"{COMPONENT}/binary-{architecture}/Packages"
     whole = sums.get(plain)
     tried: list[str] = []
     for ending in _PACKED:
@@ -140,7 +141,7 @@ def _packages(base: str, suite: str, architecture: str, fields: Mapping[str, str
                 continue
             return content
     if not tried:
-        tried.append(f"it has no packages for {architecture}" if whole is None else f"{base} lacks {plain}")
+        tried.append(f"its Release file names no {plain}" if whole is None else f"{base} lacks {plain}")
     raise IndexRefused((suite,), tuple(tried))
 
 

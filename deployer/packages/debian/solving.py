@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from deployer.packages.debian.apt import CONVERTER, NO_PREFERENCES, Apt, has_apt
 from deployer.packages.debian.unsolvable import unsolvable, version_not_found
@@ -18,6 +18,15 @@ from deployer.packages.web import Unreadable, read
 
 _INSTALL: Final = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>[a-z0-9-]+)\]\)", re.MULTILINE)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]*(=[A-Za-z0-9.+~:-]+)?")
+
+
+class _Sources(NamedTuple):
+    """What is read for a request, and for those that are alike in it."""
+
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    architecture: str
+
 
 _Solved = tuple[tuple[LockedIndex, ...], Mapping[str, tuple[LockedDeb, ...]]]
 """The indexes, and what each request comes to."""
@@ -31,12 +40,13 @@ async def solve(requests: Sequence[DebianRequest], mirrors: Sequence[Mirror]) ->
                 raise PackageInvalid(request.name, f"{name!r} is no name of a Debian package", request.place)
     locked: dict[str, LockedDebian] = {}
     by_apt = has_apt()
-    for suites, architecture in sorted({(request.suites, request.architecture) for request in requests}):
-        chosen = {suite: await asyncio.to_thread(_mirror_with, suite, mirrors_of(suite, mirrors)) for suite in suites}
-        alike = [request for request in requests if (request.suites, request.architecture) == (suites, architecture)]
-        indexes, found = await (_by_apt if by_apt else _without_apt)(alike, chosen, architecture)
-        for request in alike:
-            locked[request.name] = LockedDebian(suites, request.packages, architecture, found[request.name], indexes)
+    for asked in sorted({_Sources(one.suites, one.components, one.architecture) for one in requests}):
+        chosen = {suite: await asyncio.to_thread(_mirror_with, suite, mirrors_of(suite, mirrors)) for suite in asked.suites}
+        alike = [one for one in requests if _Sources(one.suites, one.components, one.architecture) == asked]
+        indexes, found = await (_by_apt if by_apt else _without_apt)(alike, chosen, asked)
+        for one in alike:
+            debs = found[one.name]
+            locked[one.name] = LockedDebian(one.suites, one.packages, one.architecture, debs, indexes, one.components)
     return locked
 
 
@@ -52,22 +62,23 @@ def _mirror_with(suite: str, mirrors: Sequence[Mirror]) -> Mirror:
     return mirrors[0]  # what is wrong is told when it is asked
 
 
-async def _without_apt(requests: Sequence[DebianRequest], chosen: Mapping[str, Mirror], architecture: str) -> _Solved:
+async def _without_apt(requests: Sequence[DebianRequest], chosen: Mapping[str, Mirror], asked: _Sources) -> _Solved:
     # Its library is needed on such machines only.
     from deployer.packages.debian.package_index import DebianIndex
     from deployer.packages.debian.resolution import resolve
     from deployer.packages.debian.signed_suite import read_suite
 
-    suites = await asyncio.gather(*(read_suite(mirror, suite, architecture) for suite, mirror in chosen.items()))
+    reading = (read_suite(mirror, suite, asked.architecture, asked.components) for suite, mirror in chosen.items())
+    suites = await asyncio.gather(*reading)
     files = [(one.packages, one.priority) for one in suites]
-    index = await asyncio.to_thread(DebianIndex, files, architecture)
+    index = await asyncio.to_thread(DebianIndex, files, asked.architecture)
     solved = {request.name: await asyncio.to_thread(resolve, request, index) for request in requests}
     return tuple(one.index for one in suites), solved
 
 
-async def _by_apt(requests: Sequence[DebianRequest], chosen: Mapping[str, Mirror], architecture: str) -> _Solved:
+async def _by_apt(requests: Sequence[DebianRequest], chosen: Mapping[str, Mirror], asked: _Sources) -> _Solved:
     with tempfile.TemporaryDirectory(prefix="deployer-apt-") as directory:
-        apt = await Apt.prepare(Path(directory), chosen, architecture)
+        apt = await Apt.prepare(Path(directory), chosen, asked.architecture, asked.components)
         return apt.indexes, {request.name: await _solve(apt, request) for request in requests}
 
 

@@ -25,8 +25,8 @@ _POCKET: Final = re.compile(r"-(?:updates|proposed|proposed-updates|backports|ba
 _CAT: Final = "/usr/lib/apt/apt-helper"
 _FIELD: Final = re.compile(rb"^(Package|Version): (\S+)$", re.MULTILINE)
 
-_Index = tuple[str, str]
-"""Suite and architecture."""
+_Index = tuple[str, tuple[str, ...], str]
+"""Suite, its components, and architecture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,9 @@ async def find_updates(sets: Mapping[str, LockedDebian], mirrors: Sequence[Mirro
 
     Raises `MirrorsUnknown` and `IndexRefused`, all of them together; also where an index is older than the one that was locked.
     """
-    asked = sorted({(suite, locked.architecture) for locked in sets.values() for suite in suites_to_ask(locked)})
-    answers = await asyncio.gather(*(_versions(suite, architecture, mirrors, sets) for suite, architecture in asked))
+    sources = ((suite, one.components, one.architecture) for one in sets.values() for suite in suites_to_ask(one))
+    asked = sorted(set(sources))
+    answers = await asyncio.gather(*(_versions(index, mirrors, sets) for index in asked))
     raise_all(answer for answer in answers if isinstance(answer, DeployerError))
     indexes = {index: answer for index, answer in zip(asked, answers, strict=True) if not isinstance(answer, DeployerError)}
     return {name: tuple(_updates(name, locked, indexes)) for name, locked in sorted(sets.items())}
@@ -80,16 +81,17 @@ def _updates(name: str, locked: LockedDebian, indexes: Mapping[_Index, Mapping[s
     asked = sorted(suites_to_ask(locked), key=lambda suite: not suite.endswith(SECURITY))
     for deb in sorted(locked.debs, key=lambda deb: deb.name):
         ours = DebianVersion.parse(deb.version)
-        found = {suite: indexes[suite, locked.architecture].get(deb.name, ours) for suite in asked}
+        found = {suite: indexes[suite, locked.components, locked.architecture].get(deb.name, ours) for suite in asked}
         newer = {suite: version for suite, version in found.items() if version > ours}
         if newer:
             yield Update(name, deb.name, deb.architecture, deb.version, max(newer.values()).text, tuple(newer))
 
 
 async def _versions(
-    suite: str, architecture: str, mirrors: Sequence[Mirror], sets: Mapping[str, LockedDebian]
+    asked: _Index, mirrors: Sequence[Mirror], sets: Mapping[str, LockedDebian]
 ) -> Mapping[str, DebianVersion] | DeployerError:
     """The greatest version of each package of a suite; or why that cannot be known."""
+    suite = asked[0]
     dates = [index.date for locked in sets.values() for index in locked.indexes if index.suite == suite]
     wanted = {deb.name for locked in sets.values() for deb in locked.debs}
     refused: list[str] = []
@@ -97,7 +99,7 @@ async def _versions(
         # A mirror that was named without its suites may not have the security suite, which often lies on one of its own.
         for mirror in mirrors_of(suite, mirrors):
             try:
-                return await _ask(mirror, suite, architecture, since=max(dates, default=""), wanted=wanted)
+                return await _ask(mirror, asked, since=max(dates, default=""), wanted=wanted)
             except IndexRefused as error:
                 refused += error.reasons
     except DeployerError as error:
@@ -105,22 +107,22 @@ async def _versions(
     return IndexRefused((suite,), tuple(dict.fromkeys(refused)))
 
 
-async def _ask(mirror: Mirror, suite: str, architecture: str, *, since: str, wanted: set[str]) -> Mapping[str, DebianVersion]:
-    index, packages = await (_by_apt if has_apt() else _without_apt)(mirror, suite, architecture)
+async def _ask(mirror: Mirror, asked: _Index, *, since: str, wanted: set[str]) -> Mapping[str, DebianVersion]:
+    index, packages = await (_by_apt if has_apt() else _without_apt)(mirror, *asked)
     if index.date < since:
         # Otherwise a mirror that lags, or somebody who keeps one back, would have us say that all is well.
-        raise IndexRefused((suite,), (f"it is of {index.date}, older than the one that was locked, of {since}",))
+        raise IndexRefused((index.suite,), (f"it is of {index.date}, older than the one that was locked, of {since}",))
     return newest_versions(packages, wanted)
 
 
-async def _without_apt(mirror: Mirror, suite: str, architecture: str) -> tuple[LockedIndex, bytes]:
-    read = await read_suite(mirror, suite, architecture)
+async def _without_apt(mirror: Mirror, suite: str, components: Sequence[str], architecture: str) -> tuple[LockedIndex, bytes]:
+    read = await read_suite(mirror, suite, architecture, components)
     return read.index, read.packages
 
 
-async def _by_apt(mirror: Mirror, suite: str, architecture: str) -> tuple[LockedIndex, bytes]:
+async def _by_apt(mirror: Mirror, suite: str, components: Sequence[str], architecture: str) -> tuple[LockedIndex, bytes]:
     with tempfile.TemporaryDirectory(prefix="deployer-apt-") as directory:
-        apt = await Apt.prepare(Path(directory), {suite: mirror}, architecture)
+        apt = await Apt.prepare(Path(directory), {suite: mirror}, architecture, components)
         (index,) = apt.indexes
         targets = await apt.ask("apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages")
         files = targets.text.splitlines()
