@@ -14,12 +14,13 @@ from typing import Any, Dict, Final, Optional
 from deployer.formats.messages import CONFIRMED, PREPARED, STAGED, Activation, Outcome, Plan
 from deployer.formats.state import PENDING, StateLine
 from deployer.host import deadman
-from deployer.host.activate import Driver, roots, settle
+from deployer.host.activate import Driver
 from deployer.host.machine import Machine
 from deployer.host.next_boot import NextBoot, boot_runtime, read_next_boot, write_next_boot
 from deployer.host.paths import NEXT_BOOT, PUSHED
 from deployer.host.prepare import enter, lay_down, lay_out
 from deployer.host.refusals import SystemLost, SystemMissing, UnknownTransaction
+from deployer.host.settling import roots, settle
 from deployer.host.standing import write_state
 from deployer.host.transaction import BACK, BOOT, Record
 from deployer.host.verdict import plan_for

@@ -12,7 +12,6 @@ from typing import FrozenSet, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
 from deployer.formats.manifest import Retention
 from deployer.formats.messages import CONFIRMED, Collection, Generation, GenerationDifference, PackageChange
-from deployer.host.activate import roots
 from deployer.host.boots import booted_generation
 from deployer.host.comparing import compare
 from deployer.host.ledger import Metadata
@@ -23,6 +22,7 @@ from deployer.host.paths import GOOD, PINNED, PROFILE, STATE_DIRECTORY
 from deployer.host.prepare import busy, lay_out
 from deployer.host.refusals import GenerationNeeded, GenerationUnknown, SystemLost
 from deployer.host.retention import Known, needed_generations, reasons_to_keep, without_records
+from deployer.host.settling import roots
 from deployer.host.standing import PRIVATE
 from deployer.host.transaction import Record
 from deployer.store import PathNotValid, Store, collect

@@ -16,7 +16,7 @@ from deployer.formats.messages import CONFIRMED, PREPARED, ROLLBACK_FAILED, Acti
 from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
 from deployer.host.account_files import wait_for_lock
-from deployer.host.activate import Driver, is_left_over, recovering_runtime, roots, settle_again
+from deployer.host.activate import Driver, recovering_runtime
 from deployer.host.boots import note_booted
 from deployer.host.disk import Disk
 from deployer.host.ledger import Metadata
@@ -47,6 +47,7 @@ from deployer.host.refusals import (
     RequestRefused,
     SystemMissing,
 )
+from deployer.host.settling import is_left_over, roots, settle_again
 from deployer.host.standing import PRIVATE, read_ledger, read_state, write_state
 from deployer.host.transaction import BOOT, TEST, Record, is_resuming
 from deployer.host.verdict import plan_for

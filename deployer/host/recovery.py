@@ -9,13 +9,14 @@ from typing import Final, Optional
 
 from deployer.formats.messages import HEALTHY, ROLLBACK_FAILED, ROLLING_BACK
 from deployer.host import deadman
-from deployer.host.activate import Driver, settle_again
+from deployer.host.activate import Driver
 from deployer.host.booting import begin_next_boot
 from deployer.host.journal import JournalDamaged
 from deployer.host.lock import holder, locked
 from deployer.host.machine import ACTIVATION, Machine
 from deployer.host.paths import JOURNAL
 from deployer.host.rebuilding import read_or_rebuild
+from deployer.host.settling import settle_again
 from deployer.host.transaction import UNINSTALLING, Event, Record, is_overdue
 
 _QUICK: Final = 2.0

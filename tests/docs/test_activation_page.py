@@ -11,12 +11,13 @@ import pytest
 
 from deployer.formats.manifest import CONFIRM_AGAIN, Manifest, Timing, Unit
 from deployer.formats.messages import CONFIRMED, HEALTHY, RESTARTED, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK, SWITCHING
-from deployer.host.activate import Driver, settle
+from deployer.host.activate import Driver
 from deployer.host.deadman import WANTS
 from deployer.host.lock import locked
 from deployer.host.machine import RECOVER, Machine
 from deployer.host.paths import CURRENT, JOURNAL, STATE_DIRECTORY
 from deployer.host.prepare import lay_out, prepare
+from deployer.host.settling import settle
 from deployer.host.transaction import MAX_CUTS, MAX_ROLLBACK_ATTEMPTS, NONE, TABLE, TERMINAL, UNINSTALLING, Event
 from tests.docs.project_pages import ROOT
 from tests.host.test_recovery import lay_confirmation

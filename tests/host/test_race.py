@@ -19,7 +19,7 @@ import pytest
 
 from deployer.formats.messages import CONFIRMED, HEALTHY, ROLLED_BACK
 from deployer.formats.state import SETTLED
-from deployer.host.activate import Driver, settle
+from deployer.host.activate import Driver
 from deployer.host.clock import Clock
 from deployer.host.follow import await_rest, confirm
 from deployer.host.lock import locked
@@ -27,6 +27,7 @@ from deployer.host.machine import Machine
 from deployer.host.prepare import lay_out, prepare
 from deployer.host.recovery import recover_from_timer
 from deployer.host.refusals import ConfirmRefused
+from deployer.host.settling import settle
 from deployer.host.standing import read_state
 from deployer.host.transaction import Moment, Record
 from tests.host.test_crashes import deploy, first_system, second_system
