@@ -18,11 +18,11 @@ from deployer.formats.messages import Action
 from deployer.host.account_files import Ids
 from deployer.host.disk import Disk
 from deployer.host.disk_entry import DIRECTORY, FILE, LINK, OTHER, Entry
+from deployer.host.fingerprints import ABSENT, directory_fingerprint, fingerprint, fingerprint_of, left_as
 from deployer.host.ledger import Metadata, Original, OwnedPath, original_from
 from deployer.host.paths import BEFORE, CURRENT, ETC, KEPT, ORIGINALS
 from deployer.host.undo import UndoLog
 
-ABSENT: Final = "absent"
 LONGEST_NAME: Final = 255
 """Bytes, as Linux's file systems have it."""
 _PARENT: Final = Metadata(0o755, 0, 0)
@@ -71,19 +71,6 @@ def kept_name(prefix: str, path: str) -> str:
 def link_target(path: str) -> str:
     """Where the link of an entry of kind `link` points."""
     return f"{CURRENT}/etc/{path}"
-
-
-def fingerprint(disk: Disk, path: str) -> str:
-    """What stands at a path, in one string that is equal for equal content, mode and owner."""
-    entry = disk.entry(path)
-    if entry is None:
-        return ABSENT
-    if entry.kind == LINK:
-        return f"link {entry.target}"
-    owner = f"{entry.metadata.mode:o} {entry.metadata.uid} {entry.metadata.gid}"
-    if entry.kind == FILE:
-        return f"file {hashlib.sha256(disk.read(path)).hexdigest()} {owner}"
-    return f"{entry.kind} {owner}"
 
 
 class EtcWriter:
@@ -214,7 +201,7 @@ class EtcWriter:
             above = f"{above}/{part}"
             found = self._disk.entry(above)
             if found is None:
-                self._record(above, None, _directory_fingerprint(_PARENT))
+                self._record(above, None, directory_fingerprint(_PARENT))
                 self._disk.make_directory(above, _PARENT)
                 made.append(above)
             elif found.kind != DIRECTORY:
@@ -290,31 +277,5 @@ def in_order_of_removal(paths: Iterable[str], remaining: Iterable[str]) -> Tuple
     return early, late
 
 
-def left_as(owned: OwnedPath) -> str:
-    """The fingerprint of an entry of ours that nobody has touched since we made it."""
-    if owned.kind in (m.LINK, m.SYMLINK):
-        return f"link {owned.target}"
-    if owned.kind == m.DIRECTORY:
-        return _directory_fingerprint(Metadata(owned.mode, owned.uid, owned.gid))
-    return f"file {owned.sha256} {owned.mode:o} {owned.uid} {owned.gid}"
-
-
 def _as_declared(wanted: OwnedPath) -> Dict[str, Any]:
     return {name: getattr(wanted, name) for name in ("kind", "sha256", "target", "mode", "uid", "gid")}
-
-
-def _directory_fingerprint(metadata: Metadata) -> str:
-    return f"directory {metadata.mode:o} {metadata.uid} {metadata.gid}"
-
-
-def fingerprint_of(disk: Disk, original: Optional[Original]) -> str:
-    """What stands at a path once its original is back."""
-    if original is None:
-        return ABSENT
-    if original.kind == LINK:
-        return f"link {original.target}"
-    if original.kind == DIRECTORY:
-        return _directory_fingerprint(original.metadata)
-    metadata = original.metadata
-    digest = hashlib.sha256(disk.read(original.copy)).hexdigest()
-    return f"file {digest} {metadata.mode:o} {metadata.uid} {metadata.gid}"

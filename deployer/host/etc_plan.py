@@ -8,7 +8,8 @@ from deployer.formats.etc_readers import reader_of
 from deployer.formats.manifest import DIRECTORY, FILE, LINK, EtcEntry, Manifest
 from deployer.formats.messages import Action, Problem
 from deployer.host import disk_entry
-from deployer.host.etc import ABSENT, in_order_of_removal, left_as
+from deployer.host.etc import in_order_of_removal
+from deployer.host.fingerprints import ABSENT, left_as
 from deployer.host.ledger import Ledger
 from deployer.host.paths import ETC
 from deployer.host.plan_inputs import UNKNOWN, Observed

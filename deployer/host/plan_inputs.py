@@ -18,7 +18,8 @@ from deployer.host.account_draft import NOWHERE_ELSE, Elsewhere
 from deployer.host.account_files import FILES, Ids, UnknownOwner, read_accounts
 from deployer.host.accounts_apply import missing_homes
 from deployer.host.disk_walk import PathRefused
-from deployer.host.etc import ABSENT, fingerprint, link_target
+from deployer.host.etc import link_target
+from deployer.host.fingerprints import ABSENT, fingerprint
 from deployer.host.ledger import Ledger
 from deployer.host.machine import Machine, UnitStatus
 from deployer.host.name_service import accounts_elsewhere

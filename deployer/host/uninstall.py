@@ -17,7 +17,7 @@ from deployer.formats.state import BUSY, StateLine
 from deployer.host import deadman
 from deployer.host.disk_entry import FILE
 from deployer.host.disk_walk import PathRefused
-from deployer.host.etc import fingerprint, fingerprint_of, left_as
+from deployer.host.fingerprints import fingerprint, fingerprint_of, left_as
 from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.lock import locked
 from deployer.host.lost import manifest_of

@@ -11,7 +11,8 @@ from deployer.formats.manifest import EtcEntry
 from deployer.formats.messages import Action
 from deployer.host.disk import Disk
 from deployer.host.disk_walk import PathRefused
-from deployer.host.etc import EtcWriter, PathTaken, fingerprint, in_order_of_removal, restore
+from deployer.host.etc import EtcWriter, PathTaken, in_order_of_removal, restore
+from deployer.host.fingerprints import fingerprint
 from deployer.host.ledger import Ledger, Metadata, OwnedPath
 from deployer.host.paths import BEFORE, KEPT, ORIGINALS, STATE_DIRECTORY, TRANSACTION, UNDO
 from deployer.host.undo import UndoLog

@@ -12,7 +12,7 @@ import pytest
 from deployer.formats.manifest import EtcEntry, Group, Manifest, Unit, User
 from deployer.formats.messages import CONFIRMED, Plan
 from deployer.host.activate import Driver
-from deployer.host.etc import left_as
+from deployer.host.fingerprints import left_as
 from deployer.host.ledger import Ledger, OwnedPath
 from deployer.host.lock import locked
 from deployer.host.machine import UnitStatus
