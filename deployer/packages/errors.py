@@ -188,7 +188,10 @@ class IndexRefused(ConfigurationError):
         if "expired" in words or "not valid yet" in words or "older than" in words:
             return "Name a mirror that is up to date (DEPLOYER_DEBIAN_MIRRORS), and check the clock of this machine."
         if "sign" in words or "pubkey" in words:
-            return "Name a mirror whose Release file is signed by a key in its keyring (signed-by in apt's sources)."
+            return (
+                "Name a mirror whose Release file is signed by a key in its keyring: "
+                "signed-by in apt's sources, ~/.config/deployer/debian-keyring.gpg for mirrors that are named by their URLs."
+            )
         return "Check the names of the suites, the mirrors, and this machine's network and proxy settings."
 
 
