@@ -16,8 +16,9 @@ from deployer.formats.manifest import Check, EtcEntry, Manifest
 from deployer.generation.declaration import Content, Declaration, declare
 from deployer.generation.mentions import warnings_of_commands
 from deployer.generation.programs import programs_of
+from deployer.generation.root_shells import roots_without_shell
 from deployer.generation.runtime import Runtime
-from deployer.generation.told_commands import rootless_commands, started_commands
+from deployer.generation.told_commands import commands_of_units, started_commands
 from deployer.generation.tree_programs import programs_without_root, started
 from deployer.packages import PackageSet
 from deployer.packages.derivation_inputs import Made, Source, make_derivation, make_source
@@ -73,12 +74,13 @@ class System:
 def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> System:
     """The system of a configuration. Builds nothing.
 
-    Raises `PackageNotThere`, `ProgramNeedsRoot`, and what is wrong with packages.
+    Raises `PackageNotThere`, `ProgramNeedsRoot`, `RootWithoutShell`, and what is wrong with packages.
     """
     store_dir = runtime.path.store_dir
     declaration = declare(config, store_dir)
-    of_units = tuple(rootless_commands(declaration.manifest, config))
-    raise_all(programs_without_root(of_units, config, packages))
+    of_units = tuple(commands_of_units(declaration.manifest, config))
+    rootless = [command for command in of_units if not command.root]
+    raise_all([*programs_without_root(rootless, config, packages), *roots_without_shell(of_units, config, packages)])
     environment = _environment(config, declaration, packages, store_dir)
     with unrecorded():  # a package is known by its output
         declared, starters = started(declaration.manifest, packages, store_dir)
@@ -108,7 +110,7 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
         sources=tuple(sources),
     )
     used = (*inputs, *(environment.inputs if environment is not None else ()))
-    of_commands = warnings_of_commands((*started_commands(declaration.manifest), *of_units), config, packages)
+    of_commands = warnings_of_commands((*started_commands(declaration.manifest), *rootless), config, packages)
     warnings = (*config.warnings, *of_commands, *packages.warnings_of(used))
     return System(manifest, document, made, runtime, warnings, declaration.controller_checks)
 

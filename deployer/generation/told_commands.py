@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deployer.config import Config
     from deployer.config.definitions import Definition
 
-_ROOT: Final = re.compile(r"^\s*Root(?:Directory|Image)\s*=\s*\S", re.MULTILINE)
+_ROOT: Final = re.compile(r"^\s*Root(?:Directory|Image)\s*=\s*(\S+)", re.MULTILINE)
 _OTHER_PATH: Final = re.compile(r"^\s*(?:ExecSearchPath|EnvironmentFile|(?:Pass)?Environment(?=.*\bPATH\b))\s*=", re.MULTILINE)
 
 
@@ -34,6 +34,8 @@ class ToldCommand:
     unit: str = ""
     directive: str = ""
     """Of the unit."""
+    root: str = ""
+    """Of the unit: what its service sees as `/`. Empty: what the host does."""
     service: str = ""
     """Which of the system's services, which may have roots, it is of."""
     has_path: bool = False
@@ -65,14 +67,13 @@ def started_commands(manifest: Manifest) -> Iterator[ToldCommand]:
             yield ToldCommand(f"etc entry '{entry.path}'", entry.validate, f"etc.{entry.path}.validate", judges=True)
 
 
-def rootless_commands(manifest: Manifest, config: Config) -> Iterator[ToldCommand]:
-    """Those of units that have no root of their own."""
+def commands_of_units(manifest: Manifest, config: Config) -> Iterator[ToldCommand]:
+    """Those that systemd starts."""
     for option, units in (("systemd", manifest.units), ("systemd.user", manifest.user_units)):
         services = config.get(f"{option}.services")
         for unit in units:
             texts = [unit.text, *unit.drop_ins.values()]
-            if any(_ROOT.search(text) for text in texts):
-                continue
+            roots = [root for text in texts for root in _ROOT.findall(text)]
             name = unit.name.removesuffix(".service")
             for directive, words in (command for text in texts for command in unit_commands(text)):
                 yield ToldCommand(
@@ -81,6 +82,7 @@ def rootless_commands(manifest: Manifest, config: Config) -> Iterator[ToldComman
                     f"{option}.services.{name}.service.{directive}" if name in services else f"{option}.units.{unit.name}",
                     unit=unit.name,
                     directive=directive,
+                    root=roots[-1] if roots else "",
                     service=name if option == "systemd" and name in services else "",
                     has_path=option == "systemd.user" or any(_OTHER_PATH.search(text) for text in texts),
                 )

@@ -22,7 +22,7 @@ class AnyPackage:
 
     def names(self) -> list[str]:
         """A few."""
-        return ["hello-server", "toolchain"]
+        return ["hello-server", "notes", "python", "toolchain"]
 
     def output_path(self, name: str) -> str:
         """A path of the right form."""

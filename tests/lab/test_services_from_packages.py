@@ -29,13 +29,14 @@ PACKAGES: dict[str, Any] = {
     "database": {**SMALL, "suite": "bookworm", "packages": ["postgresql-15", "dash"], "programs": ["psql"]},
     "metrics": {"kind": "debian", "suite": "trixie", "packages": ["prometheus-node-exporter"]},
     "python": {"kind": "debian", "suite": "bullseye", "packages": ["python3"]},
-    "python-next": {**SMALL, "suite": "trixie", "packages": ["python3"]},
+    "python-next": {**SMALL, "suite": "trixie", "packages": ["python3", "dash"]},
     "notes": {"kind": "python", "interpreter": "python", "lock": "pylock.toml", "source": "./source"},
     "notes-next": {"kind": "python", "interpreter": "python-next", "lock": "pylock.toml", "source": "./source"},
 }
 NOTES = r'''
 import os
 import platform
+import pwd
 import re
 import sqlite3
 import sys
@@ -52,6 +53,15 @@ database.execute("CREATE TABLE IF NOT EXISTS notes (text TEXT)")
 def python() -> list[str]:
     """By which Python it runs, and by what it would start another."""
     return [platform.python_version(), sys.executable]
+
+
+@application.get("/accounts/{name}")
+def account(name: str) -> bool:
+    """Whether there is such an account, as the C library finds it out."""
+    try:
+        return bool(pwd.getpwnam(name))
+    except KeyError:
+        return False
 
 
 @application.get("/notes")
@@ -94,8 +104,12 @@ ANSWERS = ["/usr/bin/env", "PGCONNECT_TIMEOUT=5", f"${{pkgs.database}}{POSTGRES}
 """The starter is behind a program of the host's own."""
 
 
-def configuration(nginx: str, application: str) -> dict[str, Any]:
-    """The same for all hosts; an upgrade changes the releases that nginx and the application's Python are of."""
+def configuration(nginx: str, application: str, python: str = "") -> dict[str, Any]:
+    """The same for all hosts; an upgrade changes the releases that nginx and the application's Python are of.
+
+    `python`: the set that is the application's root.
+    """
+    roots = {"web": nginx, "base": "database", "metrics": "metrics", **({"notes": python} if python else {})}
     web = {
         "ExecStart": "/usr/sbin/nginx -c /etc/web/nginx.conf",
         "User": "web",
@@ -112,24 +126,21 @@ def configuration(nginx: str, application: str) -> dict[str, Any]:
         "RuntimeDirectory": "postgresql",
         "KillSignal": "SIGINT",
     }
-    notes = {
-        # Workers are children that it starts by `sys.executable`.
-        "ExecStart": f"${{pkgs.{application}}}/bin/uvicorn notes:application --workers 2 --log-level warning",
-        "User": "notes",
-        "StateDirectory": "notes",
-    }
+    # Workers are children that it starts by `sys.executable`.
+    uvicorn = [f"${{pkgs.{application}}}/bin/uvicorn", "notes:application", "--workers", "2", "--log-level", "warning"]
     metrics = {"ExecStart": "/usr/bin/prometheus-node-exporter --web.listen-address=127.0.0.1:9100", "User": "metrics"}
-    services = {"web": web, "base": base, "notes": notes, "metrics": metrics}
+    services = {"web": web, "base": base, "metrics": metrics}
     return {
         "packages": ["database"],
-        "users": {"web": {}, "postgres": {"shell": "/bin/sh"}, "notes": {}, "metrics": {}},
+        "users": {"web": {}, "postgres": {"shell": "/bin/sh"}, "metrics": {}},
+        "applications": {"notes": {"command": uvicorn, "port": 8000, "check": "/notes"}},
         "etc": {"web/nginx.conf": {"text": NGINX}},
         "systemd": {
             "services": {
                 name: {"wanted_by": ["multi-user.target"], "check": True, "service": service}
                 for name, service in services.items()
             },
-            "roots": {"web": f"${{pkgs.{nginx}}}", "base": "${pkgs.database}", "metrics": "${pkgs.metrics}"},
+            "roots": {name: f"${{pkgs.{package}}}" for name, package in roots.items()},
         },
         "checks": {
             "site": {"kind": "http", "url": "http://127.0.0.1:8080/notes"},
@@ -197,13 +208,16 @@ def test_a_web_server_of_packages_runs_alike_on_three_releases_and_keeps_its_dat
         check_objects(host, "nginx", "python", "notes")
         assert on(host, "ls /usr/sbin/nginx /usr/lib/postgresql /usr/bin/prometheus-node-exporter 2>/dev/null; true") == ""
 
-    fleet.configure(configuration("nginx-next", "notes-next"))
+    fleet.configure(configuration("nginx-next", "notes-next", "python-next"))
     upgraded = fleet.deploy()
     assert upgraded.exit_code == 0, upgraded.text
     for host in hosts:
         assert "nginx/1.26" in server(host)
         assert json.loads(ask(host, "/python"))[0].startswith("3.13.")
-        check_objects(host, "nginx-next", "python-next", "notes-next")
+        assert [json.loads(ask(host, f"/accounts/{name}")) for name in ("metrics", "nobody-knows")] == [True, False]
+        assert mapped_outside(machines.lab, host, packages.output_path("nginx-next"), service="web") == [], host.name
+        trees = [packages.output_path(name) for name in ("python-next", "notes-next")]
+        assert mapped_outside(machines.lab, host, *trees, service="notes", child="spawn_main") == [], host.name
         ask(host, "/notes/second", "-X", "POST")
         sql(host, "INSERT INTO kept VALUES ('too')")
 
