@@ -28,7 +28,9 @@ module.option(
         Submodule(
             {
                 "package": Field(
-                    types.package_or_host, "Where restic comes from: ${pkgs.NAME}, or host: the host's own.", example="host"
+                    types.package_or_host,
+                    "Where restic comes from: ${pkgs.NAME}, or host: the host's own.",
+                    example="host",
                 ),
                 "repository": Field(types.word, "Where to: a directory, or such as sftp:backup@vault:/web1."),
                 "password_file": Field(types.absolute_path, "A file on the host that holds the repository's password."),
@@ -98,6 +100,12 @@ def program_of(one: Mapping[str, Any]) -> str:
 def jobs(config: ConfigView) -> dict[str, object]:
     """A job for each."""
     return {f"backup-{name}": job(name, one) for name, one in config["backups"].items()}
+
+
+@module.defines("systemd.loaded_programs")
+def loaded(config: ConfigView) -> dict[str, list[str]]:
+    """A restic of a package's own libraries reads the host's files."""
+    return {f"backup-{name}": [program_of(one)] for name, one in config["backups"].items() if one["package"] != "host"}
 
 
 @module.defines("checks")

@@ -9,6 +9,7 @@ builtin:debian-root  `debs`: a JSON list of {name, file}; `links`: a JSON object
                      `omit`: words for what of the packages is left out
 builtin:charmap      `root`: a Debian root with `locales` in it; `locale`: the character map that one is compiled by
 builtin:isolated-programs  `root`, `python`, `launcher`, `variable`; `debs` as above, `programs`: starters for programs of a root
+builtin:loaded-program  `root`: a Debian root; `program`: a path in it, which is started by its loader
 builtin:python-environment  `interpreter`: a Debian root with python3 in it; `version`; `wheels`: a JSON list of {name, file};
                      `source`: a directory of modules; `needs_link`: whether its loader has no `--argv0`
 builtin:node-project  `packages`: a JSON list of {path, file}; `programs`: a JSON list of files to be run; `source`: a directory;
@@ -38,6 +39,7 @@ from deployer.build.fetch import Fetch
 from deployer.build.forest import build_forest
 from deployer.build.host_python import host_python
 from deployer.build.isolated_programs import Starter, isolated_programs
+from deployer.build.loaded_program import LoadedProgram
 from deployer.build.node_environment import NodePrograms, NodeProject, NpmTarball
 from deployer.build.settings import BuildSettings
 from deployer.build.source_errors import ArchiveRefused
@@ -213,6 +215,11 @@ def _starter(job: BuiltinJob) -> Starter:
     return Starter(**{name: job.environment[name] for name in ("root", "python", "launcher", "variable")})
 
 
+def _loaded_program(job: BuiltinJob) -> None:
+    program = LoadedProgram(job.environment["root"], job.environment["program"])
+    program.make(job.physical(program.root), job.destination)
+
+
 def _python_environment(job: BuiltinJob) -> None:
     # Its libraries are needed by few builds only.
     from deployer.build.python_environment import PythonEnvironment, Wheel
@@ -260,6 +267,7 @@ _BUILDERS: Final[Mapping[str, Callable[[BuiltinJob], None]]] = {
     "builtin:debian-root": _debian_root,
     "builtin:charmap": _charmap,
     "builtin:isolated-programs": _isolated_programs,
+    "builtin:loaded-program": _loaded_program,
     "builtin:python-environment": _python_environment,
     "builtin:node-project": _node_project,
     "builtin:node-programs": _node_programs,

@@ -7,6 +7,7 @@ DeploymentError
 ├── FilesCollide        two packages bring different files under one name
 ├── InterpreterMissing  a root tree has not the program that an environment is for
 ├── LocaleUnknown       a root tree has no parts of a locale
+├── ProgramNotLoadable  a program of a root tree is none for a loader
 ├── ProgramUnknown      a root tree has no such program
 └── ProgramsUnnamed     nothing says which programs of a root tree are meant
 """
@@ -161,6 +162,24 @@ class ProgramUnknown(DeploymentError):
         nearest = near(self.program.rpartition("/")[2], self.programs)
         meant = f"Did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
         return f"{meant}It has {_some(self.own or self.programs)}."
+
+
+class ProgramNotLoadable(DeploymentError):
+    """A program of a root tree is a script, and the tree's loader starts only what was compiled."""
+
+    package: str
+    program: str
+    """As a path of the tree."""
+
+    @property
+    def message(self) -> str:
+        """Which, of which package."""
+        return f"{self.program} of package {self.package!r} is a script, which can't be started by its tree's loader"
+
+    @property
+    def remedy(self) -> str:
+        """What can be."""
+        return "Give the service the tree as its root (`systemd.roots`), or have the program from a package of another kind."
 
 
 class ProgramsUnnamed(DeploymentError):

@@ -14,6 +14,7 @@ from deployer.errors import ConfigurationError, Place, near, raise_all
 from deployer.formats import StorePath
 from deployer.formats.manifest import Check, EtcEntry, Manifest
 from deployer.generation.declaration import Content, Declaration, declare
+from deployer.generation.loaded_programs import LoadedPrograms
 from deployer.generation.mentions import warnings_of_commands
 from deployer.generation.programs import programs_of
 from deployer.generation.root_shells import roots_without_shell
@@ -77,7 +78,8 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
     Raises `PackageNotThere`, `ProgramNeedsRoot`, `RootWithoutShell`, and what is wrong with packages.
     """
     store_dir = runtime.path.store_dir
-    declaration = declare(config, store_dir)
+    loaded = LoadedPrograms.of(config, packages, store_dir)
+    declaration = declare(loaded, store_dir)
     of_units = tuple(commands_of_units(declaration.manifest, config))
     rootless = [command for command in of_units if not command.root]
     raise_all([*programs_without_root(rootless, config, packages), *roots_without_shell(of_units, config, packages)])
@@ -96,7 +98,7 @@ def make_system(config: Config, packages: PackageSet, runtime: Runtime) -> Syste
     for entry in manifest.etc:
         if entry.path in declaration.contents:
             entries.append(_entry(entry, declaration.contents[entry.path], sources, store_dir))
-    inputs = (*packages.mentioned("\n".join([manifest.to_bytes().decode(), _text(entries)])), *starters)
+    inputs = (*packages.mentioned("\n".join([manifest.to_bytes().decode(), _text(entries)])), *loaded.scripts, *starters)
     manifest = dataclasses.replace(manifest, architectures=_architectures(inputs, environment))
     document = manifest.to_bytes()
     text = _text([{"path": MANIFEST, "type": "file", "text": document.decode()}, *entries])

@@ -32,7 +32,7 @@ WRONG = [
         "a group of options that is a list",
         {"main": "systemd: [a]\n"},
         [
-            "main.yaml:1:10: option 'systemd' must be a mapping of options, and is a list | What may stand in it: roots, services, timers, sockets, mounts, automounts, swaps, paths, slices, targets, user.services, user.timers, user.sockets, user.paths, user.slices, user.targets, units, user.units, extend, masked."
+            "main.yaml:1:10: option 'systemd' must be a mapping of options, and is a list | What may stand in it: loaded_programs, roots, services, timers, sockets, mounts, automounts, swaps, paths, slices, targets, user.services, user.timers, user.sockets, user.paths, user.slices, user.targets, units, user.units, extend, masked."
         ],
     ),
     (

@@ -76,10 +76,9 @@ def test_another_unit_is_to_run_what_is_on_path(warnings):
 
 
 def test_where_a_module_makes_the_command_the_line_that_names_the_package_is_told(warnings):
-    backup = {"package": "'${pkgs.redis}'", "repository": "/b", "password_file": "/k", "paths": "[/srv]"}
-    (warning,) = warnings("backups:\n  data:\n" + "".join(f"    {name}: {value}\n" for name, value in backup.items()))
+    (warning,) = warnings("jobs:\n  data:\n    command: [/bin/sh, -c, 'exec ${pkgs.redis}/bin/Rx']\n")
 
-    assert warning.startswith("web.yaml:3:14: unit 'backup-data.service': if /bin/sh runs /bin/restic of package 'redis'")
+    assert warning.startswith("web.yaml:3:28: unit 'data.service': if /bin/sh runs /bin/Rx of package 'redis'")
 
 
 @pytest.mark.parametrize("command", ["/usr/bin/env A=1 redis-cli", "-redis-cli ping", "/usr/bin/nice redis-cli"])

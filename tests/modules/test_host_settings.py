@@ -156,6 +156,7 @@ def test_a_backup_may_have_a_package_of_its_own(directory):
     config = directory.evaluate(f'backups: {{data: {{package: "${{pkgs.hello}}", {BACKUP}, paths: [/srv]}}}}\n')
 
     assert f"/nix/store/{'0' * 32}-hello/bin/restic -- /srv" in config.get("systemd.units")["backup-data.service"]["text"]
+    assert config.get("systemd.loaded_programs") == {"backup-data": [f"/nix/store/{'0' * 32}-hello/bin/restic"]}
     assert config.get("requires.paths") == {}
 
 
@@ -190,6 +191,12 @@ def test_a_backup_may_have_a_package_of_its_own(directory):
         ('certificate_authorities: {a: "-----BEGIN PRIVATE KEY-----"}', "the certificate authority 'a' holds a private key"),
         ("upgrades: {reboot: noon}", "option 'upgrades.reboot' must be a time"),
         (f"backups: {{a: {{package: host, {BACKUP}, paths: []}}}}", "backup 'a' has nothing to back up"),
+        ("systemd: {loaded_programs: {a: [/nix/x]}}", "there is no service 'a' that could run programs"),
+        (
+            f"backups: {{a: {{package: '${{pkgs.hello}}', {BACKUP}, paths: [/x]}}}}\n"
+            "systemd: {roots: {backup-a: '${pkgs.hello}'}}",
+            "service 'backup-a' has a root, and sees no files of the host",
+        ),
         (f"backups: {{a: {{{BACKUP}, paths: [/x]}}}}", "option 'backups.a.package' has no value"),
         (
             "backups: {a: {package: host, repository: 'rest:https://me:secret@vault/', password_file: /k, paths: [/x]}}",
