@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from deployer.packages.debian.relations import Alternatives, Relation, parse_relations
+from deployer.packages.debian.stanzas import deb_of, fields_of
 from deployer.packages.debian.version import DebianVersion
 from deployer.packages.lockfile import LockedDeb
 
 _NAME: Final = re.compile(rb"Package: (\S+)\n")
-_FIELD: Final = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _PRIORITIES: Final = ("required", "important", "standard", "optional", "extra")
 
 
@@ -107,16 +107,9 @@ class DebianIndex:
 
 def _parse(text: str, priority: int, architecture: str) -> DebianPackage | None:
     """A stanza; None where it is of another architecture, or lacks what pins a .deb."""
-    fields = {match[1]: match[2].strip() for match in _FIELD.finditer(text)}
+    fields = fields_of(text)
     try:
-        deb = LockedDeb(
-            fields["Package"],
-            fields["Version"],
-            fields["Architecture"],
-            fields["Filename"],
-            int(fields["Size"]),
-            fields["SHA256"],
-        )
+        deb = deb_of(fields)
     except (KeyError, ValueError):
         return None
     if deb.architecture not in (architecture, "all"):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from deployer.packages.debian.signatures import good_keys, trusted_keyrings
+from deployer.packages.debian.stanzas import fields_of
 from deployer.packages.errors import IndexRefused
 from deployer.packages.lockfile import LockedIndex
 from deployer.packages.mirrors import Mirror
@@ -27,7 +28,6 @@ from deployer.packages.recipes import MAIN
 from deployer.packages.web import Unreadable, read
 from deployer.process import run
 
-_FIELD: Final = re.compile(r"^([A-Za-z0-9-]+):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _LONGEST_RELEASE: Final = 16 << 20
 _LONGEST_INDEX: Final = 512 << 20
 """Bytes."""
@@ -56,7 +56,7 @@ async def read_suite(mirror: Mirror, suite: str, architecture: str, components: 
     base = f"{mirror.url.rstrip('/')}/dists/{suite}"
     try:
         content, text, keys = await _release(base, suite, mirror)
-        fields = {match[1]: match[2] for match in _FIELD.finditer(text)}
+        fields = fields_of(text)
         date = _date_of(suite, fields, datetime.now(UTC))
         places = [f"{component}/binary-{architecture}/Packages" for component in components]
         files = [await asyncio.to_thread(_packages, base, suite, place, fields) for place in places]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from deployer.packages.debian.apt import CONVERTER, NO_PREFERENCES, Apt, has_apt
+from deployer.packages.debian.stanzas import deb_of, fields_of
 from deployer.packages.debian.unsolvable import unsolvable, version_not_found
 from deployer.packages.errors import PackageInvalid
 from deployer.packages.lockfile import DebianRequest, LockedDeb, LockedDebian, LockedIndex
@@ -106,13 +107,6 @@ async def _unsolvable(apt: Apt, request: DebianRequest, printed: str) -> Package
 
 def _records(text: str) -> Iterable[LockedDeb]:
     for stanza in text.split("\n\n"):
-        fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", stanza, re.MULTILINE))
+        fields = fields_of(stanza)
         if "Filename" in fields:
-            yield LockedDeb(
-                fields["Package"],
-                fields["Version"],
-                fields["Architecture"],
-                fields["Filename"],
-                int(fields["Size"]),
-                fields["SHA256"],
-            )
+            yield deb_of(fields)
