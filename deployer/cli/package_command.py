@@ -154,7 +154,10 @@ def _document(bench: Workbench, name: str, made: Made) -> dict[str, JsonValue]:
         "derivation": str(made.path),
         "built": valid,
         "closure_bytes": size,
-        "made_from": [needed.output.name for needed in made.inputs],
+        "made_from": [
+            *(needed.output.name for needed in made.inputs),
+            *(str(source.path) for source in made.sources if source.is_cached),
+        ],
     }
 
 
