@@ -86,12 +86,16 @@ def store_root() -> Path:
 
 
 def home(variable: str, default: str) -> Path:
-    """A directory of the user's, as the XDG base directory specification has it. Raises `HomeUnknown`."""
+    """A directory of the user's, as the XDG base directory specification has it. Raises `HomeUnknown`, `HomeNotAbsolute`."""
     given = os.environ.get(variable)
     try:
-        return Path(given) if given else Path.home() / default
+        found = Path(given) if given else Path.home() / default
     except RuntimeError:
         raise HomeUnknown(os.getuid(), variable) from None
+    if not found.is_absolute():
+        named = variable if given else "HOME"
+        raise HomeNotAbsolute(named, os.environ.get(named, ""))
+    return found
 
 
 class HomeUnknown(ConfigurationError):
@@ -110,3 +114,20 @@ class HomeUnknown(ConfigurationError):
     def remedy(self) -> str:
         """What may be set."""
         return f"Set HOME, or {self.variable}, to a directory of yours; where only the store is needed, --store-root DIR will do."
+
+
+class HomeNotAbsolute(ConfigurationError):
+    """Something is to be kept in a directory that would be another one wherever this is run."""
+
+    variable: str
+    value: str
+
+    @property
+    def message(self) -> str:
+        """Which variable, and what it is."""
+        return f"{self.variable} is {self.value!r}, which is no absolute path"
+
+    @property
+    def remedy(self) -> str:
+        """How it is written."""
+        return f"Set {self.variable} to a path that begins with /."

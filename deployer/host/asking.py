@@ -20,6 +20,8 @@ from deployer.host.readings import LARGEST_READING, Answer
 _PIECE: Final = 1 << 16
 _MOVED: Final = (301, 302, 303, 307, 308)
 _PORTS: Final = {"http": 80, "https": 443}
+_NO_TLS: Final = "WRONG_VERSION_NUMBER"
+"""How OpenSSL calls what does not begin as TLS does."""
 
 
 class UrlRefused(DeploymentError):
@@ -64,7 +66,20 @@ def ask(check: Check) -> Answer:
     try:
         return _last_answer(check)
     except http.client.HTTPException as error:
-        raise AnswerBroken(str(error) or type(error).__name__) from None
+        raise AnswerBroken(_broken(error)) from None
+
+
+def _broken(error: http.client.HTTPException) -> str:
+    """What is wrong with an answer, as a sentence: the library has only the piece that it stumbled over."""
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "the server closed the connection without an answer"
+    if isinstance(error, http.client.BadStatusLine):
+        return (
+            f"the server does not speak HTTP: its answer begins '{one_line(str(error), 80)}', and not as 'HTTP/1.1 200 OK' does"
+        )
+    if isinstance(error, http.client.UnknownProtocol):
+        return f"the server speaks '{one_line(str(error), 80)}', and HTTP/1.1 was expected"
+    return f"the server's answer is no good HTTP: {str(error) or type(error).__name__}"
 
 
 def _last_answer(check: Check) -> Answer:
@@ -161,6 +176,10 @@ def _secured(check: Check, sock: socket.socket, name: str, deadline: float) -> s
             return context.wrap_socket(sock, server_hostname=name)
     except ssl.SSLCertVerificationError as error:
         raise CertificateRefused(error.verify_message or str(error)) from None
+    except ssl.SSLError as error:
+        if error.reason != _NO_TLS:
+            raise
+        raise AnswerBroken("the server does not speak TLS: its answer is no part of a handshake") from None
 
 
 def _expiry(sock: Any) -> Optional[float]:

@@ -17,6 +17,7 @@
         ├── ConnectionBroken        the connection ended while it was in use
         ├── RemoteCommandTimedOut   a command took too long
         ├── OutputTooLarge          a command printed too much
+        ├── LocalUserUnknown        who runs this on the controller has no name
         └── IdentityUnusable, KnownHostsUnusable, SshConfigUnusable     a file on the controller
 
 What a host prints is untrusted: it enters messages through `escaped` only.
@@ -355,6 +356,23 @@ class KnownHostsUnusable(SshError):
     def remedy(self) -> str:
         """What to check."""
         return "Correct the file, or name another by `connection: {known_hosts: FILE}`."
+
+
+class LocalUserUnknown(SshError):
+    """Who runs this has no name, neither an account's nor one in the environment."""
+
+    user: int
+    """Its number."""
+
+    @property
+    def message(self) -> str:
+        """Whose, and why it is not known."""
+        return f"user {self.user} of this machine has no name: there is no account of that number, and LOGNAME is not set"
+
+    @property
+    def remedy(self) -> str:
+        """What names it."""
+        return "Set LOGNAME to the name that hosts are logged into by where neither the inventory nor SSH's files have a user."
 
 
 class SshConfigUnusable(SshError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Final
 import asyncssh
 
 from deployer.inventory import Connection, Host
-from deployer.ssh.errors import SshConfigUnusable, escaped
+from deployer.ssh.errors import LocalUserUnknown, SshConfigUnusable, escaped
 from deployer.ssh.identities import USUAL_FILES as USUAL_IDENTITIES
 from deployer.ssh.identities import Identities, load_identities
 from deployer.ssh.known_hosts import SSH_PORT, Trust, our_file
@@ -51,7 +52,7 @@ class Hop:
 
 
 def route_to(host: Host) -> tuple[Hop, ...]:
-    """The hops, the nearest first. Raises `SshError`s for files that can't be used."""
+    """The hops, the nearest first. Raises `LocalUserUnknown`, and other `SshError`s for files that can't be used."""
     connection = host.connection
     target, jumps = _hop(host.name, connection, connection.address, connection.port, connection.user, host.name, final=True)
     hops: list[Hop] = []
@@ -72,6 +73,7 @@ def _hop(
 ) -> tuple[Hop, tuple[str, ...]]:
     """A hop, and the jump hosts that the SSH configuration wants before it."""
     config = _config_of(name, connection)
+    _require_a_name(name)
     given: dict[str, Any] = {
         "config": [str(config)] if config is not None else None,
         "port": () if port in {None, SSH_PORT} else port,
@@ -152,10 +154,21 @@ def _jumps_of(text: object) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
+def _require_a_name(name: str) -> None:
+    """asyncssh wants the name of who runs this, whomever it logs in as."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        raise LocalUserUnknown(name, os.getuid()) from None
+
+
 def _expanded(name: str, file: str) -> Path:
     """A file as SSH names it, with `~` for a home."""
     try:
-        return Path(file).expanduser()
+        found = Path(file).expanduser()
     except RuntimeError:
         reason = "there is no such home; set HOME where this user has no account"
         raise SshConfigUnusable(name, file, reason) from None
+    if file.startswith("~") and not found.is_absolute():
+        raise SshConfigUnusable(name, file, f"HOME is {escaped(os.environ.get('HOME', ''))!r}, which is no absolute path")
+    return found

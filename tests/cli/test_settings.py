@@ -70,6 +70,23 @@ def test_a_user_without_a_home_is_told_what_may_be_set(deployer, monkeypatch, tm
     assert deployer("store", "add", str(tmp_path / "file"), "--store-root", "store").code == 0
 
 
+@pytest.mark.parametrize(
+    ("variable", "others"), [("HOME", ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")), ("XDG_DATA_HOME", ())]
+)
+def test_a_home_that_would_be_another_one_in_each_directory_is_refused(deployer, monkeypatch, tmp_path, variable, others):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, "here")
+    for name in others:
+        monkeypatch.delenv(name, raising=False)
+
+    told = deployer("store", "gc")
+
+    assert told.code == 2
+    assert f"{variable} is 'here', which is no absolute path" in told.err
+    assert f"Set {variable} to a path that begins with /." in told.err
+    assert not (tmp_path / "here").exists()
+
+
 def test_limits_of_builds_are_said_as_people_write_amounts(parse):
     found = parse("--timeout", "2h", "--max-silent-time", "90s", "--max-build-log-size", "1G").build
 

@@ -265,6 +265,47 @@ class TestTcp:
         thread.join(5)
 
 
+class TestNoWebServer:
+    """What listens is something else."""
+
+    @pytest.mark.parametrize(
+        ("answer", "words"),
+        [
+            (
+                b"SSH-2.0-\x1b]0;x\r\n",
+                "does not speak HTTP: its answer begins 'SSH-2.0- ]0;x', and not as 'HTTP/1.1 200 OK' does",
+            ),
+            (b"HTTP/1.1 fine\r\n", "does not speak HTTP: its answer begins 'HTTP/1.1 fine', and not as 'HTTP/1.1 200 OK' does"),
+            (b"HTTP/2 200\r\n\r\n", "speaks 'HTTP/2', and HTTP/1.1 was expected"),
+            (b"", "closed the connection without an answer"),
+        ],
+    )
+    def test_what_came_and_what_was_expected_are_told(self, answer: bytes, words: str) -> None:
+        port, thread = conversation(answer)
+
+        # The server reads twice up to 100 bytes: all of the question.
+        found = probe("http", url=f"http://127.0.0.1:{port}/", headers={"X-Long": "x" * 50})
+
+        assert found == Attempt(False, f"the server {words}")
+        thread.join(5)
+
+    def test_an_answer_with_headers_without_end_is_told_as_such(self) -> None:
+        port, thread = conversation(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 200 + b"\r\n")
+
+        found = probe("http", url=f"http://127.0.0.1:{port}/")
+
+        assert found == Attempt(False, "the server's answer is no good HTTP: got more than 100 headers")
+        thread.join(5)
+
+    def test_a_server_without_tls_is_told_as_such(self) -> None:
+        port, thread = conversation(b"SSH-2.0-x\r\n")
+
+        found = probe("http", url=f"https://127.0.0.1:{port}/")
+
+        assert found == Attempt(False, "the server does not speak TLS: its answer is no part of a handshake")
+        thread.join(5)
+
+
 class TestPrometheus:
     """A query of a server that answers as Prometheus does."""
 

@@ -19,6 +19,7 @@ from deployer.ssh import (
     HostKeyUnknown,
     IdentityUnusable,
     JumpHostFailed,
+    LocalUserUnknown,
     NotSsh,
     RemoteCommandTimedOut,
     SshConfigUnusable,
@@ -203,6 +204,26 @@ async def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
 
     with pytest.raises(SshConfigUnusable, match=r"~/\.ssh/config can't be used: .* set HOME"):
         await connect(host(address="127.0.0.1"))
+
+
+def test_a_user_without_a_name_is_told_what_to_set(home, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda user: {}[user])
+
+    with pytest.raises(LocalUserUnknown, match=f"user {os.getuid()} of this machine has no name") as told:
+        route_to(host(address="127.0.0.1"))
+
+    assert told.value.remedy.startswith("Set LOGNAME ")
+    monkeypatch.setenv("LOGNAME", "somebody")
+    assert route_to(host(address="127.0.0.1"))
+
+
+def test_a_home_that_is_no_absolute_path_is_told(monkeypatch):
+    monkeypatch.setenv("HOME", "here")
+
+    with pytest.raises(SshConfigUnusable, match=r"~/\.ssh/config can't be used: HOME is 'here', which is no absolute path"):
+        route_to(host(address="127.0.0.1"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
