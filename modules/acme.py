@@ -12,7 +12,12 @@ HOSTS_OWN = "/usr/bin/certbot"
 STATE = "acme"
 CHALLENGES = "acme-challenges"
 WELL_KNOWN = "/.well-known/acme-challenge/"
-SYSTEMCTL = "/bin/systemctl"
+RELOADED = "acme-reloaded"
+RELOAD = (
+    'set -eu; new=$(cat "$1"); kept=$2; shift 2; [ "$new" != "$(cat "$kept" 2>/dev/null)" ] || exit 0; '
+    'systemctl try-reload-or-restart -- "$@"; echo "$new" >"$kept"'
+)
+"""The certificate that was taken up is kept: one that services could not take up is theirs again next time."""
 NAME = types.text("a host name without *", pattern=r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 UNIT = types.text("a service such as nginx.service", pattern=r"[A-Za-z0-9:_.@-]+\.service")
 
@@ -89,11 +94,20 @@ def names_of(name: str, one: Mapping[str, Any]) -> list[str]:
     return one["names"] or [name]
 
 
+def reloader(name: str) -> str:
+    """The service that reloads what uses a certificate. Its name is no certificate's."""
+    return f"reload-for-acme-{name}"
+
+
+def chain_of(name: str) -> str:
+    """The file of a certificate, with those that vouch for it."""
+    return f"/var/lib/{STATE}/live/{name}/fullchain.pem"
+
+
 def command(name: str, one: Mapping[str, Any], config: ConfigView) -> list[str]:
     """certbot, which does nothing where the certificate is good for long enough and has these names."""
     package, email = config["acme.package"], config["acme.email"]
     program = HOSTS_OWN if package in (None, "host") else f"{package}/bin/certbot"
-    hook = f"{SYSTEMCTL} try-reload-or-restart -- {' '.join(one['reload'])}"
     return [
         program,
         "certonly",
@@ -111,7 +125,6 @@ def command(name: str, one: Mapping[str, Any], config: ConfigView) -> list[str]:
         f"--webroot-path=/var/lib/{CHALLENGES}",
         f"--cert-name={name}",
         *(f"--domain={host}" for host in names_of(name, one)),
-        *([f"--deploy-hook={hook}"] if one["reload"] else []),
     ]
 
 
@@ -122,7 +135,7 @@ def services(config: ConfigView) -> dict[str, object]:
         f"acme-{name}": {
             "description": f"Certificate {name}",
             "after": ["network-online.target", "nginx.service", *(unit for unit in one["reload"] if unit != "nginx.service")],
-            "wants": ["network-online.target"],
+            "wants": ["network-online.target", *([f"{reloader(name)}.service"] if one["reload"] else [])],
             "wanted_by": ["multi-user.target"],
             "service": {
                 "Type": "oneshot",
@@ -137,6 +150,27 @@ def services(config: ConfigView) -> dict[str, object]:
             },
         }
         for name, one in config["acme.certificates"].items()
+    }
+
+
+@module.defines("systemd.services")
+def reloads(config: ConfigView) -> dict[str, object]:
+    """Has services take up a new certificate: not by a hook of certbot, which sees no systemd of the host from its root."""
+    return {
+        reloader(name): {
+            "description": f"Reload of what uses certificate {name}",
+            "after": [f"acme-{name}.service"],
+            "unit": {"ConditionPathExists": chain_of(name)},
+            "service": {
+                "Type": "oneshot",
+                "ExecStart": command_line(
+                    ["/bin/sh", "-c", RELOAD, "reload", chain_of(name), f"/var/lib/{RELOADED}/{name}", *one["reload"]]
+                ),
+                "StateDirectory": RELOADED,
+            },
+        }
+        for name, one in config["acme.certificates"].items()
+        if one["reload"]
     }
 
 
@@ -167,7 +201,7 @@ def got(config: ConfigView) -> dict[str, object]:
     """It is there, and somebody looks after it."""
     made: dict[str, object] = {}
     for name in config["acme.certificates"]:
-        made[f"acme-{name}"] = {"kind": "file", "path": f"/var/lib/{STATE}/live/{name}/fullchain.pem"}
+        made[f"acme-{name}"] = {"kind": "file", "path": chain_of(name)}
         made[f"acme-{name}-timer"] = {"kind": "unit", "unit": f"acme-{name}.timer"}
     return made
 

@@ -173,7 +173,14 @@ def test_a_certificate_is_got_and_looked_after_and_nginx_shows_the_challenges(di
     assert "ExecStart=/usr/bin/certbot certonly --non-interactive --agree-tos --server=https://acme-v02." in text
     assert " --email=ops@a.example " in text
     assert text.count("--domain=") == 1
-    assert '"--deploy-hook=/bin/systemctl try-reload-or-restart -- nginx.service mail.service"' in text
+    assert "Wants=network-online.target reload-for-acme-a.example.service\n" in text
+    reload = units["reload-for-acme-a.example.service"]["text"]
+    assert "After=acme-a.example.service\n" in reload
+    assert (
+        reload.count(" /var/lib/acme/live/a.example/fullchain.pem /var/lib/acme-reloaded/a.example nginx.service mail.service\n")
+        == 1
+    )
+    assert "reload-for-acme-b.service" not in units
     assert "StateDirectory=acme\nStateDirectory=acme-challenges\n" in text
     assert "After=network-online.target nginx.service mail.service\n" in text
     assert units["acme-a.example.timer"]["text"] == ("[Timer]\nOnCalendar=weekly\nPersistent=yes\nRandomizedDelaySec=3600\n")
