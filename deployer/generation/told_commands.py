@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from deployer.config.definitions import Definition
 
 _ROOT: Final = re.compile(r"^\s*Root(?:Directory|Image)\s*=\s*(\S+)", re.MULTILINE)
+_START_ONLY: Final = re.compile(r"^\s*RootDirectoryStartOnly\s*=\s*(\S+)", re.MULTILINE)
+_BOUND: Final = re.compile(r"^\s*Bind(?:ReadOnly)?Paths\s*=(.*)$", re.MULTILINE)
+_IMAGES: Final = re.compile(r"^\s*(?:MountImages|ExtensionImages|ExtensionDirectories)\s*=", re.MULTILINE)
+_YES: Final = frozenset({"1", "yes", "y", "true", "t", "on"})
 _OTHER_PATH: Final = re.compile(r"^\s*(?:ExecSearchPath|EnvironmentFile|(?:Pass)?Environment(?=.*\bPATH\b))\s*=", re.MULTILINE)
 
 
@@ -35,7 +39,9 @@ class ToldCommand:
     directive: str = ""
     """Of the unit."""
     root: str = ""
-    """Of the unit: what its service sees as `/`. Empty: what the host does."""
+    """What it sees as `/`, also where `+` stands before it. Empty: what the host does."""
+    mounts: tuple[str, ...] = ()
+    """Where in that its unit has more than is in the root's own tree."""
     service: str = ""
     """Which of the system's services, which may have roots, it is of."""
     has_path: bool = False
@@ -73,7 +79,8 @@ def commands_of_units(manifest: Manifest, config: Config) -> Iterator[ToldComman
         services = config.get(f"{option}.services")
         for unit in units:
             texts = [unit.text, *unit.drop_ins.values()]
-            roots = [root for text in texts for root in _ROOT.findall(text)]
+            roots, only = ([found for text in texts for found in one.findall(text)] for one in (_ROOT, _START_ONLY))
+            outside = bool(only) and only[-1].lower() in _YES
             name = unit.name.removesuffix(".service")
             for directive, words in (command for text in texts for command in unit_commands(text)):
                 yield ToldCommand(
@@ -82,10 +89,21 @@ def commands_of_units(manifest: Manifest, config: Config) -> Iterator[ToldComman
                     f"{option}.services.{name}.service.{directive}" if name in services else f"{option}.units.{unit.name}",
                     unit=unit.name,
                     directive=directive,
-                    root=roots[-1] if roots else "",
+                    root=roots[-1] if roots and (directive == "ExecStart" or not outside) else "",
+                    mounts=tuple(place for text in texts for place in _mounts(text)),
                     service=name if option == "systemd" and name in services else "",
                     has_path=option == "systemd.user" or any(_OTHER_PATH.search(text) for text in texts),
                 )
+
+
+def _mounts(text: str) -> Iterator[str]:
+    """Where a unit's file mounts what is not in its root; `/` where that may be anywhere."""
+    if _IMAGES.search(text):
+        yield "/"
+    for line in _BOUND.findall(text):
+        for word in line.split():
+            source, *target = word.strip("\"'").lstrip("-+").split(":")
+            yield target[0] if target else source
 
 
 def place_of(config: Config, command: ToldCommand, package: str) -> Place | None:

@@ -26,7 +26,7 @@ def warnings(tmp_path: Path):
     """Of a configuration, without the directory's name."""
 
     def warned(text: str) -> list[str]:
-        deb = LockedDeb("x", "1", "amd64", "pool/x.deb", 1, "00" * 32)
+        deb = LockedDeb("dash", "1", "amd64", "pool/dash.deb", 1, "00" * 32)
         asked = {"redis": ("redis-tools",), "python": ("python3=3.11",)}
         locked = {name: LockedDebian(("bookworm",), packages, "amd64", (deb,)) for name, packages in asked.items()}
         (tmp_path / "packages.yaml").write_text(PACKAGES)
