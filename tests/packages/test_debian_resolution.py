@@ -70,6 +70,14 @@ def test_what_provides_a_thing_will_do_and_the_more_important_is_taken():
     assert names(resolve(request("tool", "small"), known)) == ["new 1", "small 1", "tool 1"]
 
 
+def test_what_is_there_for_another_reason_is_taken_for_what_it_provides():
+    known = index(
+        "tool 1\nDepends: interpreter, module", "interpreter 1\nProvides: module (= 1)\nDepends: core", "module 2", "core 1"
+    )
+
+    assert names(resolve(request("tool"), known)) == ["core 1", "interpreter 1", "tool 1"]
+
+
 def test_what_refuses_another_is_not_taken_beside_it():
     known = index(
         "tool 1\nDepends: first | second",

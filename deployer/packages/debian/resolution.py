@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Union
+from typing import Final, Union, overload
 
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 from resolvelib.structs import RequirementInformation
@@ -108,6 +108,31 @@ def _wanted(request: DebianRequest, word: str, index: DebianIndex) -> _Requireme
     raise only_provided(request, name, names) if names else unknown_name(request, name, index.names)
 
 
+class _Matches(Sequence[_Candidate]):
+    """Candidates in the order that they have when somebody asks. What a mere function finds, resolvelib asks only once."""
+
+    def __init__(self, find: Callable[[], Iterator[_Candidate]]) -> None:
+        self._find = find
+
+    def __iter__(self) -> Iterator[_Candidate]:
+        return self._find()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._find())
+
+    def __bool__(self) -> bool:
+        return next(self._find(), None) is not None
+
+    @overload
+    def __getitem__(self, index: int) -> _Candidate: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[_Candidate]: ...
+
+    def __getitem__(self, index: int | slice) -> _Candidate | Sequence[_Candidate]:
+        return [*self._find()][index]
+
+
 class _Provider(AbstractProvider[_Requirement, _Candidate, str]):
     """What resolvelib asks. Names of choices have a space in them, which no package's name has."""
 
@@ -143,13 +168,9 @@ class _Provider(AbstractProvider[_Requirement, _Candidate, str]):
         identifier: str,
         requirements: Mapping[str, Iterator[_Requirement]],
         incompatibilities: Mapping[str, Iterator[_Candidate]],
-    ) -> Callable[[], Iterator[_Candidate]]:
+    ) -> Sequence[_Candidate]:
         asked, excluded = [*requirements[identifier]], {*incompatibilities[identifier]}
-
-        def matches() -> Iterator[_Candidate]:
-            return (one for one in self._candidates(identifier, asked) if one not in excluded)
-
-        return matches
+        return _Matches(lambda: (one for one in self._candidates(identifier, asked) if one not in excluded))
 
     def _candidates(self, name: str, asked: Sequence[_Requirement]) -> Iterator[_Candidate]:
         for one in asked:
