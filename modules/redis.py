@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from deployer.config import ConfigView, Fault, Module, command_line, reached_at, types
+from deployer.config import ConfigView, Fault, Module, command_line, program_of, reached_at, types
 
 module = Module("redis", "Redis: a cache in memory, kept on disk.")
 
@@ -49,8 +49,7 @@ def wanted(config: ConfigView) -> bool:
 
 def program(config: ConfigView) -> str:
     """Where it is."""
-    package = config["services.redis.package"]
-    return HOSTS_OWN if package == "host" else f"{package}/bin/redis-server"
+    return program_of(config, config["services.redis.package"], of_debian=HOSTS_OWN, own="bin/redis-server")
 
 
 @module.defines("etc")
@@ -101,7 +100,7 @@ def service(config: ConfigView) -> dict[str, object]:
     }
 
 
-@module.package_or_host("services.redis", users={"redis": {"description": "Redis"}})
+@module.package_or_host("services.redis", users={"redis": {"description": "Redis"}}, unit="redis-server")
 def hosts_programs(config: ConfigView) -> list[str]:
     """What the host must bring, where it is the host's own."""
     return [HOSTS_OWN]

@@ -23,15 +23,19 @@ HOST = HostView(
 
 
 class Packages:
-    """A package set of two."""
+    """A package set of two, and a root tree."""
 
     def output_path(self, name: str) -> str:
         """A path of the right form."""
         return f"/nix/store/{'0' * 32}-{name}"
 
     def names(self) -> list[str]:
-        """Both."""
-        return ["hello", "world"]
+        """All three."""
+        return ["hello", "tree", "world"]
+
+    def is_tree(self, path: str) -> bool:
+        """One is."""
+        return path.endswith("-tree")
 
 
 class Directory:

@@ -2,7 +2,8 @@
 
 For those who evaluate: `Evaluator`, `HostView`, `Config`, `Explained`. For authors of modules: `Module`, `types`, `Field`,
 `Fault`, the weights `force`, `default`, `priority`, `before`, `after`, `order`, the condition `when`, and systemd's notation:
-`command_line`, `quoted`, `unit_name`; what systemd knows: `unknown_directive`, `wrong_section`; and `reached_at`.
+`command_line`, `quoted`, `unit_name`; what systemd knows: `unknown_directive`, `wrong_section`; where programs of packages are:
+`program_of`; and `reached_at`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from deployer.config.host_view import HostView
     from deployer.config.library import all_modules
     from deployer.config.library_place import library_directory
-    from deployer.config.module import ConfigView, Fault, Module, Option
+    from deployer.config.module import ConfigView, Fault, Module, Option, program_of
     from deployer.config.notation import command_line, quoted, unit_name
     from deployer.config.types import Field, Submodule
     from deployer.config.unit_directives import unknown_directive, wrong_section
@@ -46,6 +47,7 @@ __all__ = [
     "library_directory",
     "order",
     "priority",
+    "program_of",
     "quoted",
     "reached_at",
     "types",
@@ -82,6 +84,7 @@ _HOMES: Final = {
         "Fault",
         "Module",
         "Option",
+        "program_of",
     ),
     "deployer.config.notation": (
         "command_line",

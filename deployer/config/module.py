@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from deployer.config.definitions import default
 from deployer.config.types import NOTHING, OptionType
 from deployer.errors import Place
 
@@ -73,9 +74,13 @@ class Removed:
 class ConfigView(Mapping[str, Any]):
     """What a module reads: `config["etc"]`, evaluated when it is read."""
 
-    def __init__(self, read: Callable[[str], Any], paths: Callable[[], Iterator[str]]) -> None:
+    def __init__(self, read: Callable[[str], Any], paths: Callable[[], Iterator[str]], is_tree: Callable[[str], bool]) -> None:
         """Made by the evaluation."""
-        self._read, self._paths = read, paths
+        self._read, self._paths, self._is_tree = read, paths, is_tree
+
+    def is_tree(self, package: str) -> bool:
+        """Whether a package, as `${pkgs.NAME}` is read, is a root tree: of kind `debian`."""
+        return self._is_tree(package)
 
     def __getitem__(self, path: str) -> Any:
         """An option's value."""
@@ -88,6 +93,13 @@ class ConfigView(Mapping[str, Any]):
     def __len__(self) -> int:
         """How many options there are."""
         return sum(1 for _ in self._paths())
+
+
+def program_of(config: ConfigView, package: str, *, of_debian: str, own: str) -> str:
+    """Where a program of a package, or of the `host`, is: `of_debian` where Debian's package has it, `own` below any other."""
+    if package == "host":
+        return of_debian
+    return f"{package}{of_debian}" if config.is_tree(package) else f"{package}/{own}"
 
 
 Contribution = Callable[[ConfigView], Any]
@@ -161,10 +173,13 @@ class Module:
 
         return remember
 
-    def package_or_host(self, service: str, users: Mapping[str, Any] = MappingProxyType({})) -> Callable[[_P], _P]:
+    def package_or_host(
+        self, service: str, users: Mapping[str, Any] = MappingProxyType({}), unit: str = ""
+    ) -> Callable[[_P], _P]:
         """Mark the function that names the host's programs for a service whose `package` may be `host`.
 
-        Then the host must have them, and the accounts of that name; where the package is one of ours, these `users` are made.
+        Then the host must have them, and the accounts of that name; where the package is one of ours, these `users` are made, and
+        where it is a root tree, `unit`, without `.service`, has it as its root unless the configuration says another.
         """
         place = _caller()
 
@@ -181,7 +196,13 @@ class Module:
             def made(config: ConfigView) -> Mapping[str, Any]:
                 return {} if config[f"{service}.package"] in (None, "host") else users
 
-            for path, value in (("requires.paths", paths), ("requires.accounts", accounts), ("users", made)):
+            def roots(config: ConfigView) -> Mapping[str, Any]:
+                package = config[f"{service}.package"]
+                has_root = unit and package not in (None, "host") and config.is_tree(package)
+                return {unit: default(package)} if has_root else {}
+
+            told = [("requires.paths", paths), ("requires.accounts", accounts), ("users", made), ("systemd.roots", roots)]
+            for path, value in told:
                 self.contributions.append(Contributed(path, value, place))
             return programs
 

@@ -40,6 +40,9 @@ class PackageResolver(Protocol):
     def names(self) -> Collection[str]:
         """All packages."""
 
+    def is_tree(self, path: str) -> bool:
+        """Whether a path of `output_path` is a root tree, as packages of kind `debian` are."""
+
 
 class Failed(Exception):
     """A value could not be made; why is among the errors already."""
@@ -67,7 +70,7 @@ class Run:
         self._reading: list[set[str]] = []
         self._parts: dict[str, Any] = {}
         self._under_way: list[str] = []
-        self._view = ConfigView(self._read, lambda: iter(tree.options))
+        self._view = ConfigView(self._read, lambda: iter(tree.options), self._is_tree)
 
     def everything(self) -> None:
         """Make the value of every option."""
@@ -268,6 +271,9 @@ class Run:
                 raise BadInterpolation(path, "this file declares no parameters", definition.place, near)
         near = did_you_mean(root, ("pkgs", "config", "host", "parameters"))
         raise BadInterpolation(path, f"'{root}' means nothing", definition.place, near)
+
+    def _is_tree(self, path: str) -> bool:
+        return self._packages.is_tree(path)
 
     def _package(self, path: str, name: str, definition: Definition) -> str:
         names = self._packages.names()

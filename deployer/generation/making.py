@@ -88,3 +88,6 @@ class _Referring:
         self.referred.add(name)
         with unrecorded():
             return self._packages.output_path(name)
+
+    def is_tree(self, path: str) -> bool:
+        return self._packages.is_tree(path)

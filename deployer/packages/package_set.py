@@ -194,6 +194,10 @@ class PackageSet:
         """The package of kind `debian` in whose tree a path is, of those that were referred to."""
         return self._trees.get(path[: len(self._store_dir) + 1 + HASH_LENGTH])
 
+    def is_tree(self, path: str) -> bool:
+        """Whether a path is the output of a package of kind `debian` that was referred to."""
+        return (found := self.tree_around(path)) is not None and str(found[1].output) == path
+
     def root_trees(self, made: Iterable[Made], *, running: bool = False) -> dict[str, LockedDebian]:
         """What the lock pins for each package of kind `debian` among these and all that they are made from, by name.
 

@@ -107,6 +107,9 @@ class Nothing:
     def output_path(self, name: str) -> str:
         raise KeyError(name)
 
+    def is_tree(self, path: str) -> bool:
+        return False
+
 
 def test_the_oldest_variants_are_forgotten():
     made: ByFacts[int] = ByFacts(MAX_VARIANTS)

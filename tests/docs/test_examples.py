@@ -28,6 +28,10 @@ class AnyPackage:
         """A path of the right form."""
         return f"/nix/store/{'0' * 32}-{name}"
 
+    def is_tree(self, path: str) -> bool:
+        """None is."""
+        return False
+
 
 @pytest.mark.parametrize("block", [*blocks("yaml configuration")], ids=str)
 def test_configurations_evaluate(block, tmp_path):

@@ -165,7 +165,6 @@ SERVICE = "systemd:\n  services:\n    a:\n      service:\n        {}: /bin/true\
             1,
             "`packages: [redis]`",
         ),
-        ("services:\n  redis:\n    package: ${pkgs.redis}\n", "ExecStart", "/bin/redis-server", 3, "roots: {redis-server: "),
         (
             "jobs: {a: {command: ['${pkgs.redis}/bin/x'], schedule: daily}}\n",
             "ExecStart",
