@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployer.config import ConfigView, Fault, Field, Module, Submodule, command_line, types
+from deployer.config import ConfigView, Fault, Field, Module, Submodule, command_line, program_of, types
 
 module = Module("postgresql", "PostgreSQL: a server, its roles and its databases.")
 
 DIRECTORY = "postgresql-deployer"
 SOCKETS = "/run/postgresql"
+NEW_DATA = ("--username=postgres", "--auth=peer", "--encoding=UTF8", "--locale=C.UTF-8")
 ACCESS = types.text("a line of pg_hba.conf", pattern=r"(?:local|host|hostssl|hostnossl)[ \t][^\n\r]+")
 
 
@@ -93,8 +94,8 @@ def wanted(config: ConfigView) -> bool:
 
 def programs_of(config: ConfigView) -> str:
     """The directory of its programs."""
-    package = config["services.postgresql.package"]
-    return f"/usr/lib/postgresql/{config['services.postgresql.version']}/bin" if package == "host" else f"{package}/bin"
+    of_debian = f"/usr/lib/postgresql/{config['services.postgresql.version']}/bin"
+    return program_of(config, config["services.postgresql.package"], of_debian=of_debian, own="bin")
 
 
 def in_quotes(value: object) -> str:
@@ -137,20 +138,16 @@ def files(config: ConfigView) -> dict[str, object]:
     }
 
 
-MAKE = 'set -eu; [ ! -e "$1" ] || exit 0; rm -rf "$1.new"; "$2" --pgdata="$1.new" --username=postgres --auth=peer ' + (
-    '--encoding=UTF8 --locale=C.UTF-8 >/dev/null; mv "$1.new" "$1"'
-)
-"""A directory of data is there whole, or not at all; what is there is never touched."""
-
-
 @module.defines("systemd.services")
 def services(config: ConfigView) -> dict[str, object]:
-    """The server, and what makes roles and databases once it runs."""
+    """What makes the directory of data, the server, and what makes roles and databases once that runs."""
     if not wanted(config):
         return {}
     programs, port = programs_of(config), str(config["services.postgresql.port"])
     state = f"postgresql-{config['services.postgresql.version']}"
     data = f"/var/lib/{state}/data"
+    # A root has a /run of its own, and what makes roles comes by the socket.
+    sees = {"BindReadOnlyPaths": SOCKETS} if "postgresql-roles" in config["systemd.roots"] else {}
     psql = [
         f"{programs}/psql",
         "-X",
@@ -166,10 +163,28 @@ def services(config: ConfigView) -> dict[str, object]:
         "-o",
         "/dev/null",
     ]
+    # That initdb, which starts programs by a shell, has one is told of a root before anything runs.
+    initdb = ["/bin/sh", "-c", 'exec "$@" >/dev/null', "make-data", f"{programs}/initdb"]
     return {
+        "postgresql-data": {
+            "description": "Directory of data of PostgreSQL",
+            "unit": {"ConditionPathExists": f"!{data}"},
+            "service": {
+                "Type": "oneshot",
+                "User": "postgres",
+                "StateDirectory": state,
+                "StateDirectoryMode": "0700",
+                # It is there whole, or not at all. What removes and moves is the host's, also where PostgreSQL has a root.
+                "RootDirectoryStartOnly": True,
+                "ExecStartPre": command_line(["/bin/rm", "-rf", f"{data}.new"]),
+                "ExecStart": command_line([*initdb, f"--pgdata={data}.new", *NEW_DATA]),
+                "ExecStartPost": command_line(["/bin/mv", f"{data}.new", data]),
+            },
+        },
         "postgresql": {
             "description": "PostgreSQL",
-            "after": ["network.target"],
+            "after": ["network.target", "postgresql-data.service"],
+            "requires": ["postgresql-data.service"],
             "wanted_by": ["multi-user.target"],
             "check": True,
             "unit": {"X-Restart-Triggers": f"/etc/{DIRECTORY}/pg_hba.conf"},
@@ -179,7 +194,6 @@ def services(config: ConfigView) -> dict[str, object]:
                 "StateDirectory": state,
                 "StateDirectoryMode": "0700",
                 "RuntimeDirectory": "postgresql",
-                "ExecStartPre": command_line(["/bin/sh", "-c", MAKE, "make-data", data, f"{programs}/initdb"]),
                 "ExecStart": command_line(
                     [f"{programs}/postgres", "-D", data, "-c", f"config_file=/etc/{DIRECTORY}/postgresql.conf"]
                 ),
@@ -204,6 +218,7 @@ def services(config: ConfigView) -> dict[str, object]:
                 "RemainAfterExit": True,
                 "User": "postgres",
                 "ExecStart": command_line([*psql, "-f", f"/etc/{DIRECTORY}/roles.sql"]),
+                **sees,
             },
         },
     }
@@ -217,7 +232,11 @@ def hosts_server(config: ConfigView) -> list[str]:
     return [f"postgresql@{config['services.postgresql.version']}-main.service"]
 
 
-@module.package_or_host("services.postgresql", users={"postgres": {"description": "PostgreSQL", "shell": "/bin/sh"}})
+@module.package_or_host(
+    "services.postgresql",
+    users={"postgres": {"description": "PostgreSQL", "shell": "/bin/sh"}},
+    unit=("postgresql", "postgresql-data", "postgresql-roles"),
+)
 def hosts_programs(config: ConfigView) -> list[str]:
     """What the host must bring, where it is the host's own."""
     return [f"{programs_of(config)}/postgres"] if wanted(config) else []

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from deployer.config import ConfigView, Fault, Field, Module, Submodule, command_line, types
+from deployer.config import ConfigView, Fault, Field, Module, Submodule, command_line, program_of, types
 
 module = Module("prometheus", "Monitoring: node_exporter, which tells how a host stands, and Prometheus, which asks.")
 
@@ -64,14 +64,12 @@ module.option(
 
 def exporter(config: ConfigView) -> str:
     """Where node_exporter is."""
-    package = config["services.node_exporter.package"]
-    return EXPORTER if package == "host" else f"{package}/bin/node_exporter"
+    return program_of(config, config["services.node_exporter.package"], of_debian=EXPORTER, own="bin/node_exporter")
 
 
 def server(config: ConfigView, program: str) -> str:
     """Where a program of Prometheus is."""
-    package = config["services.prometheus.package"]
-    return f"/usr/bin/{program}" if package == "host" else f"{package}/bin/{program}"
+    return program_of(config, config["services.prometheus.package"], of_debian=f"/usr/bin/{program}", own=f"bin/{program}")
 
 
 @module.defines("etc")
@@ -108,10 +106,19 @@ def node_exporter(config: ConfigView) -> dict[str, object]:
                 "DynamicUser": True,
                 "User": "node-exporter",
                 "Restart": "on-failure",
-                "ProtectHome": True,
+                # It tells how full file systems are, also one that is mounted there.
+                "ProtectHome": "read-only",
             },
         }
     }
+
+
+@module.defines("systemd.loaded_programs")
+def loaded(config: ConfigView) -> dict[str, list[str]]:
+    """A node_exporter of a root tree measures the host: with a root of its own it would see other file systems and releases."""
+    package, name = config["services.node_exporter.package"], "prometheus-node-exporter"
+    is_tree = package not in (None, "host") and config.is_tree(package)
+    return {name: [exporter(config)]} if is_tree and name not in config["systemd.roots"] else {}
 
 
 @module.defines("systemd.services")
@@ -136,6 +143,8 @@ def prometheus(config: ConfigView) -> dict[str, object]:
                 "User": "prometheus",
                 "ExecStart": command_line(command),
                 "ExecReload": "/bin/kill -HUP $MAINPID",
+                # The kill is the host's, also where Prometheus has a root of its own.
+                "RootDirectoryStartOnly": True,
                 "StateDirectory": "prometheus",
                 "TimeoutStopSec": 20,
                 "Restart": "on-failure",
@@ -153,7 +162,7 @@ def hosts_exporter(config: ConfigView) -> list[str]:
     return [EXPORTER]
 
 
-@module.package_or_host("services.prometheus", users={"prometheus": {"description": "Prometheus"}})
+@module.package_or_host("services.prometheus", users={"prometheus": {"description": "Prometheus"}}, unit="prometheus")
 def hosts_programs(config: ConfigView) -> list[str]:
     """What the host must bring, where it is the host's own."""
     return [PROMETHEUS, PROMTOOL]

@@ -174,14 +174,15 @@ class Module:
         return remember
 
     def package_or_host(
-        self, service: str, users: Mapping[str, Any] = MappingProxyType({}), unit: str = ""
+        self, service: str, users: Mapping[str, Any] = MappingProxyType({}), unit: str | tuple[str, ...] = ()
     ) -> Callable[[_P], _P]:
         """Mark the function that names the host's programs for a service whose `package` may be `host`.
 
         Then the host must have them, and the accounts of that name; where the package is one of ours, these `users` are made, and
-        where it is a root tree, `unit`, without `.service`, has it as its root unless the configuration says another.
+        where it is a root tree, `unit`, or each of several, without `.service`, has it as its root unless the configuration says
+        another.
         """
-        place = _caller()
+        place, units = _caller(), (unit,) if isinstance(unit, str) else unit
 
         def remember(programs: _P) -> _P:
             def needed(config: ConfigView, names: Iterable[str]) -> dict[str, list[str]]:
@@ -198,8 +199,9 @@ class Module:
 
             def roots(config: ConfigView) -> Mapping[str, Any]:
                 package = config[f"{service}.package"]
-                has_root = unit and package not in (None, "host") and config.is_tree(package)
-                return {unit: default(package)} if has_root else {}
+                has_roots = package not in (None, "host") and config.is_tree(package)
+                # One of which not enough is said has no programs yet, and no units.
+                return {name: default(package) for name in units} if has_roots and list(programs(config)) else {}
 
             told = [("requires.paths", paths), ("requires.accounts", accounts), ("users", made), ("systemd.roots", roots)]
             for path, value in told:

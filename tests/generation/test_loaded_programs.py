@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from deployer.config import Evaluator, HostView
 from deployer.generation import System, make_system, runtime
+from deployer.generation.root_shells import RootWithoutShell
 from deployer.packages import PackageSet
 from deployer.packages.lockfile import Lock, LockedDeb, LockedDebian
 
@@ -50,6 +52,19 @@ def test_a_backup_by_a_set_runs_restic_by_the_loader_of_its_tree_wherever_the_jo
     assert made.warnings == ()
     assert made.manifest.architectures == {"x86_64": "restic-restic-loaded"}
     assert f"{script.output}/bin/restic" in made.made.derivation.environment["entries"]
+
+
+def test_a_node_exporter_of_a_set_runs_by_the_loader_of_its_tree(make):
+    made, packages = make("services: {node_exporter: {package: '${pkgs.restic}'}}\n")
+
+    text = text_of(made, "prometheus-node-exporter")
+    assert re.search(r"^ExecStart=\S+-loaded/bin/prometheus-node-exporter --web", text, re.MULTILINE)
+    assert packages.output_path("restic") not in text
+
+
+def test_a_set_with_a_server_and_no_shell_is_refused_before_its_initdb_misses_one(make):
+    with pytest.raises(RootWithoutShell, match=r"unit 'postgresql-data\.service': ExecStart runs /bin/sh"):
+        make("services: {postgresql: {package: '${pkgs.restic}', version: 15}}\n")
 
 
 def test_only_the_services_that_ask_for_it_and_only_whole_names_are_changed(make):

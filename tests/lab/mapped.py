@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Final
 
@@ -15,7 +16,7 @@ for process in {processes}; do
 done |
     grep -vFf <(find -H {trees} -type f -printf '%D:%i \\n')
 """
-_SHARED_MEMORY: Final = " /dev/zero (deleted)"
+_SHARED_MEMORY: Final = re.compile(r" (?:/dev/zero \(deleted\)|/SYSV\w+ \(deleted\)|/dev/shm/\S+)")
 
 
 def mapped_outside(lab: Lab, host: LabHost, *trees: str, service: str = "", child: str = "") -> list[str]:
@@ -27,4 +28,4 @@ def mapped_outside(lab: Lab, host: LabHost, *trees: str, service: str = "", chil
     processes = f"$(pgrep -P {main} -f {child} || echo none)" if child else main
     command = _MAPPED_OUTSIDE.format(processes=processes, trees=" ".join(trees))
     lines = shell(lab, host, f"bash -c {shlex.quote(command)}").splitlines()
-    return [line for line in lines if not line.endswith(_SHARED_MEMORY)]
+    return [line for line in lines if not _SHARED_MEMORY.search(line)]
