@@ -4,7 +4,19 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployer.config import ConfigView, Fault, Field, Module, Submodule, command_line, reached_at, types
+from deployer.config import (
+    ConfigView,
+    Fault,
+    Field,
+    Module,
+    Submodule,
+    command_line,
+    host_files,
+    out_of_sight,
+    program_of,
+    reached_at,
+    types,
+)
 
 module = Module("haproxy", "HAProxy: connections from outside, shared out among those that answer them.")
 
@@ -97,6 +109,8 @@ module.option(
     example={"app": {"servers": ["192.0.2.7:8000", "192.0.2.8:8000"], "check": "/health"}},
 )
 
+AS_USER = {"User": "haproxy", "AmbientCapabilities": "CAP_NET_BIND_SERVICE", "RuntimeDirectory": "haproxy"}
+"""Where systemd starts it as the user that it would become: there, /run/haproxy is where it may have sockets."""
 TIMES = ("timeout connect 5s", "timeout client 1m", "timeout server 1m")
 """Without them HAProxy keeps what hangs for ever."""
 
@@ -136,8 +150,21 @@ def wanted(config: ConfigView) -> bool:
 
 def program(config: ConfigView) -> str:
     """Where it is."""
-    package = config["services.haproxy.package"]
-    return HOSTS_OWN if package == "host" else f"{package}/bin/haproxy"
+    return program_of(config, config["services.haproxy.package"], of_debian=HOSTS_OWN, own="bin/haproxy")
+
+
+def has_root(config: ConfigView) -> bool:
+    """Whether it has the tree of its package as its root."""
+    return wanted(config) and config.is_tree(config["services.haproxy.package"])
+
+
+def named_files(config: ConfigView) -> Iterator[tuple[str, str]]:
+    """The files of the host that frontends and backends name, after the option that does."""
+    for name, one in config["services.haproxy.frontends"].items():
+        if one["certificate"] is not None:
+            yield f"services.haproxy.frontends.{name}.certificate", one["certificate"]
+    for name, one in config["services.haproxy.backends"].items():
+        yield from ((f"services.haproxy.backends.{name}.servers", server) for server in one["servers"] if server[0] == "/")
 
 
 @module.defines("etc")
@@ -162,6 +189,17 @@ def configuration(config: ConfigView) -> dict[str, object]:
     return {CONFIGURATION: {"text": text, "validate": [program(config), "-c", "-q", "-f", "{file}"]}}
 
 
+def reloading(config: ConfigView, run: list[str]) -> dict[str, object]:
+    """How it takes up its configuration. kill is the host's: what sees a root starts nothing else there.
+
+    By then the configuration has been judged, and where HAProxy could not take it up, what ran before would run on.
+    """
+    kill = "/bin/kill -USR2 $MAINPID"
+    if not has_root(config):
+        return {"ExecReload": [command_line([*run, "-c", "-q"]), kill]}
+    return {"ExecReload": kill, "RootDirectoryStartOnly": True, **host_files(path for _, path in named_files(config))}
+
+
 @module.defines("systemd.services")
 def service(config: ConfigView) -> dict[str, object]:
     """The proxy; in place of the distribution's own unit, where that has one. Old connections end with the old process."""
@@ -179,9 +217,9 @@ def service(config: ConfigView) -> dict[str, object]:
             "check": True,
             "service": {
                 "Type": "notify",
-                **({} if own else {"User": "haproxy", "AmbientCapabilities": "CAP_NET_BIND_SERVICE"}),
+                **({} if own else AS_USER),
                 "ExecStart": command_line([*run, "-Ws"]),
-                "ExecReload": [command_line([*run, "-c", "-q"]), "/bin/kill -USR2 $MAINPID"],
+                **reloading(config, run),
                 "KillMode": "mixed",
                 "SuccessExitStatus": 143,
                 "Restart": "on-failure",
@@ -194,7 +232,7 @@ def service(config: ConfigView) -> dict[str, object]:
     }
 
 
-@module.package_or_host("services.haproxy", users={"haproxy": {"description": "HAProxy"}})
+@module.package_or_host("services.haproxy", users={"haproxy": {"description": "HAProxy"}}, unit="haproxy")
 def hosts_programs(config: ConfigView) -> list[str]:
     """What the host must bring, where it is the host's own."""
     return [HOSTS_OWN]
@@ -253,3 +291,11 @@ def somebody_answers(config: ConfigView) -> Iterator[Fault]:
         if one["check"] is not None and one["mode"] == "tcp":
             at = f"services.haproxy.backends.{name}.check"
             yield Fault(f"backend '{name}' has the mode tcp, and a `check` that asks by HTTP", "Remove one of the two.", at)
+
+
+@module.asserts
+def files_are_seen(config: ConfigView) -> Iterator[Fault]:
+    """In a root, /usr is the tree's, and what the tree has no place for can't be shown."""
+    for option, path in named_files(config) if has_root(config) else ():
+        if remedy := out_of_sight(path):
+            yield Fault(f"HAProxy does not see {path}: its root is the tree of its package", remedy, option)

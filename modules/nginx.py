@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployer.config import ConfigView, Fault, Field, Module, Submodule, types
+from deployer.config import ConfigView, Fault, Field, Module, Submodule, host_files, out_of_sight, program_of, types
 
 module = Module("nginx", "nginx: web sites, and what stands behind them.")
 
 HOSTS_OWN = "/usr/sbin/nginx"
 CONFIGURATION = "nginx-deployer/nginx.conf"
+STATE = "nginx-deployer"
 PATH = types.text("an absolute path without blanks and ;", pattern=r"/[^\s;{}\"'$]*")
 UPSTREAM = types.text("an address such as http://127.0.0.1:8000, or http://unix:/run/app.sock", pattern=r"https?://[^\s;{}\"']+")
 SERVER_NAME = types.text("a host name, perhaps with *", pattern=r"[A-Za-z0-9_*.-]{1,253}")
@@ -102,7 +103,7 @@ http {{
   default_type application/octet-stream;
   types {{
 {kinds}  }}
-{settings}{servers}}}
+{temporary}{settings}{servers}}}
 """
 KINDS = {
     "text/html": "html htm",
@@ -122,6 +123,8 @@ KINDS = {
     "font/woff2": "woff2",
     "video/mp4": "mp4",
 }
+BODIES = tuple(f"{name}_temp_path bodies-of-nginx;" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+"""In the directory that nginx is told: who judges the configuration has no other, since nothing is made before."""
 FORWARDED = (
     "proxy_set_header Host $host;",
     "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
@@ -171,8 +174,19 @@ def wanted(config: ConfigView) -> bool:
 
 def program(config: ConfigView) -> str:
     """Where it is."""
-    package = config["services.nginx.package"]
-    return HOSTS_OWN if package == "host" else f"{package}/bin/nginx"
+    return program_of(config, config["services.nginx.package"], of_debian=HOSTS_OWN, own="bin/nginx")
+
+
+def has_root(config: ConfigView) -> bool:
+    """Whether it has the tree of its package as its root."""
+    return wanted(config) and config.is_tree(config["services.nginx.package"])
+
+
+def files_of(site: Mapping[str, Any]) -> list[str]:
+    """The files and directories of the host that a site names."""
+    parts = [site, *site["locations"].values()]
+    sockets = [socket for one in parts for socket in re.findall(r"https?://unix:(/[^:]*)", one["proxy"] or "")]
+    return [*sockets, *(path for path in (*(one["root"] for one in parts), site["certificate"], site["key"]) if path is not None)]
 
 
 @module.defines("etc")
@@ -183,13 +197,29 @@ def configuration(config: ConfigView) -> dict[str, object]:
     blocks = [
         f"  server {{\n{indented(server(name, site), 2)}  }}\n" for name, site in sorted(config["services.nginx.sites"].items())
     ]
+    temporary, judged_in = (BODIES, ["-p", "/run/"]) if has_root(config) else ((), [])
     text = MAIN.format(
         user=config["services.nginx.user"],
         kinds=indented([f"{kind} {endings};" for kind, endings in KINDS.items()], 2),
+        temporary=indented([*temporary], 1),
         settings=indented(config["services.nginx.settings"].splitlines(), 1),
         servers="".join(blocks),
     )
-    return {CONFIGURATION: {"text": text, "validate": [program(config), "-t", "-q", "-c", "{file}"]}}
+    return {CONFIGURATION: {"text": text, "validate": [program(config), "-t", "-q", *judged_in, "-c", "{file}"]}}
+
+
+def running(config: ConfigView) -> dict[str, object]:
+    """How it starts and reloads. In a root there is no kill: there nginx tells itself, by the number in its file in /run."""
+    if not has_root(config):
+        return {"ExecStart": f"{program(config)} -c /etc/{CONFIGURATION}", "ExecReload": "/bin/kill -HUP $MAINPID"}
+    start = f"{program(config)} -p /var/lib/{STATE}/ -c /etc/{CONFIGURATION}"
+    named = [path for site in config["services.nginx.sites"].values() for path in files_of(site)]
+    return {
+        "ExecStart": start,
+        "ExecReload": f"{start} -s reload",
+        "StateDirectory": STATE,
+        **host_files(named),
+    }
 
 
 @module.defines("systemd.services")
@@ -206,8 +236,7 @@ def service(config: ConfigView) -> dict[str, object]:
             "check": True,
             "service": {
                 "Type": "exec",
-                "ExecStart": f"{program(config)} -c /etc/{CONFIGURATION}",
-                "ExecReload": "/bin/kill -HUP $MAINPID",
+                **running(config),
                 "KillSignal": "SIGQUIT",
                 "TimeoutStopSec": 5,
                 "KillMode": "mixed",
@@ -250,7 +279,7 @@ def answers(config: ConfigView) -> dict[str, object]:
     return made
 
 
-@module.package_or_host("services.nginx")
+@module.package_or_host("services.nginx", unit="nginx")
 def hosts_programs(config: ConfigView) -> list[str]:
     """What the host must bring, where it is the host's own."""
     return [HOSTS_OWN]
@@ -274,3 +303,13 @@ def sites_are_whole(config: ConfigView) -> Iterator[Fault]:
                 yield Fault(f"{where} has {' and '.join(f'`{field}`' for field in given)}", "Keep one of them.", at)
             if not given and (not one["settings"] if path else not site["locations"]):
                 yield Fault(f"{where} serves nothing", "Add `root`, `proxy` or `redirect`.", at)
+
+
+@module.asserts
+def files_are_seen(config: ConfigView) -> Iterator[Fault]:
+    """In a root, /usr is the tree's, and what the tree has no place for can't be shown."""
+    for name, site in config["services.nginx.sites"].items() if has_root(config) else ():
+        for path in files_of(site):
+            if remedy := out_of_sight(path):
+                message = f"site '{name}' names {path}, which nginx does not see: its root is the tree of its package"
+                yield Fault(message, remedy, f"services.nginx.sites.{name}")

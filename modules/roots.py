@@ -17,7 +17,7 @@ module.option(
     ),
     "Root trees of services, by service: packages of kind `debian`. The service sees the tree's /usr and not the host's; of /etc "
     "what is the tree's, who and where the host is, and the declared entries that its directives name. /var, /run and /tmp are "
-    "empty but for its StateDirectory and kin.",
+    "empty but for its StateDirectory and kin, and what its BindPaths and BindReadOnlyPaths have there.",
     default={},
     example={"redis": "${pkgs.redis}"},
 )
@@ -56,23 +56,40 @@ def named_in_etc(directives: Mapping[str, Any]) -> set[str]:
     return {name for value in values for name in re.findall(r"/etc/([A-Za-z0-9_][A-Za-z0-9_.-]*)", str(value))}
 
 
+def bound(directives: Mapping[str, Any]) -> set[str]:
+    """Where directives show the host's own files."""
+    values = [directives.get(name, []) for name in ("BindPaths", "BindReadOnlyPaths")]
+    words = [word for value in values for item in (value if isinstance(value, list) else [value]) for word in str(item).split()]
+    return {(word.lstrip("-").split(":") * 2)[1] for word in words}
+
+
 def isolated(root: str, directives: Mapping[str, Any], declared: set[str]) -> str:
     """The drop-in that gives a service its root."""
-    named = named_in_etc(directives)
+    named, shown = named_in_etc(directives), bound(directives)
     has_locale = "LANG=" in str(directives.get("Environment", ""))
-    of_tree = sorted({*OF_THE_TREE, *named} - declared - set(OF_THE_HOST))
+    ours = named | {*OF_THE_TREE, *OF_THE_HOST} if "/etc" not in shown else set()
+    ours -= {path.removeprefix("/etc/") for path in shown}
+    of_tree = sorted(ours - declared - {*OF_THE_HOST})
+    of_host = sorted(ours & ({*OF_THE_HOST} | named & declared))
+    is_full = directives.get("ProtectSystem") == "full"
+    in_memory = [path for path in ("/etc", "/var", "/run") if path not in shown]
+    if "/run" in shown:
+        # There systemd tells what the host is; one that is a container has that read-only itself.
+        in_memory.append("/run/host")
     lines = [
         f"RootDirectory={root}",
         "MountAPIVFS=yes",
         "PrivateTmp=yes",
         # The host's own locale may not be in the tree; this one is everywhere.
         *([] if has_locale else ["Environment=LANG=C"]),
+        # `full` would have systemd take the tree's own /etc, not the one in memory, and make places in it: in the store.
+        *(["ProtectSystem=yes"] if is_full else []),
         # What is mounted below a read-only tree needs a place there: in memory, there is one for everything.
-        "TemporaryFileSystem=/etc /var /run",
+        f"TemporaryFileSystem={' '.join(in_memory)}",
         f"BindReadOnlyPaths={STORE}",
         f"BindReadOnlyPaths=-{PROFILE}",
         *(f"BindReadOnlyPaths=-{root}/etc/{name}:/etc/{name}" for name in of_tree),
-        *(f"BindReadOnlyPaths=-/etc/{name}" for name in (*OF_THE_HOST, *sorted(named & declared))),
+        *(f"BindReadOnlyPaths=-/etc/{name}" for name in of_host),
         *(f"BindPaths=-{socket}" for socket in SOCKETS),
     ]
     return "\n".join(["[Service]", *lines, ""])

@@ -3,7 +3,7 @@
 For those who evaluate: `Evaluator`, `HostView`, `Config`, `Explained`. For authors of modules: `Module`, `types`, `Field`,
 `Fault`, the weights `force`, `default`, `priority`, `before`, `after`, `order`, the condition `when`, and systemd's notation:
 `command_line`, `quoted`, `unit_name`; what systemd knows: `unknown_directive`, `wrong_section`; where programs of packages are:
-`program_of`; and `reached_at`.
+`program_of`; what of the host's files those with a root see: `host_files`, `out_of_sight`; and `reached_at`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deployer.config.notation import command_line, quoted, unit_name
     from deployer.config.types import Field, Submodule
     from deployer.config.unit_directives import unknown_directive, wrong_section
+    from deployer.config.view_from_root import host_files, out_of_sight
 
 __all__ = [
     "Config",
@@ -44,8 +45,10 @@ __all__ = [
     "default",
     "evaluate",
     "force",
+    "host_files",
     "library_directory",
     "order",
+    "out_of_sight",
     "priority",
     "program_of",
     "quoted",
@@ -98,6 +101,10 @@ _HOMES: Final = {
     "deployer.config.unit_directives": (
         "unknown_directive",
         "wrong_section",
+    ),
+    "deployer.config.view_from_root": (
+        "host_files",
+        "out_of_sight",
     ),
 }
 

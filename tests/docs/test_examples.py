@@ -22,7 +22,7 @@ class AnyPackage:
 
     def names(self) -> list[str]:
         """A few."""
-        return ["hello-server", "notes", "postgresql", "python", "redis", "toolchain"]
+        return ["hello-server", "nginx", "notes", "postgresql", "python", "redis", "toolchain"]
 
     def output_path(self, name: str) -> str:
         """A path of the right form."""

@@ -37,6 +37,25 @@ def test_a_service_has_the_locale_that_every_tree_has_unless_it_says_another(dir
     assert "Environment=LANG=C" not in drop_in(directory, said)
 
 
+def test_etc_is_in_memory_also_where_a_service_protects_the_system(directory):
+    """systemd takes one mount for a place, and prefers that of `full`."""
+    lines = drop_in(directory, SERVICE.replace("ExecStart:", "ProtectSystem: full, ExecStart:"))
+
+    assert {"ProtectSystem=yes", "TemporaryFileSystem=/etc /var /run"} <= {*lines}
+
+
+@pytest.mark.parametrize("place", ["/var", "/run", "/srv/x:/var", "-/etc/a", "/etc"])
+def test_what_a_service_binds_itself_takes_the_place_of_what_a_root_has_there(directory, place):
+    bound = SERVICE.replace("ExecStart:", f"BindReadOnlyPaths: ['{place}'], ExecStart:") + "etc: {a/a.conf: {text: x}}\n"
+    target = place.rpartition(":")[2].lstrip("-")
+
+    lines = drop_in(directory, bound)
+
+    (in_memory,) = (line for line in lines if line.startswith("TemporaryFileSystem="))
+    assert {"/etc", "/var", "/run"} - {*in_memory.partition("=")[2].split()} == {target} - {"/etc/a"}
+    assert ("BindReadOnlyPaths=-/etc/a" in lines) == (target not in ("/etc/a", "/etc"))
+
+
 @pytest.mark.parametrize(
     ("main", "message"),
     [
