@@ -47,6 +47,13 @@ OF_THE_TREE = (
     "python3",
 )
 """Names in /etc that programs and libraries look for; those of the service's own package are found by its directives."""
+TOPS = frozenset(
+    {"bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "nix", "opt", "proc", "root", "run"}
+    | {"sbin", "srv", "sys", "tmp", "usr", "var"}
+)
+"""What a tree may have at its top."""
+EMPTY = frozenset({"home", "mnt", "srv"})
+"""Mount points in which no package has anything."""
 SOCKETS = ("/run/systemd/notify", "/run/systemd/journal/socket", "/run/systemd/journal/stdout", "/dev/log")
 
 
@@ -61,6 +68,13 @@ def bound(directives: Mapping[str, Any]) -> set[str]:
     values = [directives.get(name, []) for name in ("BindPaths", "BindReadOnlyPaths")]
     words = [word for value in values for item in (value if isinstance(value, list) else [value]) for word in str(item).split()]
     return {(word.lstrip("-").split(":") * 2)[1] for word in words}
+
+
+def lacks(path: str, shown: set[str]) -> bool:
+    """Whether no tree has a place where something could be mounted so. `shown`: where else the host's files are."""
+    _, top, *deeper = path.split("/")
+    is_below_shown = any(path.startswith(f"{other}/") for other in shown)
+    return not is_below_shown and (top not in TOPS or (top in EMPTY and bool(deeper)))
 
 
 def isolated(root: str, directives: Mapping[str, Any], declared: set[str]) -> str:
@@ -119,6 +133,11 @@ def roots_are_of_declared_services(config: ConfigView) -> Iterator[Fault]:
             continue
         if not root.startswith(f"{STORE}/"):
             yield Fault(f"the root of service '{name}' is no package", "Write ${pkgs.NAME}.", at)
+        shown = bound(services[name]["service"])
+        for path in sorted(path for path in shown if lacks(path, shown - {path})):
+            message = f"the root of service '{name}' has no place for {path}: systemd would make one in the store"
+            remedy = f"Bind it to a place below /run or /var, as `{path}:/run{path}`, or bind all of a directory such as /srv."
+            yield Fault(message, remedy, f"systemd.services.{name}.service")
         for directive in ("RootDirectory", "RootImage"):
             if directive in services[name]["service"]:
                 message = f"service '{name}' has a root and {directive}"

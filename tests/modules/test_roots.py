@@ -56,6 +56,25 @@ def test_what_a_service_binds_itself_takes_the_place_of_what_a_root_has_there(di
     assert ("BindReadOnlyPaths=-/etc/a" in lines) == (target not in ("/etc/a", "/etc"))
 
 
+@pytest.mark.parametrize("path", ["/data", "/srv/www", "/data/a", "-/home/a:/home/b:norbind"])
+def test_what_a_tree_has_no_place_for_cannot_be_bound_there(directory, path):
+    """systemd makes what it mounts on, and there that would be in the host's store."""
+    bound = SERVICE.replace("ExecStart:", f"BindPaths: ['{path}'], ExecStart:")
+
+    (error,) = directory.errors(bound)
+
+    assert "systemd would make one in the store" in error.message
+    assert "below /run or /var" in error.remedy
+
+
+@pytest.mark.parametrize(
+    "paths",
+    ["[/srv, /srv/www]", "[/data:/run/data]", "[/data:/var/lib/a/data]", "[/home]", "[/etc/own]", "[/data:/srv]"],
+)
+def test_what_a_tree_has_a_place_for_can_be_bound(directory, paths):
+    assert drop_in(directory, SERVICE.replace("ExecStart:", f"BindPaths: {paths}, ExecStart:"))
+
+
 @pytest.mark.parametrize(
     ("main", "message"),
     [
