@@ -48,7 +48,25 @@ OF_THE_TREE = (
 )
 """Names in /etc that programs and libraries look for; those of the service's own package are found by its directives."""
 TOPS = frozenset(
-    {"bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "nix", "opt", "proc", "root", "run"}
+    {
+        "",
+        "bin",
+        "boot",
+        "dev",
+        "etc",
+        "home",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "media",
+        "mnt",
+        "nix",
+        "opt",
+        "proc",
+        "root",
+        "run",
+    }
     | {"sbin", "srv", "sys", "tmp", "usr", "var"}
 )
 """What a tree may have at its top."""
@@ -72,9 +90,11 @@ def bound(directives: Mapping[str, Any]) -> set[str]:
 
 def lacks(path: str, shown: set[str]) -> bool:
     """Whether no tree has a place where something could be mounted so. `shown`: where else the host's files are."""
-    _, top, *deeper = path.split("/")
+    before, top, *deeper = [*path.split("/"), ""]
+    if before or "%" in path:  # what systemd puts in for a specifier is not known here
+        return False
     is_below_shown = any(path.startswith(f"{other}/") for other in shown)
-    return not is_below_shown and (top not in TOPS or (top in EMPTY and bool(deeper)))
+    return not is_below_shown and (top not in TOPS or (top in EMPTY and any(deeper)))
 
 
 def isolated(root: str, directives: Mapping[str, Any], declared: set[str]) -> str:

@@ -69,7 +69,15 @@ def test_what_a_tree_has_no_place_for_cannot_be_bound_there(directory, path):
 
 @pytest.mark.parametrize(
     "paths",
-    ["[/srv, /srv/www]", "[/data:/run/data]", "[/data:/var/lib/a/data]", "[/home]", "[/etc/own]", "[/data:/srv]"],
+    [
+        "[/srv, /srv/www]",
+        "[/data:/run/data]",
+        "[/data:/var/lib/a/data]",
+        "[/home/]",
+        "[/etc/own, /]",
+        "[/data:/srv]",
+        "['%S/a', own]",
+    ],
 )
 def test_what_a_tree_has_a_place_for_can_be_bound(directory, paths):
     assert drop_in(directory, SERVICE.replace("ExecStart:", f"BindPaths: {paths}, ExecStart:"))
