@@ -129,10 +129,6 @@ class TestHttp:
         assert found == Attempt(False, "no answer within 0.4 s")
         assert time.monotonic() - began < 2
 
-    def test_what_is_no_answer_of_a_web_servers_is_told_as_it_came(self) -> None:
-        with trickling(b"SSH-2.0-OpenSSH_9.2\r\n") as url:
-            assert attempt(check("http", url=url)) == Attempt(False, "SSH-2.0-OpenSSH_9.2")
-
     def test_a_large_answer_is_read_up_to_the_bound(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(asking, "LARGEST_READING", 10)
         server.answers["/long"] = [(200, b"0123456789needle")]
