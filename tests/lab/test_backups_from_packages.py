@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from deployer.build import BuildSettings, realise
-from deployer.packages import PackageSet
-from deployer.packages.locking import lock_packages
 from deployer.store import Store
+from tests.lab.built_packages import build_packages
 from tests.lab.fleet import Fleet
 from tests.lab.standing import shell
 
@@ -29,12 +26,7 @@ BACKUP: dict[str, Any] = {
 def workshop(machines, store_with_pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
     """A store that has the set, and where its file is: a lab has no way to a mirror."""
     directory, store = tmp_path_factory.mktemp("backups"), Store(store_with_pythons)
-    (directory / "packages.yaml").write_text(yaml.safe_dump(PACKAGES))
-    machines.do(lock_packages(directory / "packages.yaml"))
-    packages = PackageSet.load(directory / "packages.yaml")
-    made = [packages.made(name) for name in PACKAGES]
-    packages.write(store, made)
-    machines.do(realise(store, [one.path for one in made], settings=BuildSettings()))
+    build_packages(machines, store, directory, PACKAGES)
     return store, directory
 
 

@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 import deployer
 from deployer.build import BuildSettings, realise
 from deployer.environments import compose
 from deployer.environments.packing import Pack, write_pack
-from deployer.generation.programs import programs_of
 from deployer.lab import LabHost
 from deployer.packages import PackageSet
 from deployer.packages.interpreter import interpreter
 from deployer.packages.launcher_tree import launcher_tree
-from deployer.packages.locking import lock_packages
 from deployer.store import Store
+from tests.lab.built_packages import build_packages
 from tests.lab.fleet import Fleet
 from tests.lab.mapped import mapped_outside
 from tests.lab.standing import shell
@@ -38,12 +36,7 @@ PORTS = {"redis-old": 6407, "redis-new": 6408}
 def workshop(machines, store_with_pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, PackageSet, Path]:
     """A store that has the packages, the set of them, and where their file is: a lab has no way to a mirror."""
     directory, store = tmp_path_factory.mktemp("isolation"), Store(store_with_pythons)
-    (directory / "packages.yaml").write_text(yaml.safe_dump(PACKAGES))
-    machines.do(lock_packages(directory / "packages.yaml"))
-    packages = PackageSet.load(directory / "packages.yaml")
-    made = [programs_of(packages, "redis-old", store.store_dir), *(packages.made(name) for name in PACKAGES)]
-    packages.write(store, made)
-    machines.do(realise(store, [one.path for one in made], settings=BuildSettings()))
+    packages = build_packages(machines, store, directory, PACKAGES, on_path=["redis-old"])
     return store, packages, directory
 
 

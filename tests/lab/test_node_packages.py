@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from deployer.build import BuildSettings, realise
-from deployer.generation.programs import programs_of
 from deployer.lab import LabHost
 from deployer.packages import PackageSet
-from deployer.packages.locking import lock_packages
 from deployer.store import Store
+from tests.lab.built_packages import build_packages
 from tests.lab.fleet import Fleet
 from tests.lab.mapped import mapped_outside
 from tests.lab.standing import shell
@@ -63,12 +60,7 @@ def workshop(machines, registry, store_with_pythons: Path, tmp_path_factory: pyt
     (directory / "package-lock.json").write_text(json.dumps({"lockfileVersion": 3, "packages": entries}))
     (directory / "source").mkdir()
     (directory / "source/shop.js").write_text(SHOP)
-    (directory / "packages.yaml").write_text(yaml.safe_dump(PACKAGES))
-    machines.do(lock_packages(directory / "packages.yaml"))
-    packages = PackageSet.load(directory / "packages.yaml")
-    made = [programs_of(packages, "shop", store.store_dir), packages.made("node")]
-    packages.write(store, made)
-    machines.do(realise(store, [one.path for one in made], settings=BuildSettings()))
+    build_packages(machines, store, directory, PACKAGES, on_path=["shop"])
     return store, directory
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import shlex
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from deployer.build import BuildSettings, realise
 from deployer.generation.programs import starter_of
 from deployer.packages import PackageSet
-from deployer.packages.locking import lock_packages
+from deployer.packages.derivation_inputs import Made
 from deployer.packages.recipes import DebianRecipe
 from deployer.store import Store
+from tests.lab.built_packages import build_packages
 from tests.lab.fleet import Fleet
 from tests.lab.mapped import mapped_outside
 from tests.lab.standing import shell
@@ -57,18 +57,16 @@ while True:
 def workshop(machines, store_with_pythons: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
     """A store that has the sets and their starters, and where their file is: a lab has no way to a mirror."""
     directory, store = tmp_path_factory.mktemp("web"), Store(store_with_pythons)
-    (directory / "packages.yaml").write_text(yaml.safe_dump(PACKAGES))
     (directory / "pages").mkdir()
     (directory / "pages/index.html").write_text("pages\n")
-    machines.do(lock_packages(directory / "packages.yaml"))
-    packages = PackageSet.load(directory / "packages.yaml")
-    made = []
-    for name, recipe in packages.recipes.items():
-        if name in PACKAGES and isinstance(recipe, DebianRecipe):
-            tree, program = packages.made(name), f"/usr/sbin/{name.partition('-')[0]}"
-            made += [tree, starter_of(packages, recipe, tree, program, store.store_dir)]
-    packages.write(store, made)
-    machines.do(realise(store, [one.path for one in made], settings=BuildSettings()))
+
+    def starters(packages: PackageSet) -> Iterator[Made]:
+        for name, recipe in packages.recipes.items():
+            if name in PACKAGES and isinstance(recipe, DebianRecipe):
+                program = f"/usr/sbin/{name.partition('-')[0]}"
+                yield starter_of(packages, recipe, packages.made(name), program, store.store_dir)
+
+    build_packages(machines, store, directory, PACKAGES, also=starters)
     return store, directory
 
 
