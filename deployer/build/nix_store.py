@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from deployer.build.errors import BuildFailed, BuildTimedOut
 from deployer.build.settings import BuildSettings
 from deployer.process import ProgramFailed, follow, run
 
-TIMED_OUT: Final = 101
 WRONG_HASH: Final = 102
 DIFFERS: Final = 104
+_TIMED_OUT: Final = 101
 """nix-store(1), exit statuses."""
 _PROGRAM: Final = "nix-store"
 _AT_ONCE: Final = 500
@@ -34,10 +35,12 @@ class Realisation:
     tail: tuple[str, ...]
     """The last lines that were printed."""
 
-    @property
-    def was_silent(self) -> bool:
-        """Whether it was ended because it printed nothing, if it took too long."""
-        return any("silence" in line for line in self.tail)
+    def demand_success(self, derivation: str, settings: BuildSettings) -> None:
+        """Raises `BuildTimedOut` or `BuildFailed` where it ended badly."""
+        if self.status == _TIMED_OUT:
+            raise BuildTimedOut(derivation, settings.timeout, silent=any("silence" in line for line in self.tail))
+        if self.status:
+            raise BuildFailed(derivation, self.status, self.tail)
 
 
 class NixStore:

@@ -7,10 +7,9 @@ import tempfile
 import time
 from collections.abc import Iterable
 
-from deployer.build.errors import BuildFailed, BuildTimedOut
 from deployer.build.events import BuildEnded, BuildLogged, BuildStarted, BuildStopped
 from deployer.build.logs import LogWriter, log_file
-from deployer.build.nix_store import TIMED_OUT, NixStore
+from deployer.build.nix_store import NixStore
 from deployer.build.realiser import Sink
 from deployer.build.settings import BuildSettings
 from deployer.errors import DeployerError, raise_all
@@ -82,10 +81,7 @@ async def _take_from_nix(store: Store, path: StorePath, pinned: PinnedAttribute,
             if await nix.invalid([derivation]):
                 await instantiate(pinned.recipe, pinned.locked, scratch / "derivation", pinned.lock_file)
             ended = await nix.realise(f"{derivation}!{pinned.locked.output}", root, settings, tell)
-            if ended.status == TIMED_OUT:
-                raise BuildTimedOut(derivation, settings.timeout, silent=ended.was_silent)
-            if ended.status:
-                raise BuildFailed(derivation, ended.status, ended.tail)
+            ended.demand_success(derivation, settings)
         needed = await nix.requisites(str(path))
         valid = store.valid([StorePath.parse(one, store.store_dir) for one in needed])
         with tempfile.TemporaryFile(dir=scratch) as stream:

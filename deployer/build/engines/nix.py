@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from deployer.build.engine import OnLine, Progress
-from deployer.build.errors import BuildFailed, BuildTimedOut, HashMismatch, OutputsDiffer
+from deployer.build.errors import HashMismatch, OutputsDiffer
 from deployer.build.graph import Node
 from deployer.build.inputs import Inputs
 from deployer.build.logs import LogWriter, log_file
-from deployer.build.nix_store import DIFFERS, TIMED_OUT, WRONG_HASH, NixStore
+from deployer.build.nix_store import DIFFERS, WRONG_HASH, NixStore
 from deployer.build.outputs import admit, examine
 from deployer.build.reproducibility import demand_first_build, differences, keep_different
 from deployer.build.settings import BuildSettings
@@ -117,13 +117,10 @@ class NixEngine:
                 ended = await self._nix.realise(path, root, settings, tell, *again)
                 if ended.status == DIFFERS:
                     raise OutputsDiffer(path, ", ".join(map(str, node.outputs.values())), "Nix's log", ended.tail)
-                if ended.status == TIMED_OUT:
-                    raise BuildTimedOut(path, settings.timeout, silent=ended.was_silent)
                 if ended.status == WRONG_HASH and (mismatch := _mismatch(node, ended.tail)):
                     mismatch.place = settings.place_of(mismatch.what) if settings.place_of else None
                     raise mismatch
-                if ended.status:
-                    raise BuildFailed(path, ended.status, ended.tail)
+                ended.demand_success(path, settings)
         finally:
             await asyncio.to_thread(log.seal)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
 from deployer.packages.errors import IndexRefused
 from deployer.packages.lockfile import LockedIndex
-from deployer.process import run
+from deployer.process import Completed, run
 
 _TRUSTED: Final = Path("/etc/apt")
 _DATE: Final = re.compile(r"^Date: (.+)$", re.MULTILINE)
@@ -25,11 +25,10 @@ async def read_indexes(lists: Path, suites: Sequence[str], keyrings: Iterable[Pa
 
     apt has refused what is not signed before this; here the signature is checked once more, for who made it.
     """
-    rings = [word for ring in keyrings for word in ("--keyring", str(ring))]
-    found = []
+    rings, found = tuple(keyrings), []
     for suite in suites:
         release, signature = _release_of(suite, lists)
-        checked = await run(["gpgv", "--status-fd", "1", *rings, *signature, release], check=False)
+        checked = await ask_gpgv(rings, *signature, release)
         keys = good_keys(checked.text)
         if not keys:
             reasons = checked.stderr.decode(errors="replace").strip().splitlines()
@@ -39,7 +38,7 @@ async def read_indexes(lists: Path, suites: Sequence[str], keyrings: Iterable[Pa
         if date is None:
             raise IndexRefused((suite,), ("its Release file has no date",))
         moment = parsedate_to_datetime(date[1]).astimezone(UTC)
-        found.append(LockedIndex(suite, f"{moment:%Y-%m-%dT%H:%M:%SZ}", hashlib.sha256(content).hexdigest(), keys))
+        found.append(locked_index(suite, moment, content, keys))
     return tuple(found)
 
 
@@ -51,6 +50,17 @@ def _release_of(suite: str, lists: Path) -> tuple[Path, tuple[Path, ...]]:
     for release in lists.glob(f"{pattern}_Release"):
         return release, (release.with_name(f"{release.name}.gpg"),)
     raise IndexRefused((suite,), ("the mirror has no Release file of it",))
+
+
+async def ask_gpgv(keyrings: Iterable[str | Path], *words: str | Path) -> Completed:
+    """What gpgv says of a signature, in the form of its `--status-fd`, whatever that is. Raises `ProgramMissing`."""
+    rings = [word for ring in keyrings for word in ("--keyring", ring)]
+    return await run(["gpgv", "--status-fd", "1", *rings, *words], check=False)
+
+
+def locked_index(suite: str, date: datetime, release: bytes, keys: tuple[str, ...]) -> LockedIndex:
+    """What a lock says of a suite by its Release file, as it came, and the keys that signed it."""
+    return LockedIndex(suite, f"{date:%Y-%m-%dT%H:%M:%SZ}", hashlib.sha256(release).hexdigest(), keys)
 
 
 def good_keys(status: str) -> tuple[str, ...]:

@@ -19,14 +19,13 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-from deployer.packages.debian.signatures import good_keys, trusted_keyrings
+from deployer.packages.debian.signatures import ask_gpgv, good_keys, locked_index, trusted_keyrings
 from deployer.packages.debian.stanzas import fields_of
 from deployer.packages.errors import IndexRefused
 from deployer.packages.lockfile import LockedIndex
 from deployer.packages.mirrors import Mirror
 from deployer.packages.recipes import MAIN
 from deployer.packages.web import Unreadable, read
-from deployer.process import run
 
 _LONGEST_RELEASE: Final = 16 << 20
 _LONGEST_INDEX: Final = 512 << 20
@@ -62,8 +61,7 @@ async def read_suite(mirror: Mirror, suite: str, architecture: str, components: 
         files = [await asyncio.to_thread(_packages, base, suite, place, fields) for place in places]
     except Unreadable as error:
         raise IndexRefused((suite,), (str(error),)) from None
-    index = LockedIndex(suite, f"{date:%Y-%m-%dT%H:%M:%SZ}", hashlib.sha256(content).hexdigest(), keys)
-    return SignedSuite(index, b"\n\n".join(files), _priority(fields))
+    return SignedSuite(locked_index(suite, date, content, keys), b"\n\n".join(files), _priority(fields))
 
 
 async def _release(base: str, suite: str, mirror: Mirror) -> tuple[bytes, str, tuple[str, ...]]:
@@ -78,9 +76,8 @@ async def _release(base: str, suite: str, mirror: Mirror) -> tuple[bytes, str, t
         await asyncio.to_thread(release.write_bytes, content)
         if signature is not None:
             await asyncio.to_thread(detached.write_bytes, signature)
-        rings = [word for ring in keyrings for word in ("--keyring", ring)]
         files = [detached, release] if signature is not None else ["--output", clear, release]
-        checked = await run(["gpgv", "--homedir", directory, "--status-fd", "1", *rings, *files], check=False)
+        checked = await ask_gpgv(keyrings, "--homedir", directory, *files)
         keys, wrong = good_keys(checked.text), _WRONG.findall(checked.text)
         if not keys or any(kind in _BROKEN for kind, _ in wrong):
             said = (f"{kind} {key}" for kind, key in wrong)
