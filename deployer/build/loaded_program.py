@@ -44,11 +44,5 @@ class LoadedProgram:
         elf = tree.elf(file)
         if elf is None:
             raise ProgramNotLoadable(tree.package, self.program)
-        program = self._inside(tree, file)
-        if not elf.loader:
-            return [program]
-        libraries = ":".join(self._inside(tree, directory) for directory in tree.library_directories())
-        return [self._inside(tree, tree.inside(elf.loader)), "--inhibit-cache", "--library-path", libraries, program]
-
-    def _inside(self, tree: RootTree, path: Path) -> str:
-        return f"{self.root}/{path.relative_to(tree.directory)}"
+        program = tree.in_store(file, self.root)
+        return [*tree.loading(elf, self.root), program] if elf.loader else [program]

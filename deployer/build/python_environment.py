@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 _STARTER: Final = """\
 #!/bin/sh
-exec {loader} --inhibit-cache --library-path {libraries} {program} "$@"
+exec {command} "$@"
 """
 _LINK: Final = "libexec/python3"
 _EXECUTABLE: Final = "00-executable.pth"
@@ -94,7 +94,7 @@ class PythonEnvironment:
                 tree.write(name, io.BytesIO(text.encode()), owner="the interpreter", executable=executable)
             writer.symlink(("bin", "python"), "python3")
             if self.needs_link:
-                writer.symlink(clean_name(_LINK), self._inside(interpreter, interpreter.program()))
+                writer.symlink(clean_name(_LINK), interpreter.in_store(interpreter.program(), self.interpreter))
             for wheel in self.wheels:
                 _unpack(wheel, tree, limits)
             if self.source is not None:
@@ -105,19 +105,13 @@ class PythonEnvironment:
         elf = root.elf(program)
         if elf is None:
             raise ArchiveRefused(root.directory.name, program.name, "it is no program")
-        named = f"--argv0 {tree.interpreter} {self._inside(root, program)}"
-        starter = _STARTER.format(
-            loader=self._inside(root, root.inside(elf.loader)),
-            libraries=":".join(self._inside(root, directory) for directory in root.library_directories()),
-            program=f"{self.logical}/{_LINK}" if self.needs_link else named,
-        )
-        yield "bin/python3", starter, True
-        yield "pyvenv.cfg", _SETTINGS.format(home=self._inside(root, program.parent), version=self.version), False
+        named = ["--argv0", tree.interpreter, root.in_store(program, self.interpreter)]
+        command = [*root.loading(elf, self.interpreter), *([f"{self.logical}/{_LINK}"] if self.needs_link else named)]
+        home = root.in_store(program.parent, self.interpreter)
+        yield "bin/python3", _STARTER.format(command=" ".join(command)), True
+        yield "pyvenv.cfg", _SETTINGS.format(home=home, version=self.version), False
         if self.needs_link:
             yield f"{tree.site_packages}/{_EXECUTABLE}", f"import sys; sys.executable = {tree.interpreter!r}\n", False
-
-    def _inside(self, root: RootTree, path: Path) -> str:
-        return f"{self.interpreter}/{path.relative_to(root.directory)}"
 
 
 def _unpack(wheel: Wheel, tree: _Environment, limits: Limits) -> None:

@@ -49,6 +49,18 @@ class RootTree:
         except NotElf as error:
             raise ArchiveRefused(self.directory.name, path.name, str(error)) from None
 
+    def loading(self, elf: Elf, store_path: str) -> list[str]:
+        """The words before a program that is started by the tree's own loader, with its own libraries, on any machine.
+
+        `store_path` is where the tree will be. Raises `ArchiveRefused` where the tree has no such loader.
+        """
+        libraries = ":".join(self.in_store(directory, store_path) for directory in self.library_directories())
+        return [self.in_store(self.inside(elf.loader), store_path), "--inhibit-cache", "--library-path", libraries]
+
+    def in_store(self, path: Path, store_path: str) -> str:
+        """A path of this tree on disk, where the tree lies at `store_path`."""
+        return f"{store_path}/{path.relative_to(self.directory)}"
+
     def libraries(self, elves: Iterable[Elf]) -> Iterator[tuple[str, Path]]:
         """All that are needed, and what those need in turn, by the name that they are asked for. One may not be there."""
         todo, seen = [_UNWINDER, *(name for elf in elves for name in elf.needed)], set[str]()
