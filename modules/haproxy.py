@@ -155,7 +155,7 @@ def program(config: ConfigView) -> str:
 
 def has_root(config: ConfigView) -> bool:
     """Whether it has the tree of its package as its root."""
-    return wanted(config) and config.is_tree(config["services.haproxy.package"])
+    return config.is_tree(config["services.haproxy.package"])
 
 
 def named_files(config: ConfigView) -> Iterator[tuple[str, str]]:

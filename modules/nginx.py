@@ -179,7 +179,7 @@ def program(config: ConfigView) -> str:
 
 def has_root(config: ConfigView) -> bool:
     """Whether it has the tree of its package as its root."""
-    return wanted(config) and config.is_tree(config["services.nginx.package"])
+    return config.is_tree(config["services.nginx.package"])
 
 
 def files_of(site: Mapping[str, Any]) -> list[str]:

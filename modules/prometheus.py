@@ -116,8 +116,7 @@ def node_exporter(config: ConfigView) -> dict[str, object]:
 @module.defines("systemd.loaded_programs")
 def loaded(config: ConfigView) -> dict[str, list[str]]:
     """A node_exporter of a root tree measures the host: with a root of its own it would see other file systems and releases."""
-    package, name = config["services.node_exporter.package"], "prometheus-node-exporter"
-    is_tree = package not in (None, "host") and config.is_tree(package)
+    name, is_tree = "prometheus-node-exporter", config.is_tree(config["services.node_exporter.package"])
     return {name: [exporter(config)]} if is_tree and name not in config["systemd.roots"] else {}
 
 

@@ -47,28 +47,7 @@ OF_THE_TREE = (
     "python3",
 )
 """Names in /etc that programs and libraries look for; those of the service's own package are found by its directives."""
-TOPS = frozenset(
-    {
-        "",
-        "bin",
-        "boot",
-        "dev",
-        "etc",
-        "home",
-        "lib",
-        "lib32",
-        "lib64",
-        "libx32",
-        "media",
-        "mnt",
-        "nix",
-        "opt",
-        "proc",
-        "root",
-        "run",
-    }
-    | {"sbin", "srv", "sys", "tmp", "usr", "var"}
-)
+TOPS = re.compile("s?bin|boot|dev|etc|home|lib(32|64|x32)?|media|mnt|nix|opt|proc|root|run|srv|sys|tmp|usr|var|")
 """What a tree may have at its top."""
 EMPTY = frozenset({"home", "mnt", "srv"})
 """Mount points in which no package has anything."""
@@ -94,7 +73,7 @@ def lacks(path: str, shown: set[str]) -> bool:
     if before or "%" in path:  # what systemd puts in for a specifier is not known here
         return False
     is_below_shown = any(path.startswith(f"{other}/") for other in shown)
-    return not is_below_shown and (top not in TOPS or (top in EMPTY and any(deeper)))
+    return not is_below_shown and (TOPS.fullmatch(top) is None or (top in EMPTY and any(deeper)))
 
 
 def isolated(root: str, directives: Mapping[str, Any], declared: set[str]) -> str:

@@ -180,7 +180,7 @@ class Workbench:
         is_base = environment.base is not None and str(environment.base.output) == self.packages.output_path(name)
         places = _DIRECTORIES if is_base else ("bin",)
         found = [program for program in tried if any(os.path.lexists(tree / place / program) for place in places)]
-        everything = sorted({entry.name for place in places if (tree / place).is_dir() for entry in (tree / place).iterdir()})
+        everything = sorted(_names_in(tree / place for place in places))
         if not found and not is_base and len(everything) == 1:
             found = everything
         if not found:
@@ -198,8 +198,7 @@ class Workbench:
             return
         base = self.store.physical(environment.base.output)
         others = (self.store.physical(made.output) / "bin" for made in environment.members)
-        places = [*(base / place for place in _DIRECTORIES), *others]
-        programs = {entry.name for place in places if place.is_dir() for entry in place.iterdir()}
+        programs = _names_in([*(base / place for place in _DIRECTORIES), *others])
         if program not in programs:
             raise ProgramUnknown(name, program, programs)
 
@@ -215,6 +214,11 @@ class Workbench:
             if name and os.path.lexists(tree / "usr/bin" / name):
                 return [name, "--noprofile", "--norc"] if pure and name == "bash" else [name]
         raise ShellMissing(environment.base.output.name)
+
+
+def _names_in(places: Iterable[Path]) -> set[str]:
+    """What lies in directories, of those that are there."""
+    return {entry.name for place in places if place.is_dir() for entry in place.iterdir()}
 
 
 def named_packages(bench: Workbench, names: Iterable[str]) -> dict[str, Made]:

@@ -78,9 +78,9 @@ class ConfigView(Mapping[str, Any]):
         """Made by the evaluation."""
         self._read, self._paths, self._is_tree = read, paths, is_tree
 
-    def is_tree(self, package: str) -> bool:
-        """Whether a package, as `${pkgs.NAME}` is read, is a root tree: of kind `debian`."""
-        return self._is_tree(package)
+    def is_tree(self, package: str | None) -> bool:
+        """Whether a `package` option says a root tree: a package of kind `debian`, and not the host's own or none."""
+        return package not in (None, "host") and self._is_tree(package)
 
     def __getitem__(self, path: str) -> Any:
         """An option's value."""
@@ -199,9 +199,8 @@ class Module:
 
             def roots(config: ConfigView) -> Mapping[str, Any]:
                 package = config[f"{service}.package"]
-                has_roots = package not in (None, "host") and config.is_tree(package)
                 # One of which not enough is said has no programs yet, and no units.
-                return {name: default(package) for name in units} if has_roots and list(programs(config)) else {}
+                return {name: default(package) for name in units} if config.is_tree(package) and list(programs(config)) else {}
 
             told = [("requires.paths", paths), ("requires.accounts", accounts), ("users", made), ("systemd.roots", roots)]
             for path, value in told:
